@@ -1,0 +1,101 @@
+"""Where the cup's lip is, and the joint velocities that move it: the same code in sim and on the robot."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from spillguard_core.arm import CONTINUOUS, GEN3_LIMITS, JOINT_NAMES, Vec
+
+NOMINAL_POSTURE = np.array([0.0, 0.64, 0.0, 2.10, 0.0, -1.17, -1.5708])
+"""Tool level and pointing along base +x, cup upright, lip over the middle of the table [rad]."""
+NOMINAL_POSTURE.setflags(write=False)
+
+DAMPING = 0.02  # of the least squares; bounds joint speed near singular postures
+ORIENTATION_GAIN = 4.0  # [1/s]
+POSTURE_GAIN = 0.5  # [1/s] in the null space
+
+
+def wrap(angle: Vec) -> Vec:
+    """Angles [rad] mapped to [-pi, pi)."""
+    return (angle + np.pi) % (2.0 * np.pi) - np.pi
+
+
+def joint_difference(target: Vec, q: Vec) -> Vec:
+    """target - q (J,) [rad], continuous joints on the circle."""
+    difference = target - q
+    return np.where(CONTINUOUS, wrap(difference), difference)
+
+
+@dataclass(frozen=True)
+class LipState:
+    """The pour point on the rim, in the base frame. An upright cup has rotation = identity."""
+
+    position: Vec  # (3,) [m]
+    rotation: NDArray[np.float64]  # (3, 3)
+    tilt: float  # [rad] about base +x; 0 upright, positive pours
+    velocity: Vec  # (3,) [m/s]
+    tilt_rate: float  # [rad/s]
+
+
+class ArmKinematics:
+    """Forward and differential kinematics of any MuJoCo model with joint_1..7 and a site ``lip``.
+
+    Not thread-safe: one scratch state is reused by every call.
+    """
+
+    def __init__(self, model: mujoco.MjModel, velocity_limit: Vec = GEN3_LIMITS.velocity) -> None:
+        self._model, self._data = model, mujoco.MjData(model)
+        joints = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in JOINT_NAMES]
+        self._site = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, "lip")
+        if min(joints) < 0 or self._site < 0:
+            raise ValueError(f"the model needs the joints {', '.join(JOINT_NAMES)} and a site 'lip'")
+        self._qpos = model.jnt_qposadr[joints]
+        self._dofs = model.jnt_dofadr[joints]
+        self._velocity_limit = velocity_limit
+        self._jacobian = np.zeros((6, model.nv))
+
+    def _update(self, q: Vec) -> NDArray[np.float64]:
+        """Move the scratch state to q (7,) [rad]; returns the lip's Jacobian (6, 7), linear rows first."""
+        self._data.qpos[self._qpos] = q
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_comPos(self._model, self._data)
+        mujoco.mj_jacSite(self._model, self._data, self._jacobian[:3], self._jacobian[3:], self._site)
+        return self._jacobian[:, self._dofs]
+
+    def lip(self, q: Vec, qd: Vec) -> LipState:
+        """Lip state for joint positions q (7,) [rad] and velocities qd (7,) [rad/s]."""
+        twist = self._update(q) @ qd
+        rotation = self._data.site_xmat[self._site].reshape(3, 3).copy()
+        tilt = float(np.arctan2(rotation[2, 1], rotation[2, 2]))
+        return LipState(self._data.site_xpos[self._site].copy(), rotation, tilt, twist[:3], float(twist[3]))
+
+    def lip_twist(self, q: Vec, qd: Vec) -> Vec:
+        """(vx, vy, vz [m/s], tilt rate [rad/s]) of the lip, base frame. Shape (4,)."""
+        return (self._update(q) @ qd)[:4]
+
+    def joint_velocity(self, q: Vec, twist: Vec) -> Vec:
+        """Joint velocities (7,) [rad/s] that give the lip the twist (4,) [m/s, rad/s].
+
+        Damped least squares on the six-dimensional task "this velocity, this tilt rate, tool level":
+        qd = n + J^T (J J^T + d^2 I)^-1 (w - J n), with n pulling towards `NOMINAL_POSTURE`. The result
+        is scaled as a whole into the velocity limits, which keeps its direction.
+        """
+        jacobian = self._update(q)
+        rotation = self._data.site_xmat[self._site].reshape(3, 3)
+        tilt = np.arctan2(rotation[2, 1], rotation[2, 2])
+        cos, sin = np.cos(tilt), np.sin(tilt)
+        level = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
+        error = level @ rotation.T  # turns the cup back into the pouring plane
+        wanted = np.empty(6)
+        wanted[:4] = twist
+        wanted[3] += ORIENTATION_GAIN * 0.5 * (error[2, 1] - error[1, 2])
+        wanted[4] = ORIENTATION_GAIN * 0.5 * (error[0, 2] - error[2, 0])
+        wanted[5] = ORIENTATION_GAIN * 0.5 * (error[1, 0] - error[0, 1])
+        posture = POSTURE_GAIN * joint_difference(NOMINAL_POSTURE, q)
+        gram = jacobian @ jacobian.T
+        gram.flat[::7] += DAMPING**2
+        qd = posture + jacobian.T @ np.linalg.solve(gram, wanted - jacobian @ posture)
+        excess = float(np.max(np.abs(qd) / self._velocity_limit))
+        return qd / excess if excess > 1.0 else qd

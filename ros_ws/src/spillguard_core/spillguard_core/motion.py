@@ -1,0 +1,25 @@
+"""How a commanded velocity may change: shared by the simulated cell and the gate."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillguard_core.arm import Vec
+
+
+def ramp(
+    q: Vec, qd: Vec, goal: Vec, acceleration: Vec, period: float, ticks: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions and velocities (K, J) at the end of K = `ticks` periods [s], starting at q, qd.
+
+    The velocity moves straight from qd towards `goal`, as fast as the acceleration limit (J,) [rad/s^2]
+    of the slowest joint allows, so that the direction of the change is kept.
+    """
+    change = goal - qd
+    needed = float(np.max(np.abs(change) / acceleration))  # [s]
+    times = period * np.arange(1, ticks + 1)
+    share = np.minimum(1.0, times / max(needed, 1e-12))
+    velocities = qd + share[:, None] * change
+    before = np.vstack([qd, velocities[:-1]])
+    # Trapezoids; within a period the corner of the ramp costs less than acceleration * period^2 / 8.
+    positions = q + np.cumsum(0.5 * period * (before + velocities), axis=0)
+    return positions, velocities
