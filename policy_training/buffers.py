@@ -1,0 +1,152 @@
+"""Replay: all transitions D, the violating ones D_s, initial states D_0, and demonstrations.
+
+A transition is one row of float32: obs (O), action (A), next_obs (O), reward, cost, terminated. One table and
+one gather per batch; the batch's fields are views of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B transitions, float32."""
+
+    obs: Tensor  # (B, O)
+    action: Tensor  # (B, A) in [-1, 1]
+    next_obs: Tensor  # (B, O)
+    reward: Tensor  # (B,)
+    cost: Tensor  # (B,) >= 0
+    terminated: Tensor  # (B,) 1 only at a true terminal state; a time limit is 0
+
+
+class Table:
+    """A ring of rows (capacity, W); the newest replaces the oldest."""
+
+    def __init__(self, capacity: int, width: int) -> None:
+        if not capacity >= 1:
+            raise ValueError(f"capacity is {capacity}; it must be at least 1")
+        self.rows = np.zeros((capacity, width), dtype=np.float32)
+        self.size = self.next = 0
+
+    def add(self, rows: Array) -> None:
+        """Append rows (N, W), N at most the capacity."""
+        places = (self.next + np.arange(len(rows))) % len(self.rows)
+        self.rows[places] = rows
+        self.next = int((self.next + len(rows)) % len(self.rows))
+        self.size = min(self.size + len(rows), len(self.rows))
+
+    def sample(self, count: int, rng: np.random.Generator, out: Array) -> None:
+        """Fill out (count, W) with rows drawn with replacement."""
+        np.take(self.rows, rng.integers(self.size, size=count), axis=0, out=out, mode="clip")
+
+    def state_dict(self) -> dict[str, Tensor | int]:
+        """Only the filled part."""
+        return {"rows": torch.from_numpy(self.rows[: self.size].copy()), "size": self.size, "next": self.next}
+
+    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
+        """Inverse of `state_dict`."""
+        rows, size, place = state["rows"], state["size"], state["next"]
+        if not (isinstance(rows, Tensor) and isinstance(size, int) and isinstance(place, int)):
+            raise ValueError("the saved buffer is damaged; resume from another checkpoint")
+        if not (size <= len(self.rows) and rows.shape[1] == self.rows.shape[1]):
+            raise ValueError(f"the saved buffer is {tuple(rows.shape)}; this one holds {self.rows.shape}")
+        self.rows[:size] = rows.numpy()
+        self.size, self.next = size, place
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Sizes and shares of the replay memory."""
+
+    capacity: int = 1_000_000
+    "Transitions kept in D."
+    violation_capacity: int = 100_000
+    "Violating transitions kept in D_s."
+    initial_capacity: int = 10_000
+    "Initial states kept in D_0."
+    prior_fraction: float = 0.5
+    "Share of each batch drawn from the prior episodes, if there are any."
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.prior_fraction <= 1.0:
+            raise ValueError(f"prior_fraction is {self.prior_fraction}; it must lie in [0, 1]")
+
+
+class Memory:
+    """What an update draws from: D, D_s, D_0 and the prior episodes."""
+
+    def __init__(self, obs_size: int, action_size: int, seed: int, config: MemoryConfig, prior: int = 0) -> None:
+        self.obs_size, self.action_size, self.config = obs_size, action_size, config
+        self.width = 2 * obs_size + action_size + 3
+        self.rng = np.random.default_rng(seed)
+        self.all = Table(config.capacity, self.width)
+        self.violating = Table(config.violation_capacity, self.width)
+        self.initial = Table(config.initial_capacity, obs_size)
+        self.prior = Table(max(prior, 1), self.width)
+
+    def add(
+        self, obs: Array, action: Array, next_obs: Array, reward: Array, cost: Array, terminated: Array,
+        *, prior: bool = False,
+    ) -> None:  # fmt: skip
+        """N transitions: obs, next_obs (N, O), action (N, A), the rest (N,)."""
+        rows = np.column_stack((obs, action, next_obs, reward, cost, terminated)).astype(np.float32, copy=False)
+        if not np.isfinite(rows).all():
+            raise FloatingPointError(f"a transition holds a number that is not finite: {rows}")
+        (self.prior if prior else self.all).add(rows)
+        if (cost > 0.0).any():
+            self.violating.add(rows[cost > 0.0])
+
+    def add_initial(self, obs: Array) -> None:
+        """N initial states (N, O)."""
+        self.initial.add(np.asarray(obs, dtype=np.float32))
+
+    def batch(self, count: int, *, prior_fraction: float | None = None) -> Batch:
+        """From D, with the configured share of prior transitions; a share of 0 means D alone."""
+        rows = np.empty((count, self.width), dtype=np.float32)
+        self._fill(rows, self.config.prior_fraction if prior_fraction is None else prior_fraction)
+        return self._cut(rows)
+
+    def safety_batch(self, count: int, pos_fraction: float) -> Batch:
+        """Like `batch`, with a share drawn from D_s as soon as it holds anything."""
+        rows = np.empty((count, self.width), dtype=np.float32)
+        violating = round(count * pos_fraction) if self.violating.size else 0
+        self.violating.sample(violating, self.rng, rows[:violating]) if violating else None
+        self._fill(rows[violating:], self.config.prior_fraction)
+        return self._cut(rows)
+
+    def initial_states(self, count: int) -> Tensor:
+        """(count, O) from D_0."""
+        rows = np.empty((count, self.obs_size), dtype=np.float32)
+        self.initial.sample(count, self.rng, rows)
+        return torch.from_numpy(rows)
+
+    def _fill(self, rows: Array, prior_fraction: float) -> None:
+        share = prior_fraction if self.all.size else 1.0
+        prior = round(len(rows) * share) if self.prior.size else 0
+        if prior:
+            self.prior.sample(prior, self.rng, rows[:prior])
+        if prior < len(rows):
+            self.all.sample(len(rows) - prior, self.rng, rows[prior:])
+
+    def _cut(self, rows: Array) -> Batch:
+        sizes = (self.obs_size, self.action_size, self.obs_size, 1, 1, 1)
+        obs, action, next_obs, reward, cost, end = torch.from_numpy(rows).split(sizes, dim=1)
+        return Batch(obs, action, next_obs, reward.squeeze(1), cost.squeeze(1), end.squeeze(1))
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything, the generator's state included."""
+        tables = {k: getattr(self, k).state_dict() for k in ("all", "violating", "initial", "prior")}
+        return {**tables, "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Inverse of `state_dict`."""
+        for name in ("all", "violating", "initial", "prior"):
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.bit_generator.state = state["rng"]

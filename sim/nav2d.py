@@ -1,0 +1,123 @@
+"""A point among round obstacles, small enough that every algorithm can be tried in a minute.
+
+The arena is the square [-1, 1]^2 [m]; the action is a velocity, one step lasts `PERIOD`. Touching an obstacle
+or leaving the arena costs 1 and ends the episode; reaching the goal ends it as a success.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+ARENA = 1.0  # [m] half side of the square
+PERIOD = 0.1  # [s]
+SPEED = 1.0  # [m/s] along each axis at action 1
+GOAL_RADIUS = 0.1  # [m]
+OBSTACLES = 3
+OBSTACLE_RADIUS = 0.2  # [m]
+CLEARANCE = 0.16  # [m] kept free around start, goal and between obstacles at reset
+STEP_PRICE = 0.01  # reward lost per step
+GOAL_REWARD = 1.0
+WIDTH = 4 + 2 * OBSTACLES
+
+Array = NDArray[np.float32]
+Point = tuple[float, float]
+
+
+def potential(obs: Array) -> NDArray[np.floating[Any]]:
+    """Minus the distance to the goal [m]. obs (..., O) -> (...)."""
+    return -np.hypot(obs[..., 2], obs[..., 3])
+
+
+class Nav2DEnv(gymnasium.Env[Array, Array]):
+    """Observation (O,): position (2), goal minus position (2), each obstacle's centre minus position (2) [m]."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    observation_scaling = (np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32))
+    potential = staticmethod(potential)
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(-4.0 * ARENA, 4.0 * ARENA, (WIDTH,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self._position: Point = (0.0, 0.0)
+        self._goal: Point = (0.0, 0.0)
+        self._obstacles: list[Point] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """New start, goal and obstacles."""
+        super().reset(seed=seed)
+        while not self._draw():
+            pass
+        return self._observe(), self._info(obstacle=False, arena=False, success=False)
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Move for one period."""
+        vx, vy = float(action[0]), float(action[1])
+        if not (math.isfinite(vx) and math.isfinite(vy)):
+            raise ValueError(f"action is {action!r}; it must be finite, in [-1, 1]")
+        before = math.dist(self._position, self._goal)
+        x = self._position[0] + min(1.0, max(-1.0, vx)) * SPEED * PERIOD
+        y = self._position[1] + min(1.0, max(-1.0, vy)) * SPEED * PERIOD
+        self._position = (x, y)
+        after = math.dist(self._position, self._goal)
+        arena = not (abs(x) <= ARENA and abs(y) <= ARENA)
+        obstacle = any(math.dist(self._position, centre) <= OBSTACLE_RADIUS for centre in self._obstacles)
+        success = after <= GOAL_RADIUS and not (arena or obstacle)
+        reward = before - after - STEP_PRICE + GOAL_REWARD * success
+        info = self._info(obstacle=obstacle, arena=arena, success=success)
+        return self._observe(), reward, arena or obstacle or success, False, info
+
+    def _draw(self) -> bool:
+        """One try at a layout. False when something overlaps."""
+        points = self.np_random.uniform(-0.85 * ARENA, 0.85 * ARENA, (2 + OBSTACLES, 2)).tolist()
+        start, goal, *obstacles = [(float(x), float(y)) for x, y in points]
+        if math.dist(start, goal) < ARENA:
+            return False
+        for i, centre in enumerate(obstacles):
+            gap = min(math.dist(centre, start), math.dist(centre, goal)) - OBSTACLE_RADIUS
+            others = min((math.dist(centre, o) for o in obstacles[:i]), default=math.inf)
+            if gap < CLEARANCE or others < 2.0 * (OBSTACLE_RADIUS + CLEARANCE):
+                return False
+        self._position, self._goal, self._obstacles = start, goal, obstacles
+        return True
+
+    def _observe(self) -> Array:
+        x, y = self._position
+        values = [x, y, self._goal[0] - x, self._goal[1] - y]
+        for centre in self._obstacles:
+            values += (centre[0] - x, centre[1] - y)
+        return np.array(values, dtype=np.float32)
+
+    @staticmethod
+    def _info(*, obstacle: bool, arena: bool, success: bool) -> dict[str, Any]:
+        terms = {"obstacle": float(obstacle), "arena": float(arena)}
+        return {"cost": float(obstacle or arena), "cost_terms": terms, "success": success}
+
+
+def nav2d_controller(obs: Array) -> Array:
+    """Straight to the goal, past the side of the first obstacle in the way. obs (O,) -> action (2,)."""
+    position, goal = obs[:2].astype(float), obs[2:4].astype(float)
+    aim, nearest = goal, math.inf
+    length = float(np.hypot(*goal)) or 1.0
+    ahead = goal / length
+    side = np.array([-ahead[1], ahead[0]])
+    keep = OBSTACLE_RADIUS + 0.12
+    for i in range(OBSTACLES):
+        centre = obs[4 + 2 * i : 6 + 2 * i].astype(float)
+        along, across = float(centre @ ahead), float(centre @ side)
+        if not (0.0 < along < min(length, nearest) and abs(across) < keep):
+            continue
+        nearest = along
+        ways = [centre - math.copysign(keep, across) * side, centre + math.copysign(keep, across) * side]
+        inside = [w for w in ways if np.abs(position + w).max() < ARENA - 0.02]
+        aim = inside[0] if inside else ways[0]
+        distance = float(np.hypot(*centre))
+        if distance < keep:  # too close: slide along the circle, outwards
+            aim = aim - centre * (keep - distance) / distance
+    velocity = aim / (SPEED * PERIOD)
+    return np.asarray(velocity / max(1.0, float(np.abs(velocity).max())), dtype=np.float32)
