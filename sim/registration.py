@@ -1,20 +1,23 @@
-"""Names of the environments, found by Gymnasium through the entry point ``gymnasium.envs``."""
+"""Names of the environments. Importing this module registers them (Gymnasium 1.x looks up no entry points):
+
+``import sim.registration`` and then ``gymnasium.make("spillguard/PourCoffee-v0")``, or both in one with
+``gymnasium.make("sim.registration:spillguard/PourCoffee-v0")``.
+"""
 
 import gymnasium
-from gymnasium.envs.registration import namespace
 
-NAMESPACE = "spillguard"
-
-
-def register() -> None:
-    """Register every environment. Gymnasium puts the entry point's name in front: ``spillguard/<name>``."""
-    gymnasium.register(id="Nav2D-v0", entry_point="sim.nav2d:Nav2DEnv", max_episode_steps=60)
-    gymnasium.register(id="PourCoffee-v0", entry_point="sim.pour_env:PourCoffeeEnv", max_episode_steps=200)
+ENVIRONMENTS = {
+    "spillguard/Nav2D-v0": ("sim.nav2d:Nav2DEnv", 60),
+    "spillguard/PourCoffee-v0": ("sim.pour_env:PourCoffeeEnv", 200),
+}
+"""Entry point and number of steps after which an episode is truncated."""
 
 
 def ensure_registered() -> None:
-    """The same for a source tree that is on the path without being installed. Does nothing when it is."""
-    if f"{NAMESPACE}/Nav2D-v0" in gymnasium.registry:
-        return
-    with namespace(NAMESPACE):
-        register()
+    """Register what is not yet registered."""
+    for name, (entry_point, steps) in ENVIRONMENTS.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(id=name, entry_point=entry_point, max_episode_steps=steps)
+
+
+ensure_registered()
