@@ -1,0 +1,159 @@
+"""What may be wrong with the inputs of one decision, and what that makes of the mode.
+
+Every check is written as what is fine, so NaN counts as a fault. Ages are on the monitor's steady clock.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillguard_core.arm import Vec
+from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Reason, Request
+from spillguard_core.kinematics import joint_difference
+
+Finding = tuple[Reason, str]
+"""A reason and the figures behind it."""
+FINE: Finding = (Reason.OK, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """One decision's inputs with what follows from them and the decision before."""
+
+    inputs: Inputs
+    last: Decision
+    config: GateConfig
+    stamp: float  # [s] newest stamp of the joint state
+    advanced: float  # [s] steady time at which it was first seen
+    tracking_error: float  # [rad]; NaN where there is no command or no usable state
+    off_track: int  # decisions in a row with too large a tracking error
+
+
+def begin(inputs: Inputs, last: Decision, config: GateConfig) -> Cycle:
+    """Bring the clocks and counters up to this decision."""
+    stamp, advanced = last.state_stamp, last.state_advanced
+    # A stamp that stands still or goes back is no news. While stopped any change is, so that a driver
+    # whose clock was set back can be used again after a reset.
+    stopped = last.mode is Mode.STOPPED
+    if math.isfinite(inputs.state_stamp) and (
+        inputs.state_stamp != stamp if stopped else inputs.state_stamp > stamp
+    ):
+        stamp, advanced = inputs.state_stamp, inputs.now
+    error = tracking_error(inputs, last, config)
+    fine = stopped or error <= config.max_tracking_error
+    return Cycle(inputs, last, config, stamp, advanced, error, 0 if fine else last.off_track + 1)
+
+
+def tracking_error(inputs: Inputs, last: Decision, config: GateConfig) -> float:
+    """Largest distance [rad] of a joint from where it should be, continuous joints on the circle.
+
+    A healthy arm trails its command by up to `tracking_lag` seconds, so that stretch is not an error.
+    """
+    measurement = inputs.measurement
+    if measurement is None or not last.anchored or measurement.joint_position.shape != last.q.shape:
+        return math.nan
+    ahead = joint_difference(last.q, measurement.joint_position)
+    trail = config.tracking_lag * last.qd
+    trailing = np.minimum(np.maximum(ahead, np.minimum(trail, 0.0)), np.maximum(trail, 0.0))
+    return float(np.abs(ahead - trailing).max())
+
+
+def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
+    """The mode after all requests and faults, and why; the strictest wins."""
+    requests, mode = cycle.inputs.requests, _mode_asked_for(cycle)
+    if mode is Mode.STOPPED:
+        return mode, (cycle.last.reason, cycle.last.detail)
+    if Request.STOP in requests:
+        return Mode.STOPPED, (Reason.OPERATOR_STOP, "")
+    fault = state_fault(cycle)
+    if fault[0] is Reason.OK and cycle.last.mode is not Mode.STOPPED:
+        fault = obedience_fault(cycle)
+    if fault[0] is not Reason.OK:
+        return Mode.STOPPED, fault
+    if mode is Mode.HELD or Request.HOLD in requests:
+        return Mode.HELD, (Reason.OPERATOR_HOLD, "waits for resume")
+    return mode, FINE
+
+
+def _mode_asked_for(cycle: Cycle) -> Mode:
+    """The mode after resets and resumes, in the order in which they came."""
+    mode = cycle.last.mode
+    for request in cycle.inputs.requests:
+        if request is Request.RESET and mode is Mode.STOPPED and not reset_refusal(cycle):
+            mode = Mode.HELD
+        elif request is Request.RESUME and mode is Mode.HELD:
+            mode = Mode.FOLLOWING
+    return mode
+
+
+def reset_refusal(cycle: Cycle) -> str:
+    """Why a reset is refused; empty if nothing speaks against it."""
+    measurement = cycle.inputs.measurement
+    if Request.STOP in cycle.inputs.requests:
+        return "a stop was asked for at the same time"
+    reason, detail = state_fault(cycle)
+    if reason is not Reason.OK or measurement is None:
+        return f"{reason.value}: {detail}" if detail else reason.value
+    speed = float(np.abs(measurement.joint_velocity).max())
+    return "" if speed <= cycle.config.still_speed else f"the arm still moves at {speed:.3f} rad/s"
+
+
+def state_fault(cycle: Cycle) -> Finding:
+    """What is wrong with the joint state itself."""
+    inputs, config = cycle.inputs, cycle.config
+    if inputs.measurement is None:
+        return Reason.STATE_MISSING, ""
+    age = inputs.now - inputs.state_received
+    if not 0.0 <= age <= config.state_timeout:
+        return Reason.STATE_STALE, f"received {age:.3f} s ago, allowed {config.state_timeout} s"
+    unchanged = inputs.now - cycle.advanced
+    if not 0.0 <= unchanged <= config.state_timeout:
+        return Reason.STATE_STALE, f"its stamp has not advanced for {unchanged:.3f} s"
+    return _posture_fault(inputs.measurement.joint_position, inputs.measurement.joint_velocity, config)
+
+
+def _posture_fault(q: Vec, qd: Vec, config: GateConfig) -> Finding:
+    limits, slack = config.limits, config.position_tolerance
+    if not (q.shape == qd.shape == limits.velocity.shape):
+        return Reason.STATE_INVALID, f"shapes {q.shape} and {qd.shape}, need {limits.velocity.shape}"
+    if not (np.isfinite(q).all() and np.isfinite(qd).all()):
+        return Reason.STATE_INVALID, f"positions {q}, velocities {qd}"
+    inside = (limits.position_min - slack <= q) & (q <= limits.position_max + slack)
+    if not inside.all():
+        joint = int(np.argmin(inside))
+        return Reason.STATE_OUT_OF_LIMITS, f"joint {joint + 1} at {q[joint]:.4f} rad"
+    return FINE
+
+
+def obedience_fault(cycle: Cycle) -> Finding:
+    """What is wrong with how the arm follows its commands; the joint state is known to be good."""
+    inputs, config, measurement = cycle.inputs, cycle.config, cycle.inputs.measurement
+    if cycle.off_track >= config.tracking_cycles:
+        return Reason.TRACKING_ERROR, f"{cycle.tracking_error:.4f} rad, allowed {config.max_tracking_error}"
+    if measurement is not None and inputs.now - cycle.last.held_since > config.settle_time:
+        speed = float(np.abs(measurement.joint_velocity).max())
+        if not speed <= config.still_speed:
+            return Reason.NOT_SETTLING, f"{speed:.3f} rad/s after {config.settle_time} s of holding"
+    return FINE
+
+
+def input_fault(cycle: Cycle) -> Finding:
+    """What is wrong with the task's sensors or with the proposal."""
+    inputs, config, proposal = cycle.inputs, cycle.config, cycle.inputs.proposal
+    age = inputs.now - inputs.sensors_received
+    if not 0.0 <= age <= config.sensor_timeout:
+        return Reason.SENSOR_STALE, f"received {age:.3f} s ago, allowed {config.sensor_timeout} s"
+    if inputs.measurement is None or not inputs.measurement.is_finite():
+        return Reason.SENSOR_INVALID, ""
+    if proposal is None:
+        return Reason.PROPOSAL_MISSING, ""
+    if not (proposal.twist.shape == (4,) and np.isfinite(proposal.twist).all()):
+        return Reason.PROPOSAL_INVALID, f"got {proposal.twist}"
+    age = inputs.now - proposal.received
+    if not 0.0 <= age <= config.command_timeout:
+        return Reason.PROPOSAL_STALE, f"received {age:.3f} s ago, allowed {config.command_timeout} s"
+    behind = inputs.state_stamp - proposal.stamp
+    if not abs(behind) <= config.command_timeout:
+        return Reason.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {config.command_timeout} s"
+    return FINE

@@ -1,0 +1,175 @@
+"""The safety gate: one pure function from what is known to what is sent.
+
+Nothing here reads a clock, a file or a topic: time and data are arguments, the previous decision is the
+only memory, and equal arguments give equal decisions. The order of the checks is the order of severity:
+
+    1  joint state missing, stale, invalid, outside its limits    STOP
+    2  operator stop, arm off its command, arm not settling       STOP, latched until a reset
+    3  operator hold                                              HOLD until a resume
+    4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
+    5  safety critic above its threshold                          closest accepted candidate, or recovery
+    6  position, velocity, acceleration, workspace, clearance     closest motion that can brake inside
+
+The hard limits come last because they have the last word: they may take away from what the critic chose,
+never add to it. A hold or a stop brakes at the acceleration limit and keeps the pose it comes to rest in.
+Every STOP latches. A reset leads to HOLD at the measured pose and moves nothing; a resume then lets the
+proposals through.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spillguard_core.arm import ACTION_SCALE, Vec
+from spillguard_core.checks import Cycle, Finding, begin, input_fault, mode_and_finding, reset_refusal
+from spillguard_core.decision import Decision, GateConfig, Inputs, Margins, Mode, Reason, Request, Verdict
+from spillguard_core.fallback import Choice, Critic, screened
+from spillguard_core.kinematics import ArmKinematics
+from spillguard_core.limits import Guard, Motion, brake, feasible
+from spillguard_core.observation import Measurement, observe
+from spillguard_core.trajectory import stop_position
+
+VERDICTS = {
+    Reason.OK: Verdict.PASS,
+    Reason.TWIST_LIMIT: Verdict.LIMIT,
+    Reason.POSITION_LIMIT: Verdict.LIMIT,
+    Reason.WORKSPACE_LIMIT: Verdict.LIMIT,
+    Reason.COLLISION: Verdict.LIMIT,
+    Reason.CRITIC: Verdict.LIMIT,
+    Reason.CRITIC_RECOVERY: Verdict.RECOVER,
+    Reason.PROPOSAL_MISSING: Verdict.HOLD,
+    Reason.PROPOSAL_STALE: Verdict.HOLD,
+    Reason.PROPOSAL_INVALID: Verdict.HOLD,
+    Reason.SENSOR_STALE: Verdict.HOLD,
+    Reason.SENSOR_INVALID: Verdict.HOLD,
+    Reason.CRITIC_INVALID: Verdict.HOLD,
+    Reason.OPERATOR_HOLD: Verdict.HOLD,
+}
+"""Every other reason, also one that is added later, means STOP."""
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What the gate computes with; none of it remembers anything between decisions."""
+
+    kinematics: ArmKinematics
+    critic: Critic
+    terms: tuple[str, ...]  # of the critic's observation, in order
+    guard: Guard | None  # None: no braking check against obstacles
+
+
+def initial_decision() -> Decision:
+    """Closed: nothing is sent until the operator resets."""
+    return Decision(
+        cycle=0, verdict=Verdict.STOP, reason=Reason.NOT_RESET, detail="", mode=Mode.STOPPED, send=False,
+        twist_sent=np.zeros(4), q=np.zeros(7), qd=np.zeros(7), q_c=math.nan, margins=Margins(),
+        anchored=False, off_track=0, state_stamp=-math.inf, state_advanced=-math.inf, held_since=math.nan,
+    )  # fmt: skip
+
+
+def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Models) -> Decision:
+    """One control cycle. What is sent is finite, inside the limits and continuous with `previous`."""
+    cycle = begin(inputs, previous, config)
+    mode, finding = mode_and_finding(cycle)
+    cycle = _anchored(cycle, mode, finding[0])
+    if mode is not Mode.FOLLOWING:
+        return _braked(cycle, mode, finding)
+    fault = input_fault(cycle)
+    return _braked(cycle, mode, fault) if fault[0] is not Reason.OK else _followed(cycle, models)
+
+
+def refusal(request: Request, inputs: Inputs, previous: Decision, config: GateConfig) -> str:
+    """Why `request` would be refused now; empty if it would be granted.
+
+    `inputs.requests` are those that already wait for the next decision.
+    """
+    cycle = begin(inputs, previous, config)
+    mode, _ = mode_and_finding(cycle)
+    if request is Request.RESUME and mode is Mode.STOPPED:
+        return "stopped: reset first"
+    if request is Request.RESET and mode is Mode.STOPPED:
+        return reset_refusal(cycle)
+    return ""
+
+
+def _anchored(cycle: Cycle, mode: Mode, reason: Reason) -> Cycle:
+    """The command moved to where the arm is: after a reset, and when the arm has lost its command."""
+    reset = cycle.last.mode is Mode.STOPPED and mode is not Mode.STOPPED
+    lost = cycle.last.mode is not Mode.STOPPED and reason is Reason.TRACKING_ERROR
+    measurement, limits = cycle.inputs.measurement, cycle.config.limits
+    if measurement is None or not (reset or lost):
+        return cycle
+    q = np.clip(measurement.joint_position, limits.position_min, limits.position_max)
+    qd = _brakeable(q, measurement.joint_velocity, cycle.config) if lost else np.zeros_like(q)
+    last = replace(cycle.last, q=q, qd=qd, anchored=True, held_since=math.nan)
+    return replace(cycle, last=last, off_track=0)
+
+
+def _brakeable(q: Vec, qd: Vec, config: GateConfig) -> Vec:
+    """A measured velocity (J,) slowed into its limits; zero where braking from it would not stay inside."""
+    limits = config.limits
+    slowed = qd / max(1.0, float(np.max(np.abs(qd) / limits.velocity)))
+    rest = stop_position(q, slowed, limits.acceleration, config.coast_time + config.period)
+    inside = (limits.position_min <= rest) & (rest <= limits.position_max)
+    return slowed if inside.all() else np.zeros_like(qd)
+
+
+def _followed(cycle: Cycle, models: Models) -> Decision:
+    """The proposal, as far as critic and hard limits let it through. All inputs are known to be good."""
+    measurement, proposal, config = cycle.inputs.measurement, cycle.inputs.proposal, cycle.config
+    assert measurement is not None and proposal is not None
+    excess = float(np.max(np.abs(proposal.twist) / ACTION_SCALE))
+    twist = proposal.twist if excess <= 1.0 else proposal.twist / excess
+    choice = _screened(twist, measurement, config, models)
+    if choice.reason is Reason.CRITIC_INVALID:
+        return _braked(cycle, Mode.FOLLOWING, (choice.reason, ""))
+    result = feasible(cycle.last.q, cycle.last.qd, choice.twist, config, models.kinematics, models.guard)
+    clipped = Reason.OK if excess <= 1.0 else Reason.TWIST_LIMIT
+    # Among equals the hard limit speaks.
+    reason = max(result.reason, choice.reason, clipped, key=VERDICTS.__getitem__)
+    detail = "" if reason is Reason.OK else f"asked {proposal.twist}, Q_c {choice.q_c:.4f}"
+    sent = replace(choice, twist=result.twist)
+    return _decision(cycle, Mode.FOLLOWING, (reason, detail), result.motion, sent)
+
+
+def _screened(twist: Vec, measurement: Measurement, config: GateConfig, models: Models) -> Choice:
+    """What the safety critic makes of the twist, seen from the measured state."""
+    lip = models.kinematics.lip(measurement.joint_position, measurement.joint_velocity)
+    obs = observe(models.terms, measurement, models.kinematics)
+    away = lip.position - measurement.target_position
+    return screened(models.critic, obs, twist, lip.tilt, away, config.critic_threshold)
+
+
+def _braked(cycle: Cycle, mode: Mode, finding: Finding) -> Decision:
+    """Slow down, then stay."""
+    last = cycle.last
+    motion = brake(last.q, last.qd, cycle.config) if last.anchored else Motion(last.q, last.qd)
+    return _decision(cycle, mode, finding, motion, Choice(np.zeros(4), math.nan, Reason.OK))
+
+
+def _decision(cycle: Cycle, mode: Mode, finding: Finding, motion: Motion, choice: Choice) -> Decision:
+    reason, detail = finding
+    verdict = VERDICTS.get(reason, Verdict.STOP)
+    moving = verdict < Verdict.HOLD
+    since = cycle.inputs.now if math.isnan(cycle.last.held_since) else cycle.last.held_since
+    return Decision(
+        cycle=cycle.last.cycle + 1, verdict=verdict, reason=reason, detail=detail, mode=mode,
+        send=cycle.last.anchored, twist_sent=choice.twist, q=motion.q, qd=motion.qd, q_c=choice.q_c,
+        margins=_margins(cycle, motion, choice.q_c),
+        # A stopped arm that has come to rest hears nothing more: somebody may move it by hand.
+        anchored=cycle.last.anchored and (mode is not Mode.STOPPED or bool(motion.qd.any())),
+        off_track=cycle.off_track, state_stamp=cycle.stamp, state_advanced=cycle.advanced,
+        held_since=math.nan if moving else since,
+    )  # fmt: skip
+
+
+def _margins(cycle: Cycle, motion: Motion, q_c: float) -> Margins:
+    inputs, threshold = cycle.inputs, cycle.config.critic_threshold
+    return Margins(
+        position=motion.position_margin, workspace=motion.workspace_margin, clearance=motion.clearance_margin,
+        tracking=cycle.config.max_tracking_error - cycle.tracking_error,
+        critic=math.nan if threshold is None else threshold - q_c,
+        state_age=inputs.now - inputs.state_received,
+        command_age=math.nan if inputs.proposal is None else inputs.now - inputs.proposal.received,
+    )  # fmt: skip

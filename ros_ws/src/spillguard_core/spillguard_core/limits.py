@@ -1,0 +1,119 @@
+"""Hard limits: the closest joint velocity from which the arm can still brake inside them.
+
+Shapes: J joints. A step is feasible when the straight braking path that follows it (`trajectory.py`)
+ends inside every limit. Braking from a feasible state stays on that path, so it is always feasible:
+safe now means that a safe command exists in the next period.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from spillguard_core.arm import Vec
+from spillguard_core.decision import GateConfig, Reason
+from spillguard_core.kinematics import ArmKinematics
+from spillguard_core.motion import ramp
+from spillguard_core.trajectory import stop_position
+
+SHARES = (1.0, 0.75, 0.5, 0.25)  # of the wanted velocity, tried in this order before braking
+
+
+class Guard(Protocol):
+    """A world model that knows how close the arm comes to things."""
+
+    def clearance(self, start: Vec, end: Vec) -> float:
+        """Smallest distance [m] of the arm to anything on the straight path between two postures (J,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A commanded state at the end of the period, and how far its braking path stays from each limit."""
+
+    q: Vec  # (J,) [rad]
+    qd: Vec  # (J,) [rad/s]
+    position_margin: float = math.nan  # [rad]
+    workspace_margin: float = math.nan  # [m]
+    clearance_margin: float = math.nan  # [m]
+
+
+@dataclass(frozen=True, eq=False)
+class Feasible:
+    """The closest feasible motion and what it cost."""
+
+    motion: Motion
+    twist: Vec  # (4,) what is left of the wanted twist
+    reason: Reason  # OK when all of it is left
+
+
+def step(q: Vec, qd: Vec, goal: Vec, config: GateConfig) -> Motion:
+    """One period towards the velocity `goal` (J,) [rad/s] at the acceleration limit."""
+    positions, velocities = ramp(q, qd, goal, config.limits.acceleration, config.period, 1)
+    return Motion(positions[0], velocities[0])
+
+
+def brake(q: Vec, qd: Vec, config: GateConfig) -> Motion:
+    """One period towards rest."""
+    return step(q, qd, np.zeros_like(qd), config)
+
+
+def judged(
+    q: Vec, motion: Motion, config: GateConfig, kinematics: ArmKinematics, guard: Guard | None
+) -> Motion:
+    """The motion with its margins: distances from where the arm would come to rest to each limit."""
+    limits = config.limits
+    rest = stop_position(motion.q, motion.qd, limits.acceleration, config.coast_time)
+    position = float(np.minimum(rest - limits.position_min, limits.position_max - rest).min())
+    lip = kinematics.lip(rest, motion.qd).position
+    workspace = float(np.minimum(lip - limits.workspace_min, limits.workspace_max - lip).min())
+    clearance = math.inf if guard is None else guard.clearance(q, rest) - config.clearance
+    return Motion(motion.q, motion.qd, position, workspace, clearance)
+
+
+def violated(motion: Motion, now: Motion) -> Reason:
+    """The first limit that the motion breaks; OK if none.
+
+    `now` holds the margins of resting where the arm is: where it is already beyond a limit, only a
+    motion that goes further beyond it breaks that limit.
+    """
+    if not motion.position_margin >= min(0.0, now.position_margin):
+        return Reason.POSITION_LIMIT
+    if not motion.workspace_margin >= min(0.0, now.workspace_margin):
+        return Reason.WORKSPACE_LIMIT
+    if not motion.clearance_margin >= min(0.0, now.clearance_margin):
+        return Reason.COLLISION
+    return Reason.OK
+
+
+def slid(twist: Vec, lip: Vec, config: GateConfig) -> Vec:
+    """The twist (4,) without the speeds that carry a lip (3,) [m] further out of the workspace."""
+    low, high = config.limits.workspace_min, config.limits.workspace_max
+    outward = ((lip < low) & (twist[:3] < 0.0)) | ((lip > high) & (twist[:3] > 0.0))
+    return np.concatenate([np.where(outward, 0.0, twist[:3]), twist[3:]])
+
+
+def feasible(
+    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, guard: Guard | None
+) -> Feasible:
+    """The closest motion to `twist` (4,) that keeps every limit: all of it, along the wall, less, none."""
+
+    def motion_towards(goal: Vec) -> Motion:
+        return judged(q, step(q, qd, goal, config), config, kinematics, guard)
+
+    motion = motion_towards(kinematics.joint_velocity(q, twist))
+    # Both margins of rest are at least zero in almost every cycle, so `now` is worth computing only after.
+    reason = violated(motion, Motion(q, qd, 0.0, 0.0, 0.0))
+    if reason is Reason.OK:
+        return Feasible(motion, twist, reason)
+    still = np.zeros_like(qd)
+    now = judged(q, Motion(q, still), config, kinematics, guard)
+    rest = stop_position(motion.q, motion.qd, config.limits.acceleration, config.coast_time)
+    along = slid(twist, kinematics.lip(rest, still).position, config)
+    goal = kinematics.joint_velocity(q, along)
+    for share in SHARES:
+        motion = motion_towards(share * goal)
+        if violated(motion, now) is Reason.OK:
+            return Feasible(motion, share * along, reason)
+    braked = judged(q, brake(q, qd, config), config, kinematics, guard)
+    return Feasible(braked, np.zeros_like(twist), reason)
