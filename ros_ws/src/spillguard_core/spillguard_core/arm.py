@@ -54,8 +54,8 @@ def _limits() -> ArmLimits:
         position_max=reach,
         velocity=np.array([1.39] * 4 + [1.22] * 3),
         acceleration=np.full(7, 5.0),
-        workspace_min=np.array([0.25, -0.45, 0.06]),
-        workspace_max=np.array([0.80, 0.45, 0.60]),
+        workspace_min=np.array([0.52, -0.30, 0.10]),
+        workspace_max=np.array([0.84, 0.30, 0.50]),
     )
 
 

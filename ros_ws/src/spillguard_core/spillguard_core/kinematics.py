@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spillguard_core.arm import CONTINUOUS, GEN3_LIMITS, JOINT_NAMES, Vec
 
-NOMINAL_POSTURE = np.array([0.0, 0.64, 0.0, 2.10, 0.0, -1.17, -1.5708])
+NOMINAL_POSTURE = np.array([-0.05, 1.06, -0.05, 2.10, -0.08, -1.58, -1.52])
 """Tool level and pointing along base +x, cup upright, lip over the middle of the table [rad]."""
 NOMINAL_POSTURE.setflags(write=False)
 

@@ -1,0 +1,189 @@
+"""The pouring cell as a MuJoCo model: arm, gripper with a held cup, granules, receiving cup, table.
+
+Base frame: origin under the arm, table top at z = 0, x forwards. SI units. Geometry that the design of
+the task leaves open (receiving cup, fixtures, gripper boxes) is ours.
+"""
+
+from functools import cache
+
+import mujoco
+import numpy as np
+
+from sim.gen3 import FLANGE_OFFSET, add_arm, add_position_loops
+
+TIMESTEP = 0.005  # [s]
+
+SOURCE_RADIUS = 0.035  # [m] inner
+SOURCE_HEIGHT = 0.095  # [m] inner
+RECEIVER_RADIUS = 0.042
+RECEIVER_HEIGHT = 0.095
+WALL = 0.005
+STAVES = 12  # boxes that make a round wall
+PLATE_HEIGHT = 0.02  # of the load cell
+RIM_HEIGHT = PLATE_HEIGHT + WALL + RECEIVER_HEIGHT  # [m] above the table
+GRIP_DISTANCE = 0.145  # [m] flange to the axis of the held cup
+GRANULE_RADIUS = 0.009  # [m] nominal; scenarios vary it
+GRANULE_DENSITY = 1000.0  # [kg/m^3]
+
+# Collision classes as bit masks: (contype, conaffinity).
+GRANULE, TOOL, LINK, FIXED = (1, 1), (2, 7), (2, 6), (4, 7)
+
+Colour = tuple[float, float, float, float]
+COFFEE: Colour = (0.28, 0.16, 0.09, 1)
+STEEL: Colour = (0.55, 0.58, 0.62, 1)
+DARK: Colour = (0.16, 0.17, 0.19, 1)
+PORCELAIN: Colour = (0.93, 0.93, 0.90, 0.55)
+GLASS: Colour = (0.55, 0.75, 0.90, 0.40)
+
+
+def _box(
+    body: mujoco.MjsBody, name: str, pos: list[float], size: list[float], rgba: Colour
+) -> mujoco.MjsGeom:
+    return body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, rgba=rgba, mass=0)
+
+
+def _add_cup(
+    body: mujoco.MjsBody, name: str, radius: float, height: float, floor: float, rgba: Colour
+) -> None:
+    """Round cup of flat staves; `floor` [m] is the height of its inner bottom in the body's frame."""
+    body.add_geom(
+        name=f"{name}_bottom",
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        pos=[0, 0, floor - WALL / 2],
+        size=[radius + WALL, WALL / 2, 0],
+        rgba=rgba,
+        mass=0,
+    )
+    half_width = (radius + WALL) * np.tan(np.pi / STAVES)
+    for number in range(STAVES):
+        angle = 2 * np.pi * number / STAVES
+        reach = radius + WALL / 2
+        stave = _box(
+            body,
+            f"{name}_wall_{number}",
+            [reach * np.cos(angle), reach * np.sin(angle), floor + height / 2],
+            [WALL / 2, half_width, height / 2],
+            rgba,
+        )
+        stave.quat = [np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
+
+
+def _add_tool(last_link: mujoco.MjsBody) -> None:
+    """Gripper boxes like a two-finger gripper's, and the held cup. Upright cup: frame = base frame."""
+    # At the nominal posture the flange looks along base +x, with its own x to the left and y up.
+    flange_in_base = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    flange_in_link = np.diag([1.0, -1.0, -1.0])
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, (flange_in_link @ flange_in_base.T).flatten())
+    tool = last_link.add_body(name="tool", pos=FLANGE_OFFSET, quat=quat)
+    tool.mass, tool.ipos, tool.inertia = 0.925, [0.06, 0, 0], [0.0008, 0.0012, 0.0012]
+    tool.explicitinertial = True
+    _box(tool, "palm", [0.05, 0, 0], [0.045, 0.032, 0.032], DARK)
+    for side, name in ((1, "left_finger"), (-1, "right_finger")):
+        _box(tool, name, [0.125, side * (SOURCE_RADIUS + WALL + 0.006), 0], [0.045, 0.005, 0.011], DARK)
+    cup = tool.add_body(name="cup", pos=[GRIP_DISTANCE, 0, 0])
+    cup.mass, cup.inertia = 0.12, [0.0002, 0.0002, 0.0001]
+    cup.explicitinertial = True
+    _add_cup(cup, "source", SOURCE_RADIUS, SOURCE_HEIGHT, -SOURCE_HEIGHT / 2, GLASS)
+    cup.add_site(name="cup", size=[0.002, 0, 0], group=4)
+    cup.add_site(name="lip", pos=[0, -SOURCE_RADIUS, SOURCE_HEIGHT / 2], size=[0.003, 0, 0], group=4)
+    payload = tool.add_body(name="payload", pos=[GRIP_DISTANCE, 0, 0])
+    payload.mass, payload.inertia = 1e-3, [1e-6] * 3
+    payload.explicitinertial = True
+
+
+def _add_fixtures(spec: mujoco.MjSpec) -> None:
+    table = spec.worldbody.add_body(name="table")
+    _box(table, "table_top", [0.35, 0, -0.02], [0.75, 0.75, 0.02], (0.72, 0.62, 0.50, 1))
+    machine = spec.worldbody.add_body(name="machine", pos=[0.30, 0.58, 0])
+    _box(machine, "machine_body", [0, 0, 0.17], [0.14, 0.11, 0.17], STEEL)
+    receiver = spec.worldbody.add_body(name="receiver", pos=[0.68, 0, 0])
+    receiver.add_geom(
+        name="load_cell",
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        pos=[0, 0, PLATE_HEIGHT / 2],
+        size=[0.055, PLATE_HEIGHT / 2, 0],
+        rgba=DARK,
+        mass=0,
+    )
+    _add_cup(receiver, "receiver", RECEIVER_RADIUS, RECEIVER_HEIGHT, PLATE_HEIGHT + WALL, PORCELAIN)
+
+
+def _add_granules(spec: mujoco.MjSpec, count: int) -> None:
+    for number in range(count):
+        body = spec.worldbody.add_body(name=f"granule_{number}", pos=[0, 0, 1 + 0.05 * number])
+        body.add_freejoint()
+        body.add_geom(
+            name=f"granule_{number}",
+            type=mujoco.mjtGeom.mjGEOM_SPHERE,
+            size=[GRANULE_RADIUS, 0, 0],
+            density=GRANULE_DENSITY,
+            rgba=COFFEE,
+        )
+
+
+def _set_classes(spec: mujoco.MjSpec) -> None:
+    for geom in spec.geoms:
+        owner = geom.parent.name
+        if owner.startswith("granule"):
+            kind = GRANULE
+        elif owner in ("tool", "cup"):
+            kind = TOOL
+        elif owner in ("table", "machine", "receiver"):
+            kind = FIXED
+        else:
+            kind = LINK
+        geom.contype, geom.conaffinity = kind
+        geom.condim = 3
+        geom.solref = [0.01, 1.0]
+
+
+def _add_view(spec: mujoco.MjSpec) -> None:
+    world = spec.worldbody
+    world.add_light(pos=[0.8, -0.8, 1.6], dir=[-0.4, 0.5, -1.0], castshadow=True)
+    world.add_light(pos=[0.2, 0.8, 1.4], dir=[0.1, -0.5, -1.0], castshadow=False, diffuse=[0.35] * 3)
+    world.add_camera(
+        name="front", pos=[1.22, -0.62, 0.56], xyaxes=[0.62, 0.78, 0, -0.27, 0.215, 0.94], fovy=42
+    )
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
+    spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
+    spec.visual.quality.shadowsize = 2048
+
+
+def cell_spec(granules: int) -> mujoco.MjSpec:
+    """The whole cell with a number of granules; zero of them and no motors give the guard's world model."""
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.iterations, spec.option.ls_iterations = 20, 20
+    spec.option.tolerance = 1e-6
+    last_link = add_arm(spec)
+    _add_tool(last_link)
+    for body in spec.bodies:
+        if body.name not in ("world", "payload"):
+            body.gravcomp = 1.0  # the arm's controller carries arm and tool, not what it does not know of
+    _add_fixtures(spec)
+    _add_granules(spec, granules)
+    _set_classes(spec)
+    return spec
+
+
+@cache
+def cell_model_xml(granules: int) -> str:
+    """MJCF of the simulated cell."""
+    spec = cell_spec(granules)
+    add_position_loops(spec)
+    _add_view(spec)
+    spec.compile()
+    return str(spec.to_xml())
+
+
+def guard_model_xml() -> str:
+    """MJCF of arm, tool, table and fixtures: what the monitor knows of the world. No granules, no motors.
+
+    The receiving cup is in it as a body ``receiver`` whose position follows the measured target.
+    """
+    spec = cell_spec(0)
+    spec.compile()
+    return str(spec.to_xml())

@@ -1,0 +1,121 @@
+"""spillguard/PourCoffee-v0: a Kinova Gen3 pours granules from a held cup into a cup on a load cell."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.cell import Outcome, PourCell
+from sim.scenario import Scenario, sample_scenario
+from sim.scripted import pour_potential
+from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS, MONITOR_PERIOD, POLICY_PERIOD, TWIST_NAMES, Vec
+from spillguard_core.motion import ramp
+from spillguard_core.observation import POUR_TERMS, observation_scaling, observation_width, observe
+
+TICKS = round(POLICY_PERIOD / MONITOR_PERIOD)
+FILL_REWARD = 10.0  # for the whole content
+SUCCESS_REWARD = 10.0
+TIME_PENALTY = 0.02  # a step
+ACCELERATION_PENALTY = 0.02  # times the mean square of joint acceleration over its limit
+TORQUE_PENALTY = 0.02  # times the mean square of motor torque over its peak
+
+Observation = NDArray[np.float32]
+
+
+class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """Pour everything, spill nothing, touch nothing, come back upright, within 10 s.
+
+    Observation (14,) float32: `spillguard_core.observation.POUR_TERMS`, what the real cell can sense.
+    Action (4,) in [-1, 1]: tool twist over `ACTION_SCALE`, 20 Hz.
+    Cost 1 and termination: a granule outside both cups, a contact of arm, gripper or held cup, or a broken
+    joint, speed or workspace limit. Reward: 10 times the newly landed share, 10 on success, less time,
+    joint acceleration and torque. Success terminates. Weights are ours.
+    """
+
+    observation_scaling = observation_scaling(POUR_TERMS)
+    potential = staticmethod(pour_potential)
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self.observation_space = gymnasium.spaces.Box(
+            -np.inf, np.inf, (observation_width(POUR_TERMS),), np.float32
+        )
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(TWIST_NAMES),), np.float32)
+        self.cell = PourCell()
+        self._camera: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Sample a scenario, or take the one in ``options["scenario"]``."""
+        super().reset(seed=seed)
+        scenario = (options or {}).get("scenario") or sample_scenario(self.np_random)
+        self.scenario: Scenario = scenario
+        self.cell.reset(scenario)
+        self._q = self.cell.data.qpos[:7].copy()
+        self._qd = np.zeros(7)
+        self._goal = np.zeros(7)
+        self._landed = 0
+        return self._observe(), self._info(self.cell.outcome())
+
+    def _observe(self) -> Observation:
+        return observe(POUR_TERMS, self.cell.measure(), self.cell.kinematics)
+
+    @staticmethod
+    def _info(outcome: Outcome) -> dict[str, Any]:
+        terms = {
+            "spill": float(outcome.spilled > 0),
+            "contact": float(outcome.contact),
+            "limit": float(outcome.limit_broken),
+        }
+        return {"cost": float(outcome.violated), "cost_terms": terms, "success": outcome.success}
+
+    def _command(self, twist: Vec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Commanded positions and velocities (TICKS, 7): the old goal for the delay, then the new one."""
+        delay = self.scenario.delay_ticks
+        goal = self.cell.kinematics.joint_velocity(self._q, twist)
+        q, qd = ramp(
+            self._q, self._qd, goal if delay == 0 else self._goal, GEN3_LIMITS.acceleration, MONITOR_PERIOD,
+            delay or TICKS,
+        )  # fmt: skip
+        if delay:
+            later = ramp(q[-1], qd[-1], goal, GEN3_LIMITS.acceleration, MONITOR_PERIOD, TICKS - delay)
+            q, qd = np.vstack([q, later[0]]), np.vstack([qd, later[1]])
+        self._goal, self._q, self._qd = goal, q[-1], qd[-1]
+        return q, qd
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """One policy period of 50 ms."""
+        action = np.asarray(action, dtype=np.float64)
+        if not np.isfinite(action).all():
+            raise ValueError(f"the action must be finite, got {action}")
+        before = self._qd
+        self.cell.advance(*self._command(np.clip(action, -1.0, 1.0) * ACTION_SCALE))
+        outcome = self.cell.outcome()
+        info = self._info(outcome)
+        acceleration = (self._qd - before) / (POLICY_PERIOD * GEN3_LIMITS.acceleration)
+        torque = self.cell.torque_share()
+        effort = ACCELERATION_PENALTY * float(acceleration @ acceleration) / 7.0
+        effort += TORQUE_PENALTY * float(torque @ torque) / 7.0
+        reward = FILL_REWARD * (outcome.landed - self._landed) / outcome.total
+        reward += SUCCESS_REWARD * outcome.success - TIME_PENALTY - effort
+        self._landed = outcome.landed
+        info["effort"] = effort
+        return self._observe(), reward, outcome.violated or outcome.success, False, info
+
+    def render(self) -> NDArray[np.uint8]:
+        """One picture (H, W, 3) of the cell."""
+        from sim.render import Camera
+
+        if self._camera is None:
+            self._camera = Camera()
+        picture: NDArray[np.uint8] = self._camera.picture(self.cell)
+        return picture
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None

@@ -1,0 +1,65 @@
+"""Pictures of the cell, drawn in software where no graphics card is at hand."""
+
+import os
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.cell import PourCell
+
+Picture = NDArray[np.uint8]  # (H, W, 3)
+
+ADVICE = (
+    "rendering needs an OpenGL library: install Debian's libosmesa6 and set MUJOCO_GL=osmesa, "
+    "or install libegl1 with a graphics driver and set MUJOCO_GL=egl"
+)
+
+
+class RenderingUnavailableError(RuntimeError):
+    """No OpenGL that MuJoCo can draw with. The message says what to install."""
+
+
+class Camera:
+    """Draws the cell from the camera ``front``. `width`, `height` in pixels."""
+
+    def __init__(self, width: int = 640, height: int = 480, camera: str = "front") -> None:
+        self._size, self._camera = (height, width), camera
+        self._renderer: Any = None
+        self._model: mujoco.MjModel | None = None
+
+    def picture(self, cell: PourCell) -> Picture:
+        """One picture (H, W, 3)."""
+        if self._model is not cell.model:
+            self.close()
+            self._renderer, self._model = _renderer(cell.model, *self._size), cell.model
+        self._renderer.update_scene(cell.data, self._camera)
+        return np.asarray(self._renderer.render(), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Free the drawing context."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+def _renderer(model: mujoco.MjModel, height: int, width: int) -> Any:
+    """A MuJoCo renderer, or `RenderingUnavailableError`; without a screen, software is the default."""
+    if not (os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY")):
+        os.environ["MUJOCO_GL"] = "osmesa"
+    try:
+        return mujoco.Renderer(model, height, width)
+    except Exception as error:
+        # PyOpenGL and MuJoCo raise many kinds here, from ImportError to their own fatal error.
+        raise RenderingUnavailableError(f"{ADVICE} ({type(error).__name__}: {error})") from error
+
+
+def strip(pictures: list[Picture], gap: int = 4) -> Picture:
+    """Pictures (H, W, 3) side by side with a white gap [pixels]."""
+    height = pictures[0].shape[0]
+    white = np.full((height, gap, 3), 255, dtype=np.uint8)
+    parts: list[Picture] = []
+    for picture in pictures:
+        parts += [picture, white]
+    return np.hstack(parts[:-1])
