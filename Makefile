@@ -1,0 +1,47 @@
+# Each target does its own set-up in .venv; the second run starts at once.
+# ARGS goes through to the program: make test ARGS="tests/core -x", make train ARGS="--seed 2".
+# PIP_FLAGS goes to pip, for example to name an index that serves torch's CPU builds.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+READY := .venv/.ready
+export OMP_NUM_THREADS ?= 1
+ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
+export MUJOCO_GL ?= egl
+endif
+
+.PHONY: help setup demo test check lint train bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt .ci/setup
+	@.ci/setup
+	@touch $@
+
+setup: $(READY)  ## install everything into .venv
+
+demo: $(READY)  ## pour ten cups with the shipped policy behind the safety monitor
+	@$(BIN)/spillguard demo $(ARGS)
+
+test: $(READY)  ## every test, those with real ROS 2 processes included
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test  ## lint, then test
+
+train: $(READY)  ## train Meta SAC-Lag to pour
+	@$(BIN)/spillguard train --algo meta_sac_lag --env spillguard/PourCoffee-v0 --seed 1 $(ARGS)
+
+bench: $(READY)  ## print every speed as a ratio, and keep it in benchmarks/results
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove .venv, caches and builds; runs/ stays
+	rm -rf .venv build spillguard.egg-info ros_ws/build ros_ws/install ros_ws/log
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
