@@ -113,12 +113,11 @@ class Memory:
         self._fill(rows, self.config.prior_fraction if prior_fraction is None else prior_fraction)
         return self._cut(rows)
 
-    def safety_batch(self, count: int, pos_fraction: float) -> Batch:
-        """Like `batch`, with a share drawn from D_s as soon as it holds anything."""
-        rows = np.empty((count, self.width), dtype=np.float32)
-        violating = round(count * pos_fraction) if self.violating.size else 0
-        self.violating.sample(violating, self.rng, rows[:violating]) if violating else None
-        self._fill(rows[violating:], self.config.prior_fraction)
+    def violations(self, count: int) -> Batch:
+        """From D_s; no rows while it is empty."""
+        rows = np.empty((count if self.violating.size else 0, self.width), dtype=np.float32)
+        if len(rows):
+            self.violating.sample(len(rows), self.rng, rows)
         return self._cut(rows)
 
     def initial_states(self, count: int) -> Tensor:

@@ -10,7 +10,8 @@ chain rule closes without a second backward pass: d J(theta') / d k = < dJ / d t
 The division by 1 - rho^t is ours: without it the first steps are 1 / sqrt(1 - rho) times too long.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -43,3 +44,30 @@ class RmsProp:
 def meta_gradient(outer: Tensor, jacobian: Tensor, inner: Tensor) -> Tensor:
     """< dJ/dtheta', D dg/dk > for one knob k: three vectors (P,) -> scalar."""
     return torch.dot(outer, jacobian * inner)
+
+
+@dataclass
+class ScalarAdam:
+    """Adam on one Python float, for multipliers, thresholds and temperatures."""
+
+    lr: float
+    mean: float = 0.0
+    square: float = 0.0
+    count: int = 0
+
+    def step(self, grad: float) -> float:
+        """The change to add to the value so that it descends along `grad`."""
+        self.count += 1
+        self.mean += 0.1 * (grad - self.mean)
+        self.square += 0.001 * (grad * grad - self.square)
+        mean = self.mean / (1.0 - 0.9**self.count)
+        root = math.sqrt(self.square / (1.0 - 0.999**self.count))
+        return -self.lr * mean / (root + 1e-12)
+
+    def state_dict(self) -> dict[str, float]:
+        """All fields."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Inverse of `state_dict`; the rate stays as configured."""
+        self.mean, self.square, self.count = state["mean"], state["square"], int(state["count"])

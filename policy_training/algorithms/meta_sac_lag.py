@@ -1,0 +1,370 @@
+"""Meta SAC-Lag: SAC-Lag that tunes its threshold eps and its temperature alpha by meta-gradients.
+
+Honari, Soufi Enayati, Ghafarian Tamizi, Najjaran, IROS 2024, arXiv:2408.07962. The paper's abstract and outline
+were available, its formulas and constants were not: this is our reading, and what it leaves open is a switch.
+eps [-] is the allowed discounted probability of a violation, alpha [reward per nat], nu [reward].
+
+    (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
+    (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}
+    (3)  x'  = x + b_nu E_B[ Q_c(s, a_phi) - eps ],   nu = softplus(x) or exp(x)
+    (4)  L(phi; nu', eps, alpha) = E_B[ alpha log pi - Q_r(s, a_phi) + nu' (Q_c(s, a_phi) - eps) ]
+    (5)  phi' = phi - RMSProp(grad_phi L)
+    (6)  eps descends    J_eps   = L(phi'; nu', eps, alpha) on a fresh batch B' of D          (linear)
+                         J_eps   = the same with (Q_c - eps)^2 / 2 for Q_c - eps              (non-linear, ours)
+    (7)  alpha ascends   J_alpha = E_D0[ Q_r(s0, a) - nu' (Q_c(s0, a) - eps) ],   a = tanh(mean_phi'(s0))
+
+nu' eps is constant in phi, so eps reaches phi' through nu' alone. Paths of d J_eps / d eps: direct (-nu'),
+through nu' in J_eps, through phi'. Variant A takes all, B (default) leaves out the direct one, which pushes eps
+up for ever, C keeps only the one through phi'.
+
+With the split gradient of (4), grad L = alpha g_H - g_R + nu' g_C, and D = d phi'/d grad from `meta`:
+    (8)  d J_eps / d eps   = (d nu'/d eps) [ d J_eps / d nu' + < d J_eps/d phi', D g_C > ],  d nu'/d eps = -b_nu nu'(x')
+    (9)  d J_alpha / d alpha = < d J_alpha / d phi', D g_H >
+This closed form and the double backward pass agree; the former is the default because it is faster.
+
+Differs from the paper: the larger safety critic counts (`risk_agg`), the multiplier steps in x without the slope
+of nu(x), sigmoid safety critics trained by cross-entropy, bias-corrected RMSProp, Adam on the two meta-parameters.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.functional import softplus
+
+from policy_training.algorithms.sac_lag import multiplier, multiplier_inverse, multiplier_slope
+from policy_training.buffers import Batch, Memory
+from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
+from policy_training.networks import (
+    Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate, flat_grad, flatten, unflatten,
+)  # fmt: skip
+from policy_training.optim import Target, Trained, copy_into
+from policy_training.targets import cost_targets, cross_entropy, reward_targets, safety_rows, squared_error
+
+
+@dataclass(frozen=True)
+class MetaSacLagConfig:
+    """SAC-Lag whose safety threshold and temperature follow meta-gradients."""
+
+    hidden: tuple[int, ...] = (256, 256)
+    "Widths of the hidden layers of every network."
+    layer_norm: bool = False
+    "Layer normalisation in the critics."
+    batch_size: int = 256
+    "Transitions per update."
+    gamma: float = 0.99
+    "Discount of the reward per step."
+    gamma_c: float = 0.95
+    "Discount of a violation per step."
+    tau: float = 0.005
+    "Share of the way the target critics move per update."
+    policy_lr: float = 3e-4
+    "RMSProp's rate for the policy, eq. (5)."
+    policy_rho: float = 0.99
+    "RMSProp's smoothing."
+    critic_lr: float = 3e-4
+    "Adam's rate for all critics."
+    risk_agg: Literal["min", "max"] = "max"
+    "Which of the twin safety critics counts."
+    pos_fraction: float = 0.3
+    "Share of violating transitions in the safety critics' batch."
+    initial_nu: float = 1.0
+    "Multiplier at the start [reward]."
+    nu_max: float = 100.0
+    "Largest multiplier [reward]."
+    nu_lr: float = 0.01
+    "b_nu in (3)."
+    nu_form: Literal["softplus", "exp"] = "softplus"
+    "How the multiplier stays positive."
+    initial_eps: float = 0.1
+    "Threshold at the start, in (0, eps_max)."
+    eps_max: float = 1.0
+    "Largest threshold."
+    eps_form: Literal["sigmoid", "clamp"] = "sigmoid"
+    "How the threshold stays in [0, eps_max]."
+    eps_lr: float = 3e-4
+    "Adam's rate for eps (for its logit with the sigmoid form); 0 keeps eps fixed."
+    eps_paths: Literal["A", "B", "C"] = "B"
+    "Paths of the gradient of J_eps: all, all but the direct one, only the one through the policy."
+    eps_objective: Literal["linear", "nonlinear"] = "linear"
+    "J_eps of (6)."
+    initial_alpha: float = 0.2
+    "Temperature at the start [reward per nat]."
+    alpha_max: float = 1.0
+    "Largest temperature."
+    alpha_lr: float = 3e-4
+    "Adam's rate for log alpha; 0 keeps alpha fixed."
+    meta_batch_size: int = 64
+    "Transitions of B' and states of D_0 per meta-step."
+    meta_interval: int = 1
+    "Updates per meta-step."
+    meta_gradient: Literal["closed", "autograd"] = "closed"
+    "Eqs. (8), (9), or differentiating through the step."
+    order: Literal["keep", "lookahead"] = "keep"
+    "Keep the inner step and then tune eps, alpha; or tune after a trial step, take it back and do it anew."
+
+
+class Terms(NamedTuple):
+    """What every objective is made of, at sampled actions."""
+
+    log_prob: Tensor  # (B,)
+    q_r: Tensor  # (B,) smaller of the twins
+    q_c: Tensor  # (B,) aggregated, in [0, 1]
+
+
+class Inner(NamedTuple):
+    """What the inner step leaves for the meta-step and the log."""
+
+    grad: Tensor  # (P,) gradient of (4)
+    grad_h: Tensor | None  # (P,) g_H
+    grad_c: Tensor | None  # (P,) g_C
+    loss: Tensor
+    q_r: Tensor
+    q_c: float
+    entropy: float
+
+
+class Start(NamedTuple):
+    """Where an inner step began."""
+
+    phi: Tensor  # (P,)
+    square: Tensor  # (P,)
+    x: float
+    steps: int
+
+
+def lagrangian(terms: Terms, alpha: Tensor | float, nu: Tensor | float, excess: Tensor) -> Tensor:
+    """Eqs. (4), (6). excess (B,) -> scalar."""
+    return (alpha * terms.log_prob - terms.q_r + nu * excess).mean()
+
+
+def constraint_excess(q_c: Tensor, eps: Tensor | float, form: str) -> Tensor:
+    """What nu' multiplies in J_eps. (B,) -> (B,)."""
+    return q_c - eps if form == "linear" else 0.5 * (q_c - eps).square()
+
+
+class MetaSacLag:
+    """Networks, optimisers and the update."""
+
+    name = "meta_sac_lag"
+
+    def __init__(self, spaces: Spaces, config: MetaSacLagConfig, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.config, self.spaces = config, spaces
+        self.rng = torch.Generator().manual_seed(seed)
+        self.actor = Actor(spaces, config.hidden)
+        self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_r_target, self.q_c_target = Target(self.q_r), Target(self.q_c)
+        self.phi = flatten(self.actor)  # (P,) shares its memory with the actor
+        self.square = torch.zeros_like(self.phi)  # (P,) s of RMSProp
+        self.steps = 0
+        self.reward_critic = Trained(self.q_r, config.critic_lr)
+        self.cost_critic = Trained(self.q_c, config.critic_lr)
+        self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
+        self.x = multiplier_inverse(config.initial_nu, config.nu_form)
+        share = config.initial_eps / config.eps_max
+        self.eps_x = math.log(share / (1.0 - share)) if config.eps_form == "sigmoid" else config.initial_eps
+        self.log_alpha = math.log(config.initial_alpha)
+        self.eps_adam, self.alpha_adam = ScalarAdam(config.eps_lr), ScalarAdam(config.alpha_lr)
+
+    @property
+    def eps(self) -> float:
+        """Threshold in [0, eps_max]."""
+        if self.config.eps_form == "clamp":
+            return self.eps_x
+        return self.config.eps_max / (1.0 + math.exp(-self.eps_x))
+
+    @property
+    def alpha(self) -> float:
+        """Temperature."""
+        return math.exp(self.log_alpha)
+
+    def update(self, memory: Memory, lr_scale: float = 1.0) -> dict[str, Tensor | float]:
+        """One gradient step of everything."""
+        cfg, eps, alpha = self.config, self.eps, self.alpha
+        batch = memory.batch(cfg.batch_size)
+        loss_r, loss_c = self._critics(batch, memory)
+        rule = RmsProp(cfg.policy_lr * lr_scale, cfg.policy_rho)
+        tune = (self.steps + 1) % cfg.meta_interval == 0 and cfg.eps_lr + cfg.alpha_lr > 0.0
+        start = self._start() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
+        noise = self._noise(cfg.batch_size)
+        inner = self._inner(batch.obs, noise, rule, split=tune)
+        d_eps = d_alpha = 0.0
+        if tune:
+            fresh = memory.batch(cfg.meta_batch_size, prior_fraction=0.0).obs  # B', from D alone
+            initial, fresh_noise = memory.initial_states(cfg.meta_batch_size), self._noise(cfg.meta_batch_size)
+            if cfg.meta_gradient == "closed" or start is None:
+                d_eps, d_alpha = self.closed_gradients(inner, rule, fresh, fresh_noise, initial)
+            else:
+                d_eps, d_alpha = self.autograd_gradients(
+                    start, rule, batch.obs, noise, fresh, fresh_noise, initial
+                )
+            self._tune(d_eps, d_alpha)
+            if start is not None and cfg.order == "lookahead":
+                self._restore(start)
+                anew = memory.batch(cfg.batch_size).obs
+                inner = self._inner(anew, self._noise(cfg.batch_size), rule, split=False)
+        self.q_r_target.follow(self.reward_critic.flat, cfg.tau)
+        self.q_c_target.follow(self.cost_critic.flat, cfg.tau)
+        return {
+            "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
+            "q_r": inner.q_r, "q_c": inner.q_c, "entropy": inner.entropy, "alpha": alpha, "eps": eps,
+            "nu": multiplier(self.x, cfg.nu_form), "d_eps": d_eps, "d_alpha": d_alpha,
+        }  # fmt: skip
+
+    def _critics(self, batch: Batch, memory: Memory) -> tuple[Tensor, Tensor]:
+        """One step of both pairs; their losses."""
+        cfg = self.config
+        with torch.no_grad():
+            action, log_prob = self.actor(batch.next_obs, self._noise(cfg.batch_size))
+            q_r_next = aggregate(self.q_r_target.module(batch.next_obs, action), "min")
+            q_c_next = torch.sigmoid(self.q_c_target.module(batch.next_obs, action))
+            y_r = reward_targets(batch, q_r_next, log_prob, self.alpha, cfg.gamma)  # (1)
+            y_c = cost_targets(batch, aggregate(q_c_next, cfg.risk_agg), cfg.gamma_c)  # (2)
+        loss_r = squared_error(self.q_r(batch.obs, batch.action), y_r)
+        self.reward_critic.descend(loss_r)
+        violations = memory.violations(round(cfg.pos_fraction * cfg.batch_size))
+        obs, action, target = safety_rows(batch, y_c, violations)
+        loss_c = cross_entropy(self.q_c(obs, action), target)
+        self.cost_critic.descend(loss_c)
+        return loss_r.detach(), loss_c.detach()
+
+    def _inner(self, obs: Tensor, noise: Tensor, rule: RmsProp, *, split: bool) -> Inner:
+        """Eqs. (3) to (5), kept in x, phi and s; the parts of the gradient if they are asked for."""
+        cfg, alpha, actor = self.config, self.alpha, self.actor
+        action, log_prob = actor(obs, noise)
+        terms = self._terms(obs, action, log_prob)
+        q_c = float(terms.q_c.detach().mean())
+        self.x = min(self.x + cfg.nu_lr * (q_c - self.eps), self.x_max)  # (3)
+        nu = multiplier(self.x, cfg.nu_form)
+        loss = lagrangian(terms, alpha, nu, terms.q_c - self.eps)  # (4)
+        grad_h = grad_c = None
+        if split:
+            (dq_c,) = torch.autograd.grad(terms.q_c.mean(), action, retain_graph=True)
+            grad_h = flat_grad(terms.log_prob.mean(), actor, keep=True)
+            grad_c = flat_grad((action * dq_c).sum(), actor, keep=True)
+        grad = flat_grad(loss, actor)
+        self.steps += 1
+        phi, self.square = rule.step(self.phi, grad, self.square, self.steps)  # (5)
+        self.phi.copy_(phi)
+        entropy = -float(log_prob.detach().mean())
+        return Inner(grad, grad_h, grad_c, loss.detach(), terms.q_r.detach().mean(), q_c, entropy)
+
+    def closed_gradients(
+        self, inner: Inner, rule: RmsProp, fresh: Tensor, noise: Tensor, initial: Tensor
+    ) -> tuple[float, float]:
+        """Eqs. (8), (9): d J_eps / d eps and d J_alpha / d alpha, after the inner step."""
+        cfg, nu = self.config, multiplier(self.x, self.config.nu_form)
+        if inner.grad_h is None or inner.grad_c is None:
+            raise ValueError("the inner step kept no parts of its gradient; call it with split=True")
+        jacobian = rule.jacobian(inner.grad, self.square, self.steps)
+        d_nu = -cfg.nu_lr * multiplier_slope(self.x, cfg.nu_form) if self.x < self.x_max else 0.0
+        terms = self._terms(fresh, *self.actor(fresh, noise))
+        excess = constraint_excess(terms.q_c, self.eps, cfg.eps_objective)
+        outer = flat_grad(lagrangian(terms, self.alpha, nu, excess), self.actor)
+        d_eps = d_nu * float(meta_gradient(outer, jacobian, inner.grad_c))
+        if cfg.eps_paths in "AB":
+            d_eps += d_nu * float(excess.detach().mean())
+        if cfg.eps_paths == "A":
+            slope = 1.0 if cfg.eps_objective == "linear" else float(terms.q_c.detach().mean()) - self.eps
+            d_eps -= nu * slope
+        outer = flat_grad(self._initial_value(initial, self.actor.mode(initial), nu), self.actor)
+        return d_eps, float(meta_gradient(outer, jacobian, inner.grad_h))
+
+    def autograd_gradients(
+        self, start: Start, rule: RmsProp, obs: Tensor, noise: Tensor, fresh: Tensor, fresh_noise: Tensor,
+        initial: Tensor,
+    ) -> tuple[float, float]:  # fmt: skip
+        """The same by differentiating through the step that began at `start`. The oracle of the closed form."""
+        eps = torch.tensor(self.eps, dtype=self.phi.dtype, requires_grad=True)
+        alpha = torch.tensor(self.alpha, dtype=self.phi.dtype, requires_grad=True)
+        phi, nu = self.lookahead(start, rule, obs, noise, eps, alpha)
+        j_eps, j_alpha = self.outer_objectives(phi, nu, eps, fresh, fresh_noise, initial)
+        (d_eps,) = torch.autograd.grad(j_eps, eps, retain_graph=True)
+        (d_alpha,) = torch.autograd.grad(j_alpha, alpha)
+        return float(d_eps), float(d_alpha)
+
+    def lookahead(
+        self, start: Start, rule: RmsProp, obs: Tensor, noise: Tensor, eps: Tensor, alpha: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """phi' (P,) and nu' as differentiable functions of eps and alpha: eqs. (3) to (5), nothing in place."""
+        cfg = self.config
+        phi = start.phi.clone().requires_grad_(True)
+        terms = self._terms(obs, *functional_call(self.actor, unflatten(phi, self.actor), (obs, noise)))
+        x = (start.x + cfg.nu_lr * (terms.q_c.detach().mean() - eps)).clamp(max=self.x_max)
+        nu = x.exp() if cfg.nu_form == "exp" else softplus(x)
+        (grad,) = torch.autograd.grad(lagrangian(terms, alpha, nu, terms.q_c - eps), phi, create_graph=True)
+        return rule.step(phi, grad, start.square, start.steps + 1)[0], nu
+
+    def outer_objectives(
+        self, phi: Tensor, nu: Tensor, eps: Tensor, fresh: Tensor, noise: Tensor, initial: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """J_eps of (6) with the configured paths cut, and J_alpha of (7)."""
+        cfg, params = self.config, unflatten(phi, self.actor)
+        terms = self._terms(fresh, *functional_call(self.actor, params, (fresh, noise)))
+        nu_eps = nu.detach() if cfg.eps_paths == "C" else nu
+        excess = constraint_excess(terms.q_c, eps if cfg.eps_paths == "A" else eps.detach(), cfg.eps_objective)
+        still = torch.zeros(len(initial), self.spaces.action_size)
+        action, _ = functional_call(self.actor, params, (initial, still))
+        return lagrangian(terms, self.alpha, nu_eps, excess), self._initial_value(initial, action, float(nu))
+
+    def _initial_value(self, initial: Tensor, action: Tensor, nu: float) -> Tensor:
+        """J_alpha of (7). initial (B, O), action (B, A) -> scalar."""
+        terms = self._terms(initial, action, action[:, 0])
+        return (terms.q_r - nu * (terms.q_c - self.eps)).mean()
+
+    def _terms(self, obs: Tensor, action: Tensor, log_prob: Tensor) -> Terms:
+        q_c = aggregate(torch.sigmoid(self.q_c(obs, action)), self.config.risk_agg)
+        return Terms(log_prob, aggregate(self.q_r(obs, action), "min"), q_c)
+
+    def _tune(self, d_eps: float, d_alpha: float) -> None:
+        """Descend along d_eps, ascend along d_alpha."""
+        cfg = self.config
+        if cfg.eps_form == "sigmoid":
+            share = self.eps / cfg.eps_max
+            self.eps_x += self.eps_adam.step(d_eps * cfg.eps_max * share * (1.0 - share))
+        else:
+            self.eps_x = min(max(self.eps_x + self.eps_adam.step(d_eps), 0.0), cfg.eps_max)
+        change = self.alpha_adam.step(-d_alpha * self.alpha)
+        self.log_alpha = min(self.log_alpha + change, math.log(cfg.alpha_max))
+
+    def _noise(self, count: int) -> Tensor:
+        return torch.randn((count, self.spaces.action_size), generator=self.rng)
+
+    def _start(self) -> Start:
+        return Start(self.phi.clone(), self.square, self.x, self.steps)
+
+    def _restore(self, start: Start) -> None:
+        self.phi.copy_(start.phi)
+        self.square, self.x, self.steps = start.square, start.x, start.steps
+
+    def safety_critic(self) -> SafetyCritic | None:
+        """The aggregated safety critic, sharing its weights with this object."""
+        return SafetyCritic(self.q_c, self.config.risk_agg)
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything that an exact continuation needs."""
+        floats = {k: getattr(self, k) for k in ("x", "eps_x", "log_alpha", "steps")}
+        return {
+            "phi": self.phi, "square": self.square, "floats": floats, "rng": self.rng.get_state(),
+            "reward_critic": self.reward_critic.state_dict(), "cost_critic": self.cost_critic.state_dict(),
+            "q_r_target": self.q_r_target.flat, "q_c_target": self.q_c_target.flat,
+            "eps_adam": self.eps_adam.state_dict(), "alpha_adam": self.alpha_adam.state_dict(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Inverse of `state_dict`."""
+        for flat, key in (
+            (self.phi, "phi"), (self.square, "square"),
+            (self.q_r_target.flat, "q_r_target"), (self.q_c_target.flat, "q_c_target"),
+        ):  # fmt: skip
+            copy_into(flat, state[key])
+        for part in ("reward_critic", "cost_critic", "eps_adam", "alpha_adam"):
+            getattr(self, part).load_state_dict(state[part])
+        for key, value in state["floats"].items():
+            setattr(self, key, value)
+        self.rng.set_state(state["rng"])

@@ -1,0 +1,179 @@
+"""SAC-Lag: soft actor-critic with a Lagrange multiplier on the predicted probability of a violation.
+
+The Lagrangian relaxation of Ha et al. 2020, arXiv:2002.08550, with the safety critic of Srinivasan et al. 2020,
+arXiv:2010.14603. eps [-] is the allowed discounted probability of a violation.
+
+    (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
+    (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}
+    (3)  nu' = nu(x'),   x' = x + b_nu E[ Q_c(s, a) - eps ],   nu = softplus or exp
+    (4)  L_pi = E[ alpha log pi(a|s) - min_i Q_r,i(s, a) + nu' (Q_c(s, a) - eps) ]
+    (5)  L_alpha = -log alpha E[ log pi(a|s) + H ],   H the target entropy [nat]
+
+Q_c is a sigmoid of the network's output, trained by cross-entropy on a mix of all and of violating transitions:
+it cannot leave [0, 1], small probabilities keep their resolution, and a wrong certainty still has a gradient.
+
+Differs from the papers: twin safety critics, the larger one counts (both choices are switches' defaults);
+the multiplier steps in x by the violation itself, without the slope of nu(x), which would stall it near zero.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from policy_training.buffers import Memory
+from policy_training.meta import ScalarAdam
+from policy_training.networks import Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate
+from policy_training.optim import Target, Trained, copy_into
+from policy_training.targets import cost_targets, cross_entropy, reward_targets, safety_rows, squared_error
+
+
+@dataclass(frozen=True)
+class SacLagConfig:
+    """Soft actor-critic at one fixed threshold on the predicted violation probability."""
+
+    hidden: tuple[int, ...] = (256, 256)
+    "Widths of the hidden layers of every network."
+    layer_norm: bool = False
+    "Layer normalisation in the critics."
+    batch_size: int = 256
+    "Transitions per update."
+    gamma: float = 0.99
+    "Discount of the reward per step."
+    gamma_c: float = 0.95
+    "Discount of a violation per step."
+    tau: float = 0.005
+    "Share of the way the target critics move per update."
+    policy_lr: float = 3e-4
+    "Adam's rate for the policy."
+    critic_lr: float = 3e-4
+    "Adam's rate for all critics."
+    eps: float = 0.1
+    "Allowed discounted probability of a violation, in [0, 1]."
+    initial_nu: float = 1.0
+    "Multiplier at the start [reward]."
+    nu_max: float = 100.0
+    "Largest multiplier [reward]."
+    nu_lr: float = 0.01
+    "b_nu in (3)."
+    nu_form: Literal["softplus", "exp"] = "softplus"
+    "How the multiplier stays positive."
+    risk_agg: Literal["min", "max"] = "max"
+    "Which of the twin safety critics counts."
+    pos_fraction: float = 0.3
+    "Share of violating transitions in the safety critics' batch."
+    alpha_lr: float = 3e-4
+    "Adam's rate for log alpha; 0 keeps alpha fixed."
+    initial_alpha: float = 0.2
+    "Temperature at the start [reward per nat]."
+    target_entropy: float | None = None
+    "H in (5) [nat]; none means minus the number of actions."
+
+
+def multiplier(x: float, form: str) -> float:
+    """nu(x) of eq. (3)."""
+    return math.exp(x) if form == "exp" else math.log1p(math.exp(-abs(x))) + max(x, 0.0)
+
+
+def multiplier_slope(x: float, form: str) -> float:
+    """d nu / d x."""
+    return math.exp(x) if form == "exp" else 1.0 / (1.0 + math.exp(-x))
+
+
+def multiplier_inverse(nu: float, form: str) -> float:
+    """x with nu(x) = nu > 0."""
+    return math.log(nu) if form == "exp" or nu < 1e-12 else nu + math.log(-math.expm1(-nu))
+
+
+class SacLag:
+    """Networks, optimisers and the update."""
+
+    name = "sac_lag"
+
+    def __init__(self, spaces: Spaces, config: SacLagConfig, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.config, self.spaces = config, spaces
+        self.rng = torch.Generator().manual_seed(seed)
+        self.actor = Actor(spaces, config.hidden)
+        self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_r_target, self.q_c_target = Target(self.q_r), Target(self.q_c)
+        self.policy = Trained(self.actor, config.policy_lr)
+        self.reward_critic = Trained(self.q_r, config.critic_lr)
+        self.cost_critic = Trained(self.q_c, config.critic_lr)
+        self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
+        self.x = multiplier_inverse(config.initial_nu, config.nu_form)
+        self.log_alpha = math.log(config.initial_alpha)
+        self.alpha_adam = ScalarAdam(config.alpha_lr)
+        self.target_entropy = config.target_entropy
+        if self.target_entropy is None:
+            self.target_entropy = -float(spaces.action_size)
+
+    def update(self, memory: Memory, lr_scale: float = 1.0) -> dict[str, Tensor | float]:
+        """One gradient step of everything."""
+        cfg, alpha = self.config, math.exp(self.log_alpha)
+        batch = memory.batch(cfg.batch_size)
+        noise = torch.randn((2, cfg.batch_size, self.spaces.action_size), generator=self.rng)
+
+        with torch.no_grad():
+            next_action, next_log_prob = self.actor(batch.next_obs, noise[0])
+            q_r_next = aggregate(self.q_r_target.module(batch.next_obs, next_action), "min")
+            q_c_next = torch.sigmoid(self.q_c_target.module(batch.next_obs, next_action))
+            y_r = reward_targets(batch, q_r_next, next_log_prob, alpha, cfg.gamma)  # (1)
+            y_c = cost_targets(batch, aggregate(q_c_next, cfg.risk_agg), cfg.gamma_c)  # (2)
+        loss_r = squared_error(self.q_r(batch.obs, batch.action), y_r)
+        self.reward_critic.descend(loss_r)
+        violations = memory.violations(round(cfg.pos_fraction * cfg.batch_size))
+        obs, action, target = safety_rows(batch, y_c, violations)
+        loss_c = cross_entropy(self.q_c(obs, action), target)
+        self.cost_critic.descend(loss_c)
+
+        action, log_prob = self.actor(batch.obs, noise[1])
+        q_r = aggregate(self.q_r(batch.obs, action), "min")
+        q_c = aggregate(torch.sigmoid(self.q_c(batch.obs, action)), cfg.risk_agg)
+        q_c_mean = float(q_c.detach().mean())
+        self.x = min(self.x + cfg.nu_lr * (q_c_mean - cfg.eps), self.x_max)  # (3)
+        nu = multiplier(self.x, cfg.nu_form)
+        loss_pi = (alpha * log_prob - q_r + nu * (q_c - cfg.eps)).mean()  # (4)
+        self.policy.descend(loss_pi, lr_scale)
+
+        entropy = -float(log_prob.detach().mean())
+        self.log_alpha += self.alpha_adam.step(entropy - self.target_entropy)  # (5)
+        self.q_r_target.follow(self.reward_critic.flat, cfg.tau)
+        self.q_c_target.follow(self.cost_critic.flat, cfg.tau)
+        return {
+            "loss_q_r": loss_r.detach(), "loss_q_c": loss_c.detach(), "loss_pi": loss_pi.detach(),
+            "q_r": q_r.detach().mean(), "q_c": q_c_mean,
+            "entropy": entropy, "alpha": alpha, "eps": cfg.eps, "nu": nu,
+        }  # fmt: skip
+
+    def safety_critic(self) -> SafetyCritic | None:
+        """The aggregated safety critic, sharing its weights with this object."""
+        return SafetyCritic(self.q_c, self.config.risk_agg)
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything that an exact continuation needs."""
+        return {
+            "policy": self.policy.state_dict(),
+            "reward_critic": self.reward_critic.state_dict(),
+            "cost_critic": self.cost_critic.state_dict(),
+            "q_r_target": self.q_r_target.flat,
+            "q_c_target": self.q_c_target.flat,
+            "x": self.x,
+            "log_alpha": self.log_alpha,
+            "alpha_adam": self.alpha_adam.state_dict(),
+            "rng": self.rng.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Inverse of `state_dict`."""
+        self.policy.load_state_dict(state["policy"])
+        self.reward_critic.load_state_dict(state["reward_critic"])
+        self.cost_critic.load_state_dict(state["cost_critic"])
+        copy_into(self.q_r_target.flat, state["q_r_target"])
+        copy_into(self.q_c_target.flat, state["q_c_target"])
+        self.x, self.log_alpha = state["x"], state["log_alpha"]
+        self.alpha_adam.load_state_dict(state["alpha_adam"])
+        self.rng.set_state(state["rng"])

@@ -1,0 +1,85 @@
+"""Deterministic episodes of a policy: numpy only, so that a worker process starts without torch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+ActionRule = Callable[[Array], Array]  # obs (O,) -> action (A,) in [-1, 1]
+
+TRAINING_SEEDS = 0  # first seed of each range; a range is a million long
+VALIDATION_SEEDS = 1_000_000
+HELD_OUT_SEEDS = 2_000_000
+
+
+def make_env(env_id: str) -> gymnasium.Env[Array, Array]:
+    """An environment by its id, without Gymnasium's per-step checks."""
+    if env_id.startswith("spillguard/"):
+        from sim.registration import ensure_registered
+
+        ensure_registered()
+    try:
+        return gymnasium.make(env_id, disable_env_checker=True)
+    except gymnasium.error.UnregisteredEnv as error:
+        known = ", ".join(sorted(k for k in gymnasium.registry if k.startswith("spillguard/")))
+        raise ValueError(f"unknown environment {env_id!r}; ours are {known}") from error
+
+
+@dataclass(frozen=True)
+class MlpPolicy:
+    """The deterministic actor as plain arrays: scaling, ReLU layers, tanh."""
+
+    shift: Array  # (O,)
+    scale: Array  # (O,)
+    layers: tuple[tuple[Array, Array], ...]  # weight (out, in), bias (out,); the last gives A means
+
+    def __call__(self, obs: Array) -> Array:
+        """obs (O,) -> action (A,)."""
+        x = (obs - self.shift) / self.scale
+        for weight, bias in self.layers[:-1]:
+            x = np.maximum(weight @ x + bias, 0.0)
+        weight, bias = self.layers[-1]
+        return np.tanh(weight @ x + bias)
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Outcomes of K episodes."""
+
+    seeds: NDArray[np.int64]  # (K,)
+    returns: NDArray[np.float64]  # (K,)
+    costs: NDArray[np.float64]  # (K,)
+    success: NDArray[np.bool_]  # (K,)
+    lengths: NDArray[np.int64]  # (K,) [steps]
+
+    def score(self) -> tuple[float, float]:
+        """Success rate, then mean return: what `best` is chosen by."""
+        return float(self.success.mean()), float(self.returns.mean())
+
+
+def run_episodes(env_id: str, policy: ActionRule, seeds: Sequence[int]) -> Episodes:
+    """One episode per seed."""
+    env = make_env(env_id)
+    rows = [run_episode(env, policy, seed) for seed in seeds]
+    env.close()
+    returns, costs, success, lengths = zip(*rows, strict=True)
+    return Episodes(
+        np.asarray(seeds, dtype=np.int64), np.array(returns), np.array(costs), np.array(success), np.array(lengths)
+    )
+
+
+def run_episode(
+    env: gymnasium.Env[Array, Array], policy: ActionRule, seed: int
+) -> tuple[float, float, bool, int]:
+    """Return, cost, success and length [steps] of one episode."""
+    obs, _ = env.reset(seed=seed)
+    total = cost = 0.0
+    steps, success, ended = 0, False, False
+    while not ended:
+        obs, reward, terminated, truncated, info = env.step(policy(obs))
+        total, cost, steps = total + float(reward), cost + float(info.get("cost", 0.0)), steps + 1
+        success, ended = bool(info.get("success", False)), terminated or truncated
+    return total, cost, success, steps

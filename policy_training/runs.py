@@ -1,0 +1,138 @@
+"""What a run is: its configuration, its folder, and how a trained one is loaded."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from policy_training.algorithms import ALGORITHMS, CONFIGS, AlgorithmConfig, SacConfig
+from policy_training.buffers import MemoryConfig
+from policy_training.checkpoint import write_atomically
+
+PACKAGES = ("spillguard", "torch", "numpy", "gymnasium", "mujoco", "tyro", "tensorboard")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How experience is gathered and used, whatever the algorithm."""
+
+    steps: int = 100_000
+    "Environment steps of the whole run."
+    warmup: int = 1_000
+    "Steps with random actions before the policy acts; no updates before half of them."
+    envs: int = 1
+    "Environments side by side."
+    env_processes: bool = False
+    "Each environment in a worker process, so that physics overlaps with the gradient step."
+    utd: float = 1.0
+    "Updates per environment step."
+    exploration_noise: Literal["white", "coloured"] = "white"
+    "Coloured: the actor's noise is correlated in time."
+    noise_correlation: float = 0.9
+    "Correlation of coloured noise from one step to the next, in [0, 1)."
+    prior_episodes: int = 0
+    "Episodes of the scripted controller recorded before training; each batch draws a share from them."
+    prior_noise: float = 0.2
+    "Standard deviation of the time-correlated noise on the scripted actions."
+    shaping: float = 0.0
+    "Weight of the environment's potential Phi: adds weight * (gamma Phi(s') - Phi(s)) to the reward."
+    policy_lr_final: float = 1.0
+    "The policy's rate falls linearly to this share of itself."
+    ema_decay: float = 0.0
+    "Decay per update of an averaged policy, used for validation and export; 0 uses the policy itself."
+    eval_every: int = 5_000
+    "Steps between validations; the best validated policy is kept as best.pt."
+    eval_episodes: int = 20
+    "Deterministic episodes per validation, on seeds of their own."
+    eval_process: bool = False
+    "Validate in a second process while training goes on; results count from the next validation on."
+    checkpoint_every: int = 10_000
+    "Steps between checkpoints."
+    log_every: int = 1_000
+    "Steps between rows of progress.csv and TensorBoard."
+    matmul: Literal["highest", "medium"] = "highest"
+    "Medium uses the faster matrix product, if it proves accurate to 1e-4 at the start."
+    progress: bool = True
+    "Show a progress bar."
+
+    def __post_init__(self) -> None:
+        if not (self.steps >= 1 and self.envs >= 1 and self.utd >= 0.0 and self.eval_episodes >= 1):
+            raise ValueError("steps, envs and eval_episodes must be at least 1, utd at least 0")
+        if not (0.0 <= self.noise_correlation < 1.0 and 0.0 <= self.ema_decay < 1.0):
+            raise ValueError("noise_correlation and ema_decay must lie in [0, 1)")
+        if not min(self.eval_every, self.checkpoint_every, self.log_every) >= 1:
+            raise ValueError("eval_every, checkpoint_every and log_every must be at least 1")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run."""
+
+    algo: str
+    env: str
+    seed: int = 1
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    algorithm: AlgorithmConfig = field(default_factory=SacConfig)
+
+    def to_json(self) -> str:
+        """Round trip of `from_json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @staticmethod
+    def from_json(text: str) -> "RunConfig":
+        """Round trip of `to_json`."""
+        raw = json.loads(text)
+        if raw["algo"] not in ALGORITHMS:
+            raise ValueError(f"unknown algorithm {raw['algo']!r}; known are {', '.join(ALGORITHMS)}")
+        raw["algorithm"]["hidden"] = tuple(raw["algorithm"]["hidden"])
+        return RunConfig(
+            algo=raw["algo"], env=raw["env"], seed=raw["seed"],
+            loop=LoopConfig(**raw["loop"]), memory=MemoryConfig(**raw["memory"]),
+            algorithm=CONFIGS[raw["algo"]](**raw["algorithm"]),
+        )  # fmt: skip
+
+
+def create_run(config: RunConfig, root: Path) -> Path:
+    """A fresh folder root/<env>/<algo>/<time>-s<seed> with config.json and provenance.json in it."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    parent = root / config.env.split("/")[-1] / config.algo
+    run = parent / f"{stamp}-s{config.seed}"
+    count = 1
+    while run.exists():
+        count += 1
+        run = parent / f"{stamp}-s{config.seed}-{count}"
+    run.mkdir(parents=True)
+    write_atomically(run / "config.json", config.to_json().encode())
+    write_atomically(run / "provenance.json", json.dumps(provenance(), indent=2).encode())
+    return run
+
+
+def provenance() -> dict[str, object]:
+    """Where a run comes from: versions, commit, command line."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "python": platform.python_version(), "versions": versions, "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "machine": platform.machine(),
+    }  # fmt: skip
+
+
+def _git(*args: str) -> str:
+    folder = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(("git", *args), cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

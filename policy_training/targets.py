@@ -1,0 +1,47 @@
+"""Bootstrap targets. `terminated` is 1 at a true terminal state only; a time limit bootstraps on."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from policy_training.buffers import Batch
+
+
+def reward_targets(batch: Batch, q_next: Tensor, log_prob: Tensor, alpha: float, gamma: float) -> Tensor:
+    """r + (1 - d) gamma (Q_r' - alpha log pi'). q_next, log_prob (B,) -> (B,)."""
+    return batch.reward + (1.0 - batch.terminated) * gamma * (q_next - alpha * log_prob)
+
+
+def cost_targets(batch: Batch, q_next: Tensor, gamma: float) -> Tensor:
+    """c + (1 - c)(1 - d) gamma_c Q_c', c = 1 where the cost is positive. q_next (B,) in [0, 1] -> (B,) in [0, 1]."""
+    violated = (batch.cost > 0.0).float()
+    return violated + (1.0 - violated) * (1.0 - batch.terminated) * gamma * q_next
+
+
+def squared_error(q: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of the sum over members. q (E, B), target (B,) -> scalar."""
+    return (q - target).square().sum(dim=0).mean()
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """The same for probabilities: its minimum is the mean target, as with the squared error, and it does not
+    stall where the sigmoid is flat. logits (E, B), target (B,) in [0, 1] -> scalar."""
+    members = logits.shape[0]
+    return members * F.binary_cross_entropy_with_logits(logits, target.expand_as(logits))
+
+
+def safety_rows(batch: Batch, targets: Tensor, violations: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Mix of a batch with violating transitions at equal size: obs (B, O), action (B, A), targets (B,).
+
+    A violating transition ends what it is asked for, so its target is 1 whatever follows. Rows of the batch
+    make way evenly, because a batch comes sorted into prior and own transitions.
+    """
+    extra = len(violations.cost)
+    if not extra:
+        return batch.obs, batch.action, targets
+    keep = torch.linspace(0, len(targets) - 1, len(targets) - extra).long()
+    return (
+        torch.cat((batch.obs[keep], violations.obs)),
+        torch.cat((batch.action[keep], violations.action)),
+        torch.cat((targets[keep], torch.ones(extra))),
+    )
