@@ -14,6 +14,7 @@ from spillguard_core.kinematics import NOMINAL_POSTURE, ArmKinematics
 from spillguard_core.observation import Measurement
 
 SENSOR_LAG = 0.1  # [s] first-order filter of load cell and wrist
+SENSOR_GAIN = 1.0 - float(np.exp(-MONITOR_PERIOD / SENSOR_LAG))
 LOAD_CELL_NOISE = 0.0003  # [kg] standard deviation
 WRIST_NOISE = 0.001  # [kg]
 SETTLE_TICKS = 30  # before an episode, so that the granules lie still
@@ -23,6 +24,8 @@ POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
 SUCCESS_SHARE = 0.95
 UPRIGHT = 0.2  # [rad]
 ARM = slice(0, 7)
+LOWEST = np.concatenate([GEN3_LIMITS.position_min, GEN3_LIMITS.workspace_min]) - POSITION_TOLERANCE
+HIGHEST = np.concatenate([GEN3_LIMITS.position_max, GEN3_LIMITS.workspace_max]) + POSITION_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,10 @@ class PourCell:
         self._receiver = int(self.model.body("receiver").id)
         self._cup = int(self.model.body("cup").id)
         self._lip = int(self.model.site("lip").id)
-        self._granule_mass = float(self.model.body_mass[self._at.body[0]])
+        self.granule_mass = float(self.model.body_mass[self._at.body[0]])
         self._gain = self.model.actuator_gainprm[:, 0]
         self._lead = -self.model.actuator_biasprm[:, 2] / self._gain  # velocity feed-forward [s]
-        self._filtered = np.array([0.0, scenario.granules * self._granule_mass])  # poured, remaining [kg]
+        self._poured, self._remaining = 0.0, scenario.granules * self.granule_mass  # [kg] filtered
         self.contact = self.limit_broken = False
         still = np.tile(posture, (SETTLE_TICKS, 1))
         self.advance(still, np.zeros_like(still))
@@ -160,36 +163,34 @@ class PourCell:
 
     def advance(self, q: NDArray[np.float64], qd: NDArray[np.float64]) -> None:
         """Run K monitor periods. q, qd: (K, 7) commanded positions [rad] and velocities [rad/s]."""
-        model, data, decay = self.model, self.data, np.exp(-MONITOR_PERIOD / SENSOR_LAG)
-        targets = q + self._lead * qd
-        for target in targets:
-            data.ctrl[ARM] = target
+        model, data, command = self.model, self.data, self.data.ctrl
+        force, receiver, cup = self.data.cfrc_ext, self._receiver, self._cup
+        speeds = np.empty_like(qd)
+        for tick, target in enumerate(q + self._lead * qd):
+            command[ARM] = target
             mujoco.mj_step(model, data, SUBSTEPS)
-            mujoco.mj_rnePostConstraint(model, data)
-            felt = data.cfrc_ext[[self._receiver, self._cup], 5] / -GRAVITY
-            self._filtered = decay * self._filtered + (1.0 - decay) * felt
-            self._check()
+            mujoco.mj_rnePostConstraint(model, data)  # contact forces on every body
+            self._poured += SENSOR_GAIN * (force[receiver, 5] / -GRAVITY - self._poured)
+            self._remaining += SENSOR_GAIN * (force[cup, 5] / -GRAVITY - self._remaining)
+            speeds[tick] = data.qvel[ARM]
+            if data.ncon and not self._at.is_granule[data.contact.geom].any(axis=1).all():
+                self.contact = True  # two bodies met that are not granules
+        self.limit_broken |= not (np.abs(speeds) / GEN3_LIMITS.velocity).max() <= SPEED_TOLERANCE
 
-    def _check(self) -> None:
-        """Latch a broken rule: contacts between two bodies that are not granules, speeds, positions."""
-        if self.data.ncon:
-            granule = self._at.is_granule[self.data.contact.geom]
-            self.contact |= not bool(granule.any(axis=1).all())
-        q, qd = self.data.qpos[ARM], self.data.qvel[ARM]
-        fine = (np.abs(qd) <= SPEED_TOLERANCE * GEN3_LIMITS.velocity).all()
-        fine &= (q >= GEN3_LIMITS.position_min - POSITION_TOLERANCE).all()
-        fine &= (q <= GEN3_LIMITS.position_max + POSITION_TOLERANCE).all()
-        self.limit_broken |= not bool(fine)
+    def _inside(self) -> bool:
+        """Joints within their stops and the lip within the workspace box."""
+        q, lip = self.data.qpos[ARM], self.data.site_xpos[self._lip]
+        value = np.concatenate([q, lip])
+        return bool(((value >= LOWEST) & (value <= HIGHEST)).all())
 
     def measure(self) -> Measurement:
         """What the sensors read now, with noise."""
-        noise = self._rng.normal(size=2) * (LOAD_CELL_NOISE, WRIST_NOISE)
-        poured, remaining = self._filtered + noise
+        noise = self._rng.normal(size=2)
         return Measurement(
             joint_position=self.data.qpos[ARM].copy(),
             joint_velocity=self.data.qvel[ARM].copy(),
-            poured_mass=float(poured),
-            remaining_mass=float(remaining),
+            poured_mass=float(self._poured + LOAD_CELL_NOISE * noise[0]),
+            remaining_mass=float(self._remaining + WRIST_NOISE * noise[1]),
             target_position=self.target_position(),
         )
 
@@ -204,26 +205,24 @@ class PourCell:
     def outcome(self) -> Outcome:
         """Simulator's truth on granules and rules; no sensor knows it."""
         data, at = self.data, self._at
-        position = data.xpos[at.body]
+        position, rotation = data.xpos[at.body], data.xmat[self._cup].reshape(3, 3)
         receiver = self.model.body_pos[self._receiver]
-        beside = np.hypot(position[:, 0] - receiver[0], position[:, 1] - receiver[1])
-        landed = (beside < geometry.RECEIVER_RADIUS) & (position[:, 2] < geometry.RIM_HEIGHT)
-        in_cup = (position - data.xpos[self._cup]) @ data.xmat[self._cup].reshape(3, 3)
-        half = geometry.SOURCE_HEIGHT / 2
-        held = (np.hypot(in_cup[:, 0], in_cup[:, 1]) < geometry.SOURCE_RADIUS + geometry.WALL) & (
-            np.abs(in_cup[:, 2]) < half + 0.02
+        beside = position[:, :2] - receiver[:2]
+        height = position[:, 2]
+        landed = ((beside * beside).sum(axis=1) < geometry.RECEIVER_RADIUS**2) & (
+            height < geometry.RIM_HEIGHT
         )
-        low = position[:, 2] < geometry.RIM_HEIGHT - 0.02
-        rotation = data.xmat[self._cup].reshape(3, 3)
-        lip = data.site_xpos[self._lip]
-        inside = (lip >= GEN3_LIMITS.workspace_min - POSITION_TOLERANCE).all() and (
-            lip <= GEN3_LIMITS.workspace_max + POSITION_TOLERANCE
-        ).all()
+        low = height < geometry.RIM_HEIGHT - 0.02
+        lost = low & ~landed
+        if lost.any():  # low is fine for what is still in the held cup
+            in_cup = (position - data.xpos[self._cup]) @ rotation
+            held = np.hypot(in_cup[:, 0], in_cup[:, 1]) < geometry.SOURCE_RADIUS + geometry.WALL
+            lost &= ~(held & (np.abs(in_cup[:, 2]) < geometry.SOURCE_HEIGHT / 2 + 0.02))
         return Outcome(
             total=len(position),
             landed=int(landed.sum()),
-            spilled=int((low & ~landed & ~held).sum()),
+            spilled=int(lost.sum()),
             contact=self.contact,
-            limit_broken=self.limit_broken or not bool(inside),
+            limit_broken=self.limit_broken or not self._inside(),
             upright=bool(rotation[2, 2] > np.cos(UPRIGHT)),
         )

@@ -145,6 +145,15 @@ def _add_view(spec: mujoco.MjSpec) -> None:
     world.add_camera(
         name="front", pos=[1.22, -0.62, 0.56], xyaxes=[0.62, 0.78, 0, -0.27, 0.215, 0.94], fovy=42
     )
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.93, 0.95, 0.97],
+        rgb2=[0.70, 0.76, 0.84],
+        width=64,
+        height=384,
+    )
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
     spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
     spec.visual.quality.shadowsize = 2048

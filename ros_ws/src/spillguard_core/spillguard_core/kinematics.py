@@ -1,5 +1,6 @@
 """Where the cup's lip is, and the joint velocities that move it: the same code in sim and on the robot."""
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -84,18 +85,20 @@ class ArmKinematics:
         """
         jacobian = self._update(q)
         rotation = self._data.site_xmat[self._site].reshape(3, 3)
-        tilt = np.arctan2(rotation[2, 1], rotation[2, 2])
-        cos, sin = np.cos(tilt), np.sin(tilt)
-        level = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
-        error = level @ rotation.T  # turns the cup back into the pouring plane
-        wanted = np.empty(6)
-        wanted[:4] = twist
-        wanted[3] += ORIENTATION_GAIN * 0.5 * (error[2, 1] - error[1, 2])
-        wanted[4] = ORIENTATION_GAIN * 0.5 * (error[0, 2] - error[2, 0])
-        wanted[5] = ORIENTATION_GAIN * 0.5 * (error[1, 0] - error[0, 1])
+        (_, r01, r02), (r10, r11, r12), (r20, r21, r22) = rotation.tolist()
+        norm = math.hypot(r21, r22) or 1.0
+        cos, sin = r22 / norm, r21 / norm
+        # Vector part of E = Rx(tilt) R^T, the turn that brings the cup back into the pouring plane.
+        # Written out: arrays this small cost more to build than to compute.
+        gain = 0.5 * ORIENTATION_GAIN
+        about_x = gain * (sin * (r11 + r22) + cos * (r12 - r21))
+        about_y = gain * (r20 - sin * r01 - cos * r02)
+        about_z = gain * (cos * r01 - sin * r02 - r10)
+        vx, vy, vz, tilt_rate = twist.tolist()
+        wanted = np.array([vx, vy, vz, tilt_rate + about_x, about_y, about_z])
         posture = POSTURE_GAIN * joint_difference(NOMINAL_POSTURE, q)
         gram = jacobian @ jacobian.T
         gram.flat[::7] += DAMPING**2
         qd = posture + jacobian.T @ np.linalg.solve(gram, wanted - jacobian @ posture)
-        excess = float(np.max(np.abs(qd) / self._velocity_limit))
+        excess = float((np.abs(qd) / self._velocity_limit).max())
         return qd / excess if excess > 1.0 else qd

@@ -15,11 +15,9 @@ def ramp(
     of the slowest joint allows, so that the direction of the change is kept.
     """
     change = goal - qd
-    needed = float(np.max(np.abs(change) / acceleration))  # [s]
+    needed = float((np.abs(change) / acceleration).max())  # [s]
     times = period * np.arange(1, ticks + 1)
-    share = np.minimum(1.0, times / max(needed, 1e-12))
-    velocities = qd + share[:, None] * change
-    before = np.vstack([qd, velocities[:-1]])
+    velocities = qd + np.minimum(1.0, times / max(needed, 1e-12))[:, None] * change
     # Trapezoids; within a period the corner of the ramp costs less than acceleration * period^2 / 8.
-    positions = q + np.cumsum(0.5 * period * (before + velocities), axis=0)
+    positions = q + period * (np.cumsum(velocities, axis=0) + 0.5 * (qd - velocities))
     return positions, velocities

@@ -1,0 +1,102 @@
+"""The pouring task: contract, determinism, costs, and the proof that it can be solved."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from numpy.testing import assert_array_equal
+
+import sim.registration  # noqa: F401  registers the environments
+from sim.pour_env import PourCoffeeEnv
+from sim.scripted import CONTROLLERS, pour_controller
+
+NAME = "spillguard/PourCoffee-v0"
+
+
+@pytest.fixture(scope="module")
+def env() -> PourCoffeeEnv:
+    return PourCoffeeEnv()
+
+
+def play(env: PourCoffeeEnv, seed: int, policy, steps: int = 200) -> tuple[list[np.ndarray], list[float], dict]:
+    obs, info = env.reset(seed=seed)
+    seen, rewards = [obs], []
+    for _ in range(steps):
+        obs, reward, terminated, _, info = env.step(policy(obs))
+        seen.append(obs)
+        rewards.append(reward)
+        if terminated:
+            break
+    return seen, rewards, info
+
+
+def test_environment_passes_the_checker() -> None:
+    check_env(gymnasium.make(NAME).unwrapped, skip_render_check=True)
+
+
+def test_equal_seeds_give_bit_equal_rollouts(env: PourCoffeeEnv) -> None:
+    first, again = play(env, 11, pour_controller), play(env, 11, pour_controller)
+    other = play(PourCoffeeEnv(), 11, pour_controller)
+    assert_array_equal(np.array(first[0]), np.array(again[0]))
+    assert_array_equal(np.array(first[0]), np.array(other[0]))
+    assert first[1] == again[1]
+
+
+def test_different_seeds_give_different_cells(env: PourCoffeeEnv) -> None:
+    cells = set()
+    for seed in range(6):
+        env.reset(seed=seed)
+        cells.add((env.scenario.granules, env.scenario.granule_friction, *env.scenario.receiver_position))
+    assert len(cells) == 6
+
+
+def test_scripted_controller_solves_at_least_95_of_100_seeds(env: PourCoffeeEnv) -> None:
+    assert CONTROLLERS[NAME] is pour_controller
+    solved = sum(play(env, seed, pour_controller)[2]["success"] for seed in range(100))
+    assert solved >= 95
+
+
+def test_doing_nothing_costs_nothing_and_never_succeeds(env: PourCoffeeEnv) -> None:
+    seen, rewards, info = play(env, 3, lambda obs: np.zeros(4, np.float32))
+    assert len(rewards) == 200 and info["cost"] == 0 and not info["success"]
+    assert max(rewards) < 0  # time has a price
+
+
+def test_tipping_away_from_the_cup_spills_and_ends_the_episode(env: PourCoffeeEnv) -> None:
+    _, rewards, info = play(env, 0, lambda obs: np.array([0, 0, 0, 1], np.float32))
+    assert len(rewards) < 200 and info["cost"] == 1.0 and info["cost_terms"]["spill"] == 1.0
+
+
+def test_driving_into_the_table_is_a_contact(env: PourCoffeeEnv) -> None:
+    _, _, info = play(env, 0, lambda obs: np.array([0, 0, -1, 0], np.float32))
+    assert info["cost"] == 1.0 and info["cost_terms"]["contact"] == 1.0
+
+
+def test_leaving_the_workspace_breaks_a_limit(env: PourCoffeeEnv) -> None:
+    _, _, info = play(env, 0, lambda obs: np.array([0, 0, 1, 0], np.float32))
+    assert info["cost"] == 1.0 and info["cost_terms"]["limit"] == 1.0
+
+
+def test_sensors_weigh_what_was_poured(env: PourCoffeeEnv) -> None:
+    seen, _, info = play(env, 5, pour_controller)
+    content = env.scenario.granules * env.cell.granule_mass
+    assert info["success"]
+    assert seen[0][13] == pytest.approx(content, rel=0.15) and abs(seen[0][12]) < 0.003
+    assert seen[-1][12] == pytest.approx(content, rel=0.10) and abs(seen[-1][13]) < 0.005
+
+
+def test_a_nan_action_is_refused(env: PourCoffeeEnv) -> None:
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="finite"):
+        env.step(np.array([0, np.nan, 0, 0]))
+
+
+def test_environment_vectorises_over_worker_processes() -> None:
+    envs = gymnasium.make_vec(NAME, num_envs=2, vectorization_mode="async")
+    try:
+        obs, _ = envs.reset(seed=1)
+        assert obs.shape == (2, 14)
+        obs, reward, _, _, info = envs.step(np.zeros((2, 4), np.float32))
+        assert reward.shape == (2,) and info["cost"].shape == (2,)
+    finally:
+        envs.close()
