@@ -13,7 +13,8 @@ from typing import Literal
 
 from policy_training.algorithms import ALGORITHMS, CONFIGS, AlgorithmConfig, SacConfig
 from policy_training.buffers import MemoryConfig
-from policy_training.checkpoint import write_atomically
+from policy_training.checkpoint import load, write_atomically
+from policy_training.networks import Actor, DeterministicPolicy, EnsembleCritic, SafetyCritic, Spaces
 
 PACKAGES = ("spillguard", "torch", "numpy", "gymnasium", "mujoco", "tyro", "tensorboard")
 
@@ -127,6 +128,52 @@ def provenance() -> dict[str, object]:
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "machine": platform.machine(),
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """A trained policy as evaluation and export need it."""
+
+    policy: DeterministicPolicy  # obs (B, O) -> action (B, A) in [-1, 1]
+    safety_critic: SafetyCritic | None  # obs (B, O), action (B, A) -> Q_c (B,) in [0, 1]
+    spaces: Spaces
+    config: RunConfig
+    step: int  # environment steps behind it
+    validation: dict[str, float]  # figures it was chosen by; empty if it was not
+    provenance: dict[str, object]  # versions, commit, command line of the run
+    run: Path
+    checkpoint: Path
+
+
+def load_policy(path: Path | str) -> TrainedPolicy:
+    """From a run folder (its best.pt, else its last checkpoint) or from one checkpoint file in it."""
+    path = Path(path)
+    run = path if path.is_dir() else path.parent
+    if path.is_dir():
+        found = [p for p in (path / "best.pt", path / "checkpoint.pt") if p.is_file()]
+        if not found:
+            raise FileNotFoundError(f"{path} holds neither best.pt nor checkpoint.pt; is it a run folder?")
+        path = found[0]
+    state = load(path)
+    state = state.get("networks", state)
+    config = RunConfig.from_json(state["config"])
+    shift, scale = (state["policy"][f"scaling.{k}"].numpy() for k in ("shift", "scale"))
+    action_size = len(state["policy"]["head.bias"]) // 2
+    spaces = Spaces(len(shift), action_size, shift, scale)
+    actor = Actor(spaces, config.algorithm.hidden)
+    actor.load_state_dict(state["policy"])
+    critic = None
+    if state["safety_critic"] is not None:
+        ensemble = EnsembleCritic(spaces, config.algorithm.hidden, layer_norm=config.algorithm.layer_norm)
+        critic = SafetyCritic(ensemble, config.algorithm.risk_agg)
+        critic.load_state_dict(state["safety_critic"])
+        critic.eval().requires_grad_(False)
+    policy = DeterministicPolicy(actor).eval().requires_grad_(False)
+    origin = run / "provenance.json"
+    origin_facts = json.loads(origin.read_text()) if origin.is_file() else {}
+    return TrainedPolicy(
+        policy, critic, spaces, config, state["step"], state.get("validation", {}), origin_facts, run, path
+    )
 
 
 def _git(*args: str) -> str:

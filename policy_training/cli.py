@@ -1,0 +1,51 @@
+"""The program `spillguard`. Each subcommand is imported when it is called, so that `demo` needs no torch."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+
+COMMANDS = {
+    "train": ("policy_training.train", "train a policy"),
+    "evaluate": ("policy_training.evaluate", "held-out episodes of a trained policy: report.json, curves, pictures"),
+    "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
+    "plot": ("policy_training.plots", "curves of one or several runs"),
+    "video": ("policy_training.video", "a video or a picture strip of one episode"),
+    "demo": ("spillguard_ros.demo", "pour with the shipped bundle through the ROS 2 graph"),
+    "bench": ("benchmarks.run", "speed, as ratios against peers and limits"),
+    "doctor": ("policy_training.doctor", "what this machine can do: matrix products, rendering, ROS 2"),
+}
+
+
+def usage() -> str:
+    """The list of subcommands."""
+    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(("usage: spillguard COMMAND [options]; COMMAND --help tells its options", *lines))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; its exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    console = Console(stderr=True)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        Console().print(usage(), highlight=False, soft_wrap=True)
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in COMMANDS:
+        console.print(f"unknown command {name!r}\n{usage()}", highlight=False, soft_wrap=True)
+        return 2
+    module, _ = COMMANDS[name]
+    try:
+        run: Callable[[Sequence[str]], int] = importlib.import_module(module).main
+    except ModuleNotFoundError as error:
+        console.print(
+            f"spillguard {name} needs {error.name!r}, which is not installed; see the README's set-up section",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        return 2
+    return run(rest)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,194 @@
+"""Experience: what the environments are told, what is remembered of their answers, and prior episodes."""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from policy_training.buffers import Memory
+from policy_training.episodes import TRAINING_SEEDS, ActionRule, Array, make_env
+from policy_training.networks import Actor
+from policy_training.runs import RunConfig
+from policy_training.workers import EnvPool, Step
+
+WINDOW = 50  # finished episodes behind the figures of the progress bar
+SEED_RANGE = 1_000_000
+Potential = Callable[[Array], NDArray[np.floating]]  # obs (N, O) -> (N,)
+
+
+def episode_seed(run_seed: int, env_index: int, episode: int) -> int:
+    """Seed of one training episode, below the validation and held-out ranges."""
+    word = np.random.SeedSequence((run_seed, env_index, episode)).generate_state(1)[0]
+    return TRAINING_SEEDS + int(word) % SEED_RANGE
+
+
+class CorrelatedNoise:
+    """Standard normal at every instant; `correlation` from one to the next. N independent rows of A."""
+
+    def __init__(self, shape: tuple[int, int], correlation: float, rng: np.random.Generator) -> None:
+        self.correlation, self.rng = correlation, rng
+        self.value = rng.standard_normal(shape)
+
+    def next(self, restart: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The next value (N, A); rows in `restart` (N,) begin anew."""
+        fresh = self.rng.standard_normal(self.value.shape)
+        rho = np.where(restart, 0.0, self.correlation)[:, None]
+        self.value = rho * self.value + np.sqrt(1.0 - rho**2) * fresh
+        return self.value.astype(np.float32)
+
+
+def shaped(reward: Array, obs: Array, next_obs: Array, end: Array, weight: float, gamma: float, phi: Potential) -> Array:
+    """r + weight (gamma Phi(s') - Phi(s)), Phi = 0 at a terminal state, so that no optimal policy changes.
+    Ng, Harada, Russell 1999. All (N,)."""
+    return np.asarray(reward + weight * (gamma * (1.0 - end) * phi(next_obs) - phi(obs)), dtype=np.float32)
+
+
+class Collector:
+    """Acts in N environments and fills the memory. Its state is small: seeds, counters, actions so far."""
+
+    def __init__(self, config: RunConfig, pool: EnvPool, memory: Memory) -> None:
+        loop = config.loop
+        self.config, self.pool, self.memory = config, pool, memory
+        self.count = loop.envs
+        self.rng = np.random.default_rng((config.seed, 1))
+        correlation = loop.noise_correlation if loop.exploration_noise == "coloured" else 0.0
+        self.noise = CorrelatedNoise((self.count, memory.action_size), correlation, self.rng)
+        self.shape = reward_shaping(config)
+        self.episode = [0] * self.count
+        self.actions: list[list[Array]] = [[] for _ in range(self.count)]
+        self.restart = np.ones(self.count, dtype=bool)
+        self.sums = np.zeros((self.count, 2))  # return, cost of the episodes under way
+        self.finished: deque[tuple[float, float, float]] = deque(maxlen=WINDOW)
+        self.totals = {"episodes": 0, "violations": 0}
+        self.obs = np.zeros((self.count, memory.obs_size), dtype=np.float32)
+        self.action = np.zeros((self.count, memory.action_size), dtype=np.float32)
+
+    def begin(self) -> None:
+        """First episodes, or, after `load_state_dict`, the ones that were under way."""
+        width = self.memory.action_size
+        done = [np.array(a, dtype=np.float32).reshape(-1, width) for a in self.actions]
+        obs = self.pool.begin([self._seed(i, self.episode[i]) for i in range(self.count)], done)
+        if any(self.totals.values()) or any(map(len, done)):
+            if not np.array_equal(obs, self.obs):
+                raise RuntimeError("an episode did not replay bit-equally; the environment is not deterministic")
+        else:
+            self.memory.add_initial(obs)
+        self.obs = obs
+
+    def send(self, actor: Actor | None) -> None:
+        """Start a step with the actor's actions, or with random ones. The environments run meanwhile."""
+        noise = self.noise.next(self.restart)
+        if actor is None:
+            colour = self.config.loop.exploration_noise == "coloured"
+            self.action = np.tanh(noise) if colour else self.rng.uniform(-1.0, 1.0, noise.shape).astype(np.float32)
+        else:
+            with torch.no_grad():
+                self.action = actor(torch.from_numpy(self.obs), torch.from_numpy(noise))[0].numpy()
+        self.pool.send(self.action, [self._seed(i, self.episode[i] + 1) for i in range(self.count)])
+
+    def receive(self) -> Step:
+        """Finish the step and remember it."""
+        step = self.pool.receive()
+        end = step.terminated.astype(np.float32)
+        if not (np.isfinite(step.reward).all() and np.isfinite(step.cost).all()):
+            raise FloatingPointError(f"the environment returned reward {step.reward}, cost {step.cost}")
+        reward = self.shape(step.reward.astype(np.float32), self.obs, step.next_obs, end)
+        self.memory.add(self.obs, self.action, step.next_obs, reward, step.cost.astype(np.float32), end)
+        self.sums += np.column_stack((step.reward, step.cost))
+        self.restart = step.ended
+        for i in range(self.count):
+            self.actions[i].append(self.action[i].copy())
+        for i in np.flatnonzero(step.ended):
+            self._finish(int(i), bool(step.success[i]))
+        if step.ended.any():
+            self.memory.add_initial(step.obs[step.ended])
+        self.obs = step.obs
+        return step
+
+    def figures(self) -> dict[str, float]:
+        """Means over the last episodes, and totals."""
+        names = ("return", "cost", "success")
+        means = np.mean(self.finished, axis=0) if self.finished else np.full(3, np.nan)
+        return {**dict(zip(names, map(float, means), strict=True)), **{k: float(v) for k, v in self.totals.items()}}
+
+    def _finish(self, i: int, success: bool) -> None:
+        self.finished.append((float(self.sums[i, 0]), float(self.sums[i, 1]), float(success)))
+        self.totals["episodes"] += 1
+        self.totals["violations"] += int(self.sums[i, 1] > 0.0)
+        self.sums[i] = 0.0
+        self.episode[i] += 1
+        self.actions[i] = []
+
+    def _seed(self, i: int, episode: int) -> int:
+        return episode_seed(self.config.seed, i, episode)
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything that an exact continuation needs."""
+        return {
+            "episode": list(self.episode), "actions": [torch.from_numpy(np.array(a)) for a in self.actions],
+            "restart": torch.from_numpy(self.restart.copy()), "sums": torch.from_numpy(self.sums.copy()),
+            "finished": list(self.finished), "totals": dict(self.totals), "obs": torch.from_numpy(self.obs.copy()),
+            "noise": torch.from_numpy(self.noise.value.copy()), "rng": self.rng.bit_generator.state,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Inverse of `state_dict`; `begin` then replays the episodes under way."""
+        self.episode, self.totals = list(state["episode"]), dict(state["totals"])
+        self.actions = [list(a.numpy()) for a in state["actions"]]
+        self.restart, self.sums = state["restart"].numpy().copy(), state["sums"].numpy().copy()
+        self.finished = deque((tuple(f) for f in state["finished"]), maxlen=WINDOW)
+        self.obs, self.noise.value = state["obs"].numpy().copy(), state["noise"].numpy().copy()
+        self.rng.bit_generator.state = state["rng"]
+
+
+def reward_shaping(config: RunConfig) -> Callable[[Array, Array, Array, Array], Array]:
+    """The configured change of the reward: (reward, obs, next_obs, end) -> reward."""
+    weight, gamma = config.loop.shaping, config.algorithm.gamma
+    if weight == 0.0:
+        return lambda reward, obs, next_obs, end: reward
+    from sim.scripted import POTENTIALS
+
+    if config.env not in POTENTIALS:
+        raise ValueError(f"{config.env} has no potential for shaping; these have one: {', '.join(POTENTIALS)}")
+    phi = POTENTIALS[config.env]
+    return lambda reward, obs, next_obs, end: shaped(reward, obs, next_obs, end, weight, gamma, phi)
+
+
+def scripted_controller(env_id: str) -> ActionRule:
+    """The controller that solves an environment from its observation."""
+    from sim.scripted import CONTROLLERS
+
+    if env_id not in CONTROLLERS:
+        raise ValueError(f"{env_id} has no scripted controller; these have one: {', '.join(CONTROLLERS)}")
+    return CONTROLLERS[env_id]
+
+
+def record_prior(config: RunConfig, memory: Memory) -> dict[str, float]:
+    """Noisy episodes of the scripted controller into the memory. Success rate and violation rate."""
+    loop, controller, shape = config.loop, scripted_controller(config.env), reward_shaping(config)
+    rng = np.random.default_rng((config.seed, 2))
+    env = make_env(config.env)
+    successes = violations = 0
+    for episode in range(loop.prior_episodes):
+        noise = CorrelatedNoise((1, memory.action_size), loop.noise_correlation, rng)
+        obs, _ = env.reset(seed=episode_seed(config.seed, -1 % SEED_RANGE, episode))
+        memory.add_initial(obs[None])
+        rows, ended = [], False
+        # every fourth episode is clean: the data then hold the controller's best as well as its recoveries
+        scale = loop.prior_noise * (episode % 4 != 0)
+        while not ended:
+            wish = controller(obs) + scale * noise.next(np.zeros(1, dtype=bool))[0]
+            action = np.clip(wish, -1.0, 1.0).astype(np.float32)
+            next_obs, reward, terminated, truncated, info = env.step(action)
+            rows.append((obs, action, next_obs, float(reward), float(info.get("cost", 0.0)), float(terminated)))
+            obs, ended = next_obs, terminated or truncated
+        columns = [np.array(c, dtype=np.float32) for c in zip(*rows, strict=True)]
+        columns[3] = shape(columns[3], columns[0], columns[2], columns[5])
+        memory.add(*columns, prior=True)
+        successes += bool(info.get("success", False))
+        violations += bool(columns[4].max() > 0.0)
+    env.close()
+    count = max(loop.prior_episodes, 1)
+    return {"prior_success": successes / count, "prior_violations": violations / count}
