@@ -1,0 +1,103 @@
+"""One control cycle as a JSON record: what went into the gate and what came out, to the last bit.
+
+Needs no ROS, so that a recording can be replayed through the gate anywhere.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from spillguard_core.decision import Decision, Inputs, Margins, Mode, Proposal, Reason, Request, Verdict
+from spillguard_core.observation import Measurement
+
+TOPIC = "safety_monitor/cycle"
+SCHEMA = json.dumps({"type": "object", "title": "spillguard/Cycle"})
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """One decision and what it took."""
+
+    inputs: Inputs
+    decision: Decision
+    decide_time: float  # [s] spent in the gate
+    period: float  # [s] since the cycle before
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for these
+    return value
+
+
+def encode(cycle: Cycle) -> bytes:
+    """JSON; floats keep every digit."""
+    return json.dumps(_plain(cycle), separators=(",", ":")).encode()
+
+
+def _floats(values: list[Any]) -> np.ndarray:
+    return np.array([float(value) for value in values])
+
+
+def _inputs(raw: dict[str, Any]) -> Inputs:
+    seen, wanted = raw["measurement"], raw["proposal"]
+    measurement = seen and Measurement(
+        joint_position=_floats(seen["joint_position"]),
+        joint_velocity=_floats(seen["joint_velocity"]),
+        poured_mass=float(seen["poured_mass"]),
+        remaining_mass=float(seen["remaining_mass"]),
+        target_position=_floats(seen["target_position"]),
+    )
+    proposal = wanted and Proposal(
+        _floats(wanted["twist"]), float(wanted["received"]), float(wanted["stamp"])
+    )
+    return Inputs(
+        now=float(raw["now"]), measurement=measurement, state_received=float(raw["state_received"]),
+        state_stamp=float(raw["state_stamp"]), sensors_received=float(raw["sensors_received"]),
+        proposal=proposal, requests=tuple(Request[name] for name in raw["requests"]),
+    )  # fmt: skip
+
+
+def _decision(raw: dict[str, Any]) -> Decision:
+    special = {
+        "verdict": Verdict[raw["verdict"]],
+        "reason": Reason[raw["reason"]],
+        "mode": Mode[raw["mode"]],
+        "margins": Margins(**{name: float(value) for name, value in raw["margins"].items()}),
+    }
+    arrays = {name: _floats(value) for name, value in raw.items() if isinstance(value, list)}
+    numbers = {
+        name: float(raw[name]) for name in ("q_c", "state_stamp", "state_advanced", "held_since")
+    }
+    return Decision(**{**raw, **arrays, **numbers, **special})
+
+
+def decode(data: bytes) -> Cycle:
+    """The cycle that was encoded."""
+    raw = json.loads(data)
+    return Cycle(
+        _inputs(raw["inputs"]), _decision(raw["decision"]), float(raw["decide_time"]), float(raw["period"])
+    )
+
+
+def equal(one: Decision, other: Decision) -> bool:
+    """Whether two decisions are the same to the last bit, NaN being equal to itself."""
+    return bool(_plain(one) == _plain(other))
+
+
+def cycles(records: Iterable[bytes]) -> Iterator[Cycle]:
+    """Decoded cycles in the order of the recording."""
+    return map(decode, records)

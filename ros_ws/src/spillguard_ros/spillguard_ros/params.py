@@ -1,0 +1,56 @@
+"""Node parameters as frozen dataclasses: each one declared with type, range and text, and read-only.
+
+A field without a default has to be set by whoever starts the node, which is how safety values are declared.
+"""
+
+from dataclasses import MISSING, field, fields
+from typing import Any, TypeVar, get_type_hints
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterUninitializedException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+T = TypeVar("T")
+
+_TYPES = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+}
+
+
+def required(text: str, low: float | None = None, high: float | None = None) -> Any:
+    """A parameter that has to be set. `low` and `high` are both allowed values."""
+    return field(metadata={"text": text, "range": (low, high)})
+
+
+def optional(default: float | bool | str, text: str, low: float | None = None, high: float | None = None) -> Any:
+    """A parameter with a default, for values that no safety depends on."""
+    return field(default=default, metadata={"text": text, "range": (low, high)})
+
+
+def _descriptor(kind: type, text: str, low: float | None, high: float | None) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=text, read_only=True)
+    if low is not None and high is not None:
+        if kind is int:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+    return descriptor
+
+
+def read_parameters(node: Node, cls: type[T]) -> T:
+    """Declare a parameter for every field of the dataclass `cls` and return the values as an instance."""
+    hints, values = get_type_hints(cls), {}
+    for entry in fields(cls):  # type: ignore[arg-type]
+        kind, text = hints[entry.name], entry.metadata["text"]
+        default = _TYPES[kind] if entry.default is MISSING else entry.default
+        if not node.has_parameter(entry.name):
+            node.declare_parameter(entry.name, default, _descriptor(kind, text, *entry.metadata["range"]))
+        try:
+            values[entry.name] = node.get_parameter(entry.name).value
+        except ParameterUninitializedException:
+            raise ValueError(f"parameter '{entry.name}' is not set; it has no default: {text}") from None
+    return cls(**values)

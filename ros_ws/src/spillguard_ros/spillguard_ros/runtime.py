@@ -1,0 +1,101 @@
+"""Runs one lifecycle node as a process: start, spin, and an orderly end on SIGINT or SIGTERM."""
+
+import logging
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+LONGEST_WAIT = 0.05  # [s] in which a signal is noticed
+SWITCH_INTERVAL = 0.0005  # [s] for which another thread may keep the interpreter from the control loop
+
+
+class ShellNode(LifecycleNode, ABC):
+    """A lifecycle node whose bad configuration ends the process when it starts by itself."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)  # a stopped or set clock must not stop a watchdog
+        self.failed = False
+        if not self.has_parameter("autostart"):
+            text = "configure and activate at start, and end the process if that fails"
+            self.declare_parameter("autostart", True, ParameterDescriptor(description=text, read_only=True))
+
+    @abstractmethod
+    def configure(self) -> None:
+        """Read parameters, load files, create topics. ValueError and OSError are shown to the user."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Undo `configure`, also where it broke off half-way."""
+
+    def last_words(self) -> None:  # noqa: B027 (most nodes have nothing to say)
+        """What the node still has to say before the process ends."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Refuse with the reason; a failed node has nothing open."""
+        try:
+            self.configure()
+        except (ValueError, OSError) as error:
+            self.get_logger().fatal(f"refused to configure: {error}")
+            self.release()
+            return TransitionCallbackReturn.FAILURE
+        return super().on_configure(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured."""
+        self.release()
+        return super().on_cleanup(state)
+
+    def autostart(self) -> bool:
+        """Configure and activate if the parameter says so. False if that failed."""
+        if not self.get_parameter("autostart").value:
+            return True
+        good = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == good and self.trigger_activate() == good
+
+
+def _executor() -> Executor:
+    """The events executor where rclpy has it: half the processor time of the single-threaded one."""
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
+def run(make_node: Callable[[], ShellNode], args: Sequence[str] | None = None) -> int:
+    """Exit status of the process: 0 after a signal, 1 if the node refused to start."""
+    logging.basicConfig(level=logging.INFO, format="[%(levelname)s] [%(name)s]: %(message)s")
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = make_node()
+        if not node.autostart():
+            return 1
+        executor = _executor()
+        executor.add_node(node)
+        # A finite timeout: this executor never returns from an infinite one in some builds.
+        while rclpy.ok() and not asked:
+            executor.spin_once(timeout_sec=LONGEST_WAIT)
+        node.last_words()
+        return 0
+    except ExternalShutdownException:
+        return 0
+    finally:
+        rclpy.try_shutdown()
