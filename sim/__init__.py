@@ -1,6 +1,12 @@
 """MuJoCo worlds: the pouring cell, the point among obstacles, and controllers that solve them.
 
 Importing this package is light: the worlds need mujoco and numpy only, so that a simulated arm can stand
-in for a real one without the training stack. The Gymnasium environments register themselves through the
-entry point ``gymnasium.envs`` (see `sim.registration`).
+in for a real one without the training stack. `sim.registration` tells Gymnasium their names.
 """
+
+import os
+from ctypes.util import find_library
+
+# MuJoCo chooses its OpenGL when it is first imported; without a screen, software drawing is the one that works.
+if not (os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY")) and find_library("OSMesa"):
+    os.environ["MUJOCO_GL"] = "osmesa"

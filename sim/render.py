@@ -1,6 +1,5 @@
 """Pictures of the cell, drawn in software where no graphics card is at hand."""
 
-import os
 from typing import Any
 
 import mujoco
@@ -45,9 +44,7 @@ class Camera:
 
 
 def _renderer(model: mujoco.MjModel, height: int, width: int) -> Any:
-    """A MuJoCo renderer, or `RenderingUnavailableError`; without a screen, software is the default."""
-    if not (os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY")):
-        os.environ["MUJOCO_GL"] = "osmesa"
+    """A MuJoCo renderer, or `RenderingUnavailableError`."""
     try:
         return mujoco.Renderer(model, height, width)
     except Exception as error:
