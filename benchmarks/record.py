@@ -24,12 +24,14 @@ class Ratio:
 
     name: str
     values: list[float]  # one a repeat
-    aim: float
+    aim: float | None = None  # none: for information
     higher_is_better: bool = True
 
     @property
     def met(self) -> bool:
         """The median keeps the aim."""
+        if self.aim is None:
+            return True
         median = float(np.median(self.values))
         return median >= self.aim if self.higher_is_better else median <= self.aim
 
@@ -43,6 +45,11 @@ def commit() -> str:
     """Short hash, with ``+`` where the tree differs from it."""
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return (_git("rev-parse", "--short", "HEAD") or "no git") + ("+" if changed else "")
+
+
+def _shown(arguments: list[str]) -> list[str]:
+    """Arguments without the folders of this machine."""
+    return [Path(argument).name if argument.startswith("/") else argument for argument in arguments]
 
 
 def machine() -> dict[str, str]:
@@ -68,21 +75,19 @@ def report(
     kept = []
     for ratio in ratios:
         low, middle, high = (float(x) for x in np.percentile(ratio.values, [0, 50, 100]))
-        sign = ">=" if ratio.higher_is_better else "<="
-        verdict = "met" if ratio.met else "MISSED"
-        table.add_row(
-            ratio.name, f"{low:.2f}", f"{middle:.2f}", f"{high:.2f}", f"{sign} {ratio.aim:g}", verdict
-        )
+        aim = "" if ratio.aim is None else f"{'>=' if ratio.higher_is_better else '<='} {ratio.aim:g}"
+        verdict = "" if ratio.aim is None else "met" if ratio.met else "MISSED"
+        table.add_row(ratio.name, f"{low:.2f}", f"{middle:.2f}", f"{high:.2f}", aim, verdict)
         kept.append(
             {"name": ratio.name, "min": low, "median": middle, "max": high, "repeats": len(ratio.values),
-             "aim": f"{sign} {ratio.aim:g}", "met": ratio.met}
+             "aim": aim, "met": ratio.met}
         )  # fmt: skip
     for key, value in figures.items():
         table.caption = f"{table.caption or ''}{key}: {value}\n"
     Console().print(table)
     result: dict[str, object] = {
         "benchmark": name,
-        "command": f"python -m benchmarks.{name}",
+        "command": " ".join(["python -m", f"benchmarks.{name}", *_shown(sys.argv[1:])]),
         "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),
