@@ -11,6 +11,7 @@ import numpy as np
 from spillguard_core.arm import Vec
 from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Reason, Request
 from spillguard_core.kinematics import joint_difference
+from spillguard_core.observation import Measurement
 
 Finding = tuple[Reason, str]
 """A reason and the figures behind it."""
@@ -28,6 +29,11 @@ class Cycle:
     advanced: float  # [s] steady time at which it was first seen
     tracking_error: float  # [rad]; NaN where there is no command or no usable state
     off_track: int  # decisions in a row with too large a tracking error
+
+
+def all_finite(values: Vec) -> bool:
+    """True for finite values (N,). One number holds every NaN and infinity: the sum of squares."""
+    return math.isfinite(float(values @ values))
 
 
 def begin(inputs: Inputs, last: Decision, config: GateConfig) -> Cycle:
@@ -53,10 +59,10 @@ def tracking_error(inputs: Inputs, last: Decision, config: GateConfig) -> float:
     measurement = inputs.measurement
     if measurement is None or not last.anchored or measurement.joint_position.shape != last.q.shape:
         return math.nan
+    # The stretch from 0 to `trail` is fine: distance to its middle less half its length.
+    half_trail = 0.5 * config.tracking_lag * last.qd
     ahead = joint_difference(last.q, measurement.joint_position)
-    trail = config.tracking_lag * last.qd
-    trailing = np.minimum(np.maximum(ahead, np.minimum(trail, 0.0)), np.maximum(trail, 0.0))
-    return float(np.abs(ahead - trailing).max())
+    return max(0.0, float((np.abs(ahead - half_trail) - np.abs(half_trail)).max()))
 
 
 def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
@@ -117,7 +123,7 @@ def _posture_fault(q: Vec, qd: Vec, config: GateConfig) -> Finding:
     limits, slack = config.limits, config.position_tolerance
     if not (q.shape == qd.shape == limits.velocity.shape):
         return Reason.STATE_INVALID, f"shapes {q.shape} and {qd.shape}, need {limits.velocity.shape}"
-    if not (np.isfinite(q).all() and np.isfinite(qd).all()):
+    if not (all_finite(q) and all_finite(qd)):
         return Reason.STATE_INVALID, f"positions {q}, velocities {qd}"
     inside = (limits.position_min - slack <= q) & (q <= limits.position_max + slack)
     if not inside.all():
@@ -144,11 +150,11 @@ def input_fault(cycle: Cycle) -> Finding:
     age = inputs.now - inputs.sensors_received
     if not 0.0 <= age <= config.sensor_timeout:
         return Reason.SENSOR_STALE, f"received {age:.3f} s ago, allowed {config.sensor_timeout} s"
-    if inputs.measurement is None or not inputs.measurement.is_finite():
+    if inputs.measurement is None or not _sensors_finite(inputs.measurement):
         return Reason.SENSOR_INVALID, ""
     if proposal is None:
         return Reason.PROPOSAL_MISSING, ""
-    if not (proposal.twist.shape == (4,) and np.isfinite(proposal.twist).all()):
+    if not (proposal.twist.shape == (4,) and all_finite(proposal.twist)):
         return Reason.PROPOSAL_INVALID, f"got {proposal.twist}"
     age = inputs.now - proposal.received
     if not 0.0 <= age <= config.command_timeout:
@@ -157,3 +163,8 @@ def input_fault(cycle: Cycle) -> Finding:
     if not abs(behind) <= config.command_timeout:
         return Reason.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {config.command_timeout} s"
     return FINE
+
+
+def _sensors_finite(measurement: Measurement) -> bool:
+    target, masses = measurement.target_position, measurement.poured_mass + measurement.remaining_mass
+    return target.shape == (3,) and all_finite(target) and math.isfinite(masses)

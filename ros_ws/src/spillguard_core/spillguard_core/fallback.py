@@ -3,6 +3,7 @@
 Shapes: C candidates, O observation. The first candidate is the proposal, the last one the recovery.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,9 +16,20 @@ from spillguard_core.decision import Reason
 Critic = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """obs (B, O), action (B, A) -> q_c (B,)."""
 
-SHARES = (0.75, 0.5, 0.25)  # of the proposal
+# What is kept of the proposal's twist, candidate by candidate.
+KEPT = np.array([
+    [1.0, 1.0, 1.0, 1.0],  # the proposal
+    [0.75, 0.75, 0.75, 0.75],  # less of it
+    [0.5, 0.5, 0.5, 0.5],
+    [0.25, 0.25, 0.25, 0.25],
+    [0.0, 0.0, 0.0, 0.0],  # rest
+    [1.0, 1.0, 1.0, 0.0],  # its path while tilting back
+    [0.0, 0.0, 0.0, 0.0],  # retreat while tilting back
+    [0.0, 0.0, 0.0, 0.0],  # tilting back at rest: the recovery
+])  # fmt: skip
+FIRST_TILTING_BACK, RETREAT = 5, 6
 UPRIGHT_TIME = 0.25  # [s] in which the cup is brought upright, where the tilt rate allows it
-RETREAT_SHARE = 0.5  # of the action scale, upwards and away from the target
+RETREAT_SPEED = 0.5 * ACTION_SCALE[:3]  # [m/s] away from the target, and upwards
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,24 +43,20 @@ class Choice:
 
 def upright_rate(tilt: float) -> float:
     """Tilt rate [rad/s] that brings a tilt [rad] back to zero."""
-    return float(np.clip(-tilt / UPRIGHT_TIME, -ACTION_SCALE[3], ACTION_SCALE[3]))
+    fastest = float(ACTION_SCALE[3])
+    return max(-fastest, min(fastest, -tilt / UPRIGHT_TIME))
 
 
 def candidates(twist: Vec, tilt: float, away: Vec) -> Vec:
-    """Twists (C, 4): the proposal, less of it, tilting back, rest, retreat, tilting back at rest.
+    """Twists (C, 4), see `KEPT`.
 
     `tilt` [rad] of the cup; `away` (3,) [m] from the target to the lip, base frame.
     """
-    back = upright_rate(tilt)
-    rows = np.zeros((len(SHARES) + 5, 4))
-    rows[0] = twist
-    rows[1:4] = np.multiply.outer(SHARES, twist)
-    rows[4, :3], rows[4, 3] = twist[:3], back
-    distance = float(np.hypot(away[0], away[1]))
-    retreat = RETREAT_SHARE * ACTION_SCALE[:3]
-    rows[6, :2] = retreat[:2] * away[:2] / max(distance, 1e-6)
-    rows[6, 2], rows[6, 3] = retreat[2], back
-    rows[7, 3] = back
+    rows: Vec = KEPT * twist
+    rows[FIRST_TILTING_BACK:, 3] = upright_rate(tilt)
+    x, y, _ = away.tolist()
+    distance = max(math.hypot(x, y), 1e-6)
+    rows[RETREAT, :3] = RETREAT_SPEED * (x / distance, y / distance, 1.0)
     return rows
 
 
@@ -72,9 +80,10 @@ def screened(
     Without a threshold the critic is asked about the proposal only, and does not act.
     """
     rows = twist[None] if threshold is None else candidates(twist, tilt, away)
-    actions = (rows / ACTION_SCALE).astype(np.float32)
-    q_c = critic(np.repeat(obs[None], len(rows), axis=0), actions)
-    if not (q_c.shape == (len(rows),) and np.isfinite(q_c).all()):
+    every = np.empty((len(rows), len(obs)), dtype=np.float32)
+    every[:] = obs
+    q_c = critic(every, (rows / ACTION_SCALE).astype(np.float32))
+    if not (q_c.shape == (len(rows),) and math.isfinite(float(q_c @ q_c))):
         return Choice(np.zeros(4), float("nan"), Reason.CRITIC_INVALID)
     if threshold is None:
         return Choice(twist, float(q_c[0]), Reason.OK)

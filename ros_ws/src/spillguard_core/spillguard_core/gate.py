@@ -27,7 +27,7 @@ from spillguard_core.decision import Decision, GateConfig, Inputs, Margins, Mode
 from spillguard_core.fallback import Choice, Critic, screened
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.limits import Guard, Motion, brake, feasible
-from spillguard_core.observation import Measurement, observe
+from spillguard_core.observation import Measurement, observe_from
 from spillguard_core.trajectory import stop_position
 
 VERDICTS = {
@@ -119,7 +119,7 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
     """The proposal, as far as critic and hard limits let it through. All inputs are known to be good."""
     measurement, proposal, config = cycle.inputs.measurement, cycle.inputs.proposal, cycle.config
     assert measurement is not None and proposal is not None
-    excess = float(np.max(np.abs(proposal.twist) / ACTION_SCALE))
+    excess = float((np.abs(proposal.twist) / ACTION_SCALE).max())
     twist = proposal.twist if excess <= 1.0 else proposal.twist / excess
     choice = _screened(twist, measurement, config, models)
     if choice.reason is Reason.CRITIC_INVALID:
@@ -136,7 +136,7 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
 def _screened(twist: Vec, measurement: Measurement, config: GateConfig, models: Models) -> Choice:
     """What the safety critic makes of the twist, seen from the measured state."""
     lip = models.kinematics.lip(measurement.joint_position, measurement.joint_velocity)
-    obs = observe(models.terms, measurement, models.kinematics)
+    obs = observe_from(models.terms, measurement, lip)
     away = lip.position - measurement.target_position
     return screened(models.critic, obs, twist, lip.tilt, away, config.critic_threshold)
 

@@ -18,15 +18,22 @@ ORIENTATION_GAIN = 4.0  # [1/s]
 POSTURE_GAIN = 0.5  # [1/s] in the null space
 
 
-def wrap(angle: Vec) -> Vec:
-    """Angles [rad] mapped to [-pi, pi)."""
-    return (angle + np.pi) % (2.0 * np.pi) - np.pi
+TURN = np.where(CONTINUOUS, 2.0 * np.pi, 0.0)
+TURN.setflags(write=False)
 
 
 def joint_difference(target: Vec, q: Vec) -> Vec:
     """target - q (J,) [rad], continuous joints on the circle."""
     difference = target - q
-    return np.where(CONTINUOUS, wrap(difference), difference)
+    whole_turns: Vec = np.rint(difference / (2.0 * np.pi))
+    return difference - TURN * whole_turns
+
+
+def _compact(indices: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """The same indices as a slice where they follow one another, which they nearly always do."""
+    first = int(indices[0])
+    run = slice(first, first + len(indices))
+    return run if (indices == np.arange(run.start, run.stop)).all() else indices
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,8 @@ class ArmKinematics:
         self._site = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, "lip")
         if min(joints) < 0 or self._site < 0:
             raise ValueError(f"the model needs the joints {', '.join(JOINT_NAMES)} and a site 'lip'")
-        self._qpos = model.jnt_qposadr[joints]
-        self._dofs = model.jnt_dofadr[joints]
+        self._qpos = _compact(model.jnt_qposadr[joints])
+        self._dofs = _compact(model.jnt_dofadr[joints])
         self._velocity_limit = velocity_limit
         self._jacobian = np.zeros((6, model.nv))
 
@@ -64,6 +71,13 @@ class ArmKinematics:
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_jacSite(self._model, self._data, self._jacobian[:3], self._jacobian[3:], self._site)
         return self._jacobian[:, self._dofs]
+
+    def lip_position(self, q: Vec) -> Vec:
+        """Lip (3,) [m] in the base frame."""
+        self._data.qpos[self._qpos] = q
+        mujoco.mj_kinematics(self._model, self._data)
+        position: Vec = self._data.site_xpos[self._site].copy()
+        return position
 
     def lip(self, q: Vec, qd: Vec) -> LipState:
         """Lip state for joint positions q (7,) [rad] and velocities qd (7,) [rad/s]."""
@@ -99,6 +113,9 @@ class ArmKinematics:
         posture = POSTURE_GAIN * joint_difference(NOMINAL_POSTURE, q)
         gram = jacobian @ jacobian.T
         gram.flat[::7] += DAMPING**2
-        qd = posture + jacobian.T @ np.linalg.solve(gram, wanted - jacobian @ posture)
+        wanted -= jacobian @ posture
+        mujoco.mju_cholFactor(gram, 0.0)  # positive definite through the damping
+        mujoco.mju_cholSolve(wanted, gram, wanted)
+        qd: Vec = posture + jacobian.T @ wanted
         excess = float((np.abs(qd) / self._velocity_limit).max())
         return qd / excess if excess > 1.0 else qd

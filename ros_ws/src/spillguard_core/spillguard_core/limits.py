@@ -14,7 +14,7 @@ import numpy as np
 from spillguard_core.arm import Vec
 from spillguard_core.decision import GateConfig, Reason
 from spillguard_core.kinematics import ArmKinematics
-from spillguard_core.motion import ramp
+from spillguard_core.motion import step
 from spillguard_core.trajectory import stop_position
 
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the wanted velocity, tried in this order before braking
@@ -47,15 +47,14 @@ class Feasible:
     reason: Reason  # OK when all of it is left
 
 
-def step(q: Vec, qd: Vec, goal: Vec, config: GateConfig) -> Motion:
+def towards(q: Vec, qd: Vec, goal: Vec, config: GateConfig) -> Motion:
     """One period towards the velocity `goal` (J,) [rad/s] at the acceleration limit."""
-    positions, velocities = ramp(q, qd, goal, config.limits.acceleration, config.period, 1)
-    return Motion(positions[0], velocities[0])
+    return Motion(*step(q, qd, goal, config.limits.acceleration, config.period))
 
 
 def brake(q: Vec, qd: Vec, config: GateConfig) -> Motion:
     """One period towards rest."""
-    return step(q, qd, np.zeros_like(qd), config)
+    return towards(q, qd, np.zeros_like(qd), config)
 
 
 def judged(
@@ -65,7 +64,7 @@ def judged(
     limits = config.limits
     rest = stop_position(motion.q, motion.qd, limits.acceleration, config.coast_time)
     position = float(np.minimum(rest - limits.position_min, limits.position_max - rest).min())
-    lip = kinematics.lip(rest, motion.qd).position
+    lip = kinematics.lip_position(rest)
     workspace = float(np.minimum(lip - limits.workspace_min, limits.workspace_max - lip).min())
     clearance = math.inf if guard is None else guard.clearance(q, rest) - config.clearance
     return Motion(motion.q, motion.qd, position, workspace, clearance)
@@ -99,7 +98,7 @@ def feasible(
     """The closest motion to `twist` (4,) that keeps every limit: all of it, along the wall, less, none."""
 
     def motion_towards(goal: Vec) -> Motion:
-        return judged(q, step(q, qd, goal, config), config, kinematics, guard)
+        return judged(q, towards(q, qd, goal, config), config, kinematics, guard)
 
     motion = motion_towards(kinematics.joint_velocity(q, twist))
     # Both margins of rest are at least zero in almost every cycle, so `now` is worth computing only after.
@@ -109,7 +108,7 @@ def feasible(
     still = np.zeros_like(qd)
     now = judged(q, Motion(q, still), config, kinematics, guard)
     rest = stop_position(motion.q, motion.qd, config.limits.acceleration, config.coast_time)
-    along = slid(twist, kinematics.lip(rest, still).position, config)
+    along = slid(twist, kinematics.lip_position(rest), config)
     goal = kinematics.joint_velocity(q, along)
     for share in SHARES:
         motion = motion_towards(share * goal)

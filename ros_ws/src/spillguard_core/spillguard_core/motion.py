@@ -6,6 +6,15 @@ from numpy.typing import NDArray
 from spillguard_core.arm import Vec
 
 
+def step(q: Vec, qd: Vec, goal: Vec, acceleration: Vec, period: float) -> tuple[Vec, Vec]:
+    """`ramp` for one period [s]: position and velocity (J,) at its end."""
+    change = goal - qd
+    needed = float((np.abs(change) / acceleration).max())  # [s]
+    velocity = qd + min(1.0, period / max(needed, 1e-12)) * change
+    position: Vec = q + 0.5 * period * (qd + velocity)
+    return position, velocity
+
+
 def ramp(
     q: Vec, qd: Vec, goal: Vec, acceleration: Vec, period: float, ticks: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -105,11 +105,15 @@ def observation_scaling(terms: Sequence[str]) -> tuple[NDArray[np.float32], NDAr
     return shift, scale
 
 
-def observe(
-    terms: Sequence[str], measurement: Measurement, kinematics: ArmKinematics
-) -> NDArray[np.float32]:
+def observe(terms: Sequence[str], measurement: Measurement, kinematics: ArmKinematics) -> NDArray[np.float32]:
     """Observation (O,) in physical units, in the order of `terms`."""
-    lip = kinematics.lip(measurement.joint_position, measurement.joint_velocity)
+    return observe_from(
+        terms, measurement, kinematics.lip(measurement.joint_position, measurement.joint_velocity)
+    )
+
+
+def observe_from(terms: Sequence[str], measurement: Measurement, lip: LipState) -> NDArray[np.float32]:
+    """`observe` for a lip that is known already."""
     out = np.empty(observation_width(terms), dtype=np.float32)
     start = 0
     for name in terms:

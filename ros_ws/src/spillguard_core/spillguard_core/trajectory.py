@@ -25,7 +25,7 @@ SHORTEST = 1e-9  # [s] of braking; less than this is rest, or two points would s
 
 def braking_time(qd: Vec, acceleration: Vec) -> float:
     """Time [s] to bring velocities (J,) [rad/s] to rest along a straight line in joint space."""
-    return float(np.max(np.abs(qd) / acceleration))
+    return float((np.abs(qd) / acceleration).max())
 
 
 def stop_position(q: Vec, qd: Vec, acceleration: Vec, coast: float) -> Vec:
