@@ -1,0 +1,79 @@
+"""Policy and safety monitor: what simulated arm and Kinova have in common. Started through one of theirs.
+
+Both are lifecycle nodes that configure and activate themselves (`autostart`). No event here re-activates a
+node: one that an operator deactivates stays inactive. The monitor starts closed; an operator resets and
+resumes it.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+ARGUMENTS = {
+    "bundle": (None, "Directory of the bundle: policy, safety critic, world model and manifest."),
+    "params": (str(Path(__file__).parent / "params"), "Directory with one parameter file a node."),
+    "namespace": ("", "Namespace of policy and safety monitor."),
+    "record": ("", "MCAP file for the flight recording; empty: none."),
+    "public_key": ("", "Ed25519 key that must have signed the bundle; empty: unsigned bundles are taken."),
+    "driver_prefix": (
+        "",
+        "What stands before the driver's topics joint_states and joint_trajectory_controller/...",
+    ),
+    "load_cell": ("load_cell/wrench", "Topic of the load cell under the receiving cup, tared."),
+    "wrist": ("wrist/wrench", "Topic of the payload felt at the wrist, tared."),
+    "target": ("target_pose", "Topic of the receiving cup's rim centre in base_link."),
+    "autostart": ("true", "Nodes configure and activate themselves."),
+    "log_level": ("info", "Log level of both nodes."),
+}
+
+
+def text(name: str) -> ParameterValue:
+    """An argument as a string parameter, also where it looks like something else."""
+    return ParameterValue(LaunchConfiguration(name), value_type=str)
+
+
+def node(name: str, *more: dict[str, ParameterValue]) -> Node:
+    """A node of this package with its parameter file and the driver's topic names."""
+    driver = LaunchConfiguration("driver_prefix")
+    command = "joint_trajectory_controller/joint_trajectory"
+    return Node(
+        package="spillguard_ros",
+        executable=name,
+        name=name,
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            PathJoinSubstitution([LaunchConfiguration("params"), f"{name}.yaml"]),
+            {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)},
+            *more,
+        ],
+        remappings=[
+            ("joint_states", [driver, "joint_states"]),
+            (command, [driver, command]),
+            ("load_cell/wrench", LaunchConfiguration("load_cell")),
+            ("wrist/wrench", LaunchConfiguration("wrist")),
+            ("target_pose", LaunchConfiguration("target")),
+        ],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, then both nodes."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    # With shared memory, Fast DDS lets a killed peer block the monitor's publish for up to a second.
+    transport = "FASTDDS_BUILTIN_TRANSPORTS"
+    environment = [
+        SetEnvironmentVariable(transport, EnvironmentVariable(transport, default_value="UDPv4")),
+        SetEnvironmentVariable("OMP_NUM_THREADS", EnvironmentVariable("OMP_NUM_THREADS", default_value="1")),
+    ]
+    bundle = {"bundle": text("bundle"), "public_key": text("public_key")}
+    nodes = [node("safety_monitor", bundle, {"record": text("record")}), node("policy", bundle)]
+    return LaunchDescription([*declared, *environment, *nodes])

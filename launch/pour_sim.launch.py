@@ -1,0 +1,45 @@
+"""Simulated cell, policy and safety monitor.
+
+``ros2 launch spillguard_ros pour_sim.launch.py bundle:=DIRECTORY``, and then, for the monitor starts closed,
+call its services ``safety_monitor/reset`` and ``safety_monitor/resume``.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+HERE = Path(__file__).parent
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments of its own are `seed` and `speed`; the others are those of the nodes."""
+    nodes = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")))
+    sim_arm = Node(
+        package="spillguard_ros",
+        executable="sim_arm",
+        name="sim_arm",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            PathJoinSubstitution([LaunchConfiguration("params"), "sim_arm.yaml"]),
+            {
+                "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                "speed": ParameterValue(LaunchConfiguration("speed"), value_type=float),
+            },
+        ],
+    )
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "seed", default_value="0", description="Of the sequence of randomised cells."
+            ),
+            DeclareLaunchArgument("speed", default_value="1.0", description="Simulated seconds per second."),
+            nodes,
+            sim_arm,
+        ]
+    )
