@@ -1,0 +1,155 @@
+"""`spillguard demo`: the whole graph on this machine, ten randomised cups, and what became of them.
+
+Simulated arm, policy and safety monitor run as three processes from the same parameter files that the launch
+files use, on a private ROS domain.
+"""
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+import rclpy
+import tyro
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import sim  # noqa: F401 (chooses how to draw before anything else loads MuJoCo)
+from spillguard_core.decision import Verdict
+from spillguard_ros import demo_report
+from spillguard_ros.demo_report import Cup
+from spillguard_ros.graph import Graph, private_environment
+from spillguard_ros.operator import Operator, OperatorError
+
+START_TIMEOUT = 20.0  # [s] for three processes to come up
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Pour cups through the ROS 2 graph. Exit status 0 only if enough of them succeeded and none was unsafe."""
+
+    bundle: Path = Path("artifacts/pour_coffee")
+    """Directory of the bundle."""
+    cups: int = 10
+    """Randomised cells to pour in."""
+    seed: int = 0
+    """Of the sequence of cells."""
+    required: float = 0.9
+    """Share of the cups that has to succeed."""
+    time_limit: float = 12.0
+    """Seconds a pour may take."""
+    out: Path = Path("runs/demo")
+    """Folder in which a new folder for this run is made."""
+    policy_module: str = "spillguard_ros.policy"
+    """Python module that runs as the policy's process."""
+
+    def __post_init__(self) -> None:
+        if not self.cups >= 1:
+            raise ValueError(f"cups must be at least 1, got {self.cups}")
+        if not 0.0 <= self.required <= 1.0:
+            raise ValueError(f"required must be a share in [0, 1], got {self.required}")
+        if not self.time_limit > 0.0:
+            raise ValueError(f"time_limit must be above 0 s, got {self.time_limit}")
+
+
+def _start(graph: Graph, demo: Demo, recording: Path) -> None:
+    bundle = demo.bundle.resolve()
+    graph.start("sim_arm", "sim_arm", {"seed": demo.seed})
+    graph.start("safety_monitor", "safety_monitor", {"bundle": bundle, "record": recording})
+    graph.start("policy", "policy", {"bundle": bundle}, module=demo.policy_module)
+
+
+def _check_alive(graph: Graph) -> None:
+    for name in graph.dead():
+        lines = graph.log(name).read_text(errors="replace").strip().splitlines() or ["(no output)"]
+        raise OperatorError(f"{name} ended: {lines[-1]}")
+
+
+def pour(graph: Graph, operator: Operator, number: int, time_limit: float) -> Cup:
+    """Put cup `number` (from 1) into the cell and let the policy pour."""
+    if number > 1:
+        operator.bring_to_rest()
+        operator.insist("sim_arm/new_cup", 1.0)
+    if not operator.wait(lambda: operator.outcome.get("cup") == str(number), START_TIMEOUT):
+        _check_alive(graph)
+        raise OperatorError(f"the arm did not report cup {number} within {START_TIMEOUT:.0f} s")
+    operator.insist("safety_monitor/reset", 5.0)
+    operator.insist("safety_monitor/resume", 1.0)
+    operator.verdict = math.nan  # of the cup before
+    if not operator.wait(lambda: operator.verdict < Verdict.STOP, 2.0):
+        raise OperatorError("the monitor did not open within 2 s of its reset")
+    start = time.time()
+
+    def over() -> bool:
+        _check_alive(graph)
+        seen = operator.outcome
+        broken = seen["spilled"] != "0" or seen["contact"] == "true" or seen["limit_broken"] == "true"
+        return seen["success"] == "true" or broken or operator.verdict == Verdict.STOP
+
+    operator.wait(over, time_limit)
+    return Cup(number, start, time.time(), dict(operator.outcome))
+
+
+def _pour_all(graph: Graph, demo: Demo, console: Console) -> list[Cup]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    operator, cups = Operator(), []
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("starting the graph", total=demo.cups)
+            for number in range(1, demo.cups + 1):
+                cups.append(pour(graph, operator, number, demo.time_limit))
+                good = sum(cup.success for cup in cups)
+                progress.update(task, advance=1, description=f"pouring, {good} of {number} succeeded")
+        operator.bring_to_rest()
+    finally:
+        operator.close()
+    return cups
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def run(demo: Demo, console: Console) -> int:
+    """Exit status: 0 if it held, 1 if it did not, 2 if it could not be tried."""
+    if not (demo.bundle / "manifest.json").exists():
+        console.print(
+            f"there is no bundle at {demo.bundle}: train and export one (spillguard train, spillguard export), "
+            "or name another with --bundle"
+        )
+        return 2
+    folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")
+    recording = folder.resolve() / "flight.mcap"
+    environment = private_environment()
+    os.environ.update(environment)
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with Graph(folder / "logs", environment) as graph:
+            _start(graph, demo, recording)
+            cups = _pour_all(graph, demo, console)
+    except OperatorError as error:
+        message = f"the demo broke off: {error}\nwhat each process printed is in {folder / 'logs'}"
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; the arm was stopped")
+        return 130
+    return demo_report.report(cups, demo, recording, console)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run."""
+    demo = tyro.cli(Demo, args=arguments, prog="spillguard demo", description=Demo.__doc__)
+    return run(demo, Console())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

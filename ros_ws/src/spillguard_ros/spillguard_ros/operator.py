@@ -1,0 +1,104 @@
+"""A person's hands in code: call the monitor's services, read what it and the cell report."""
+
+import math
+import time
+from collections.abc import Callable
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import Float64
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from spillguard_core.decision import Verdict
+from spillguard_ros import convert
+
+SERVICE_TIMEOUT = 15.0  # [s] a cold start on a busy machine takes a few
+SILENCE = 0.1  # [s] without a command after which no other is under way
+COMMAND = "joint_trajectory_controller/joint_trajectory"
+
+
+class OperatorError(RuntimeError):
+    """A service that is not there, does not answer or refuses."""
+
+
+class Operator:
+    """A node with clients, and a thread of nobody: it spins only while it waits."""
+
+    def __init__(self) -> None:
+        self.node = Node("operator")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._clients = {}
+        self.outcome: dict[str, str] = {}
+        self.verdict = float("nan")
+        self.node.create_subscription(DiagnosticStatus, "sim_arm/outcome", self._on_outcome, 1)
+        self.command_received = -math.inf  # steady time [s]
+        self.node.create_subscription(Float64, "safety_monitor/verdict", self._on_verdict, 1)
+        self.node.create_subscription(JointTrajectory, COMMAND, self._on_command, 1)
+
+    def _on_outcome(self, msg: DiagnosticStatus) -> None:
+        self.outcome = convert.status_values(msg)
+
+    def _on_verdict(self, msg: Float64) -> None:
+        self.verdict = msg.data
+
+    def _on_command(self, msg: JointTrajectory) -> None:
+        del msg
+        self.command_received = time.monotonic()
+
+    def spin(self, duration: float) -> None:
+        """Take in messages for `duration` [s]."""
+        self.wait(lambda: False, duration)
+
+    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Take in messages until the condition holds; False if it did not within `timeout` [s]."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            left = deadline - time.monotonic()
+            if left <= 0.0:
+                return False
+            self._executor.spin_once(timeout_sec=min(left, 0.05))
+        return True
+
+    def call(self, service: str) -> tuple[bool, str]:
+        """Answer of a Trigger service: granted or not, and what it says."""
+        client = self._clients.get(service)
+        if client is None:
+            client = self._clients[service] = self.node.create_client(Trigger, service)
+        if not self.wait(client.service_is_ready, SERVICE_TIMEOUT):
+            raise OperatorError(f"service {service} did not appear within {SERVICE_TIMEOUT:.0f} s")
+        future = client.call_async(Trigger.Request())
+        if not self.wait(future.done, SERVICE_TIMEOUT):
+            raise OperatorError(f"service {service} did not answer within {SERVICE_TIMEOUT:.0f} s")
+        answer = future.result()
+        return bool(answer.success), str(answer.message)
+
+    def insist(self, service: str, timeout: float) -> None:
+        """Call until it is granted, or say why it was refused."""
+        deadline = time.monotonic() + timeout
+        while True:
+            granted, message = self.call(service)
+            if granted:
+                return
+            if time.monotonic() > deadline:
+                raise OperatorError(f"{service} refused: {message}")
+            self.spin(0.05)
+
+    def bring_to_rest(self) -> None:
+        """Stop the arm, and wait until the monitor has no more to send."""
+        self.insist("safety_monitor/stop", 1.0)
+        self.verdict = math.nan
+        quiet = self.wait(
+            lambda: self.verdict == Verdict.STOP and time.monotonic() - self.command_received > SILENCE, 3.0
+        )
+        if not quiet:
+            raise OperatorError("the monitor still sends commands 3 s after a stop")
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown()

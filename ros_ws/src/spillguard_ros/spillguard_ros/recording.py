@@ -1,0 +1,112 @@
+"""Reads a flight recording, also one whose writer was killed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mcap.exceptions import McapError
+from mcap.records import Channel, Message, Metadata
+from mcap.stream_reader import StreamReader
+from numpy.typing import NDArray
+
+from spillguard_core.arm import Vec
+from spillguard_core.decision import Verdict
+from spillguard_core.kinematics import ArmKinematics
+from spillguard_ros import flight
+
+
+@dataclass(frozen=True, eq=False)
+class Flight:
+    """The control cycles of a recording, in order, and when each was written [s since the epoch]."""
+
+    times: Vec  # (T,)
+    cycles: tuple[flight.Cycle, ...]
+    metadata: dict[str, str]
+
+    @property
+    def threshold(self) -> float:
+        """Highest Q_c that passed; NaN where the critic did not act."""
+        value = json.loads(self.metadata["manifest"])["threshold"]["value"]
+        return float("nan") if value is None else float(value)
+
+    def between(self, start: float, end: float) -> "Flight":
+        """The part from `start` to `end` [s since the epoch]."""
+        inside = (self.times >= start) & (self.times <= end)
+        kept = tuple(cycle for cycle, keep in zip(self.cycles, inside, strict=True) if keep)
+        return Flight(self.times[inside], kept, self.metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Figures over T cycles, NaN where there were none."""
+
+    time: Vec  # (T,) [s] since the first cycle
+    tilt: Vec  # (T,) [rad]
+    poured: Vec  # (T,) [kg]
+    remaining: Vec  # (T,) [kg]
+    q_c: Vec  # (T,)
+    verdict: NDArray[np.intp]  # (T,)
+
+
+def records(path: Path) -> Iterator[tuple[str, Message | Metadata]]:
+    """Topic and record, in file order; metadata has the topic "". Ends quietly where a file breaks off."""
+    topics: dict[int, str] = {}
+    with path.open("rb") as stream:
+        try:
+            for record in StreamReader(stream).records:
+                if isinstance(record, Channel):
+                    topics[record.id] = record.topic
+                elif isinstance(record, Message):
+                    yield topics[record.channel_id], record
+                elif isinstance(record, Metadata):
+                    yield "", record
+        except (McapError, EOFError, ValueError):
+            return
+
+
+def read_flight(path: Path) -> Flight:
+    """All cycles of a recording."""
+    times, cycles, metadata = [], [], {}
+    for topic, record in records(path):
+        if isinstance(record, Metadata):
+            metadata.update(record.metadata)
+        elif topic == flight.TOPIC:
+            times.append(1e-9 * record.log_time)
+            cycles.append(flight.decode(record.data))
+    return Flight(np.array(times), tuple(cycles), metadata)
+
+
+def series(recorded: Flight, kinematics: ArmKinematics) -> Series:
+    """What is worth plotting."""
+
+    def row(cycle: flight.Cycle) -> tuple[float, ...]:
+        seen, decision = cycle.inputs.measurement, cycle.decision
+        if seen is None or not np.isfinite(seen.joint_position).all():
+            return np.nan, np.nan, np.nan, decision.q_c
+        tilt = kinematics.lip(seen.joint_position, seen.joint_velocity).tilt
+        return tilt, seen.poured_mass, seen.remaining_mass, decision.q_c
+
+    tilt, poured, remaining, q_c = np.array([row(cycle) for cycle in recorded.cycles]).T
+    verdict = np.array([cycle.decision.verdict for cycle in recorded.cycles], dtype=np.intp)
+    return Series(recorded.times - recorded.times[0], tilt, poured, remaining, q_c, verdict)
+
+
+def overrides(recorded: Flight) -> dict[str, int]:
+    """Cycles in which the arm was meant to follow the policy and did not, by reason, most frequent first."""
+    counts: dict[str, int] = {}
+    for cycle in recorded.cycles:
+        decision = cycle.decision
+        operators = decision.reason.name in ("OPERATOR_HOLD", "OPERATOR_STOP", "NOT_RESET")
+        if decision.verdict is not Verdict.PASS and not operators:
+            counts[decision.reason.name] = counts.get(decision.reason.name, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def percentiles(values: Any) -> tuple[float, float]:
+    """Median and 99th percentile, NaN left out; NaN if nothing is left."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    return (float(np.median(finite)), float(np.percentile(finite, 99))) if finite.size else (np.nan, np.nan)
