@@ -83,7 +83,7 @@ def screened(
     every = np.empty((len(rows), len(obs)), dtype=np.float32)
     every[:] = obs
     q_c = critic(every, (rows / ACTION_SCALE).astype(np.float32))
-    if not (q_c.shape == (len(rows),) and math.isfinite(float(q_c @ q_c))):
+    if not (q_c.shape == (len(rows),) and all(map(math.isfinite, q_c.tolist()))):
         return Choice(np.zeros(4), float("nan"), Reason.CRITIC_INVALID)
     if threshold is None:
         return Choice(twist, float(q_c[0]), Reason.OK)

@@ -1,0 +1,95 @@
+"""For any sequence of inputs: finite, inside the limits, continuous, and at rest if nothing more comes."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spillguard_core.arm import GEN3_LIMITS
+from spillguard_core.decision import Reason, Request
+from spillguard_core.trajectory import braking_trajectory, sample
+
+NUMBER = st.floats(-3.0, 3.0) | st.sampled_from([np.nan, np.inf, 1e300, -1e-300])
+TWIST = st.lists(NUMBER, min_size=4, max_size=4).map(np.array)
+REQUESTS = st.lists(st.sampled_from(Request), max_size=3).map(tuple)
+FAULT = st.sampled_from(["none"] * 6 + ["silent", "frozen", "spoiled", "blind", "shifted", "no state"])
+SEGMENT = st.tuples(st.integers(1, 40), TWIST | st.none(), REQUESTS, FAULT, st.floats(0.0, 1.0))
+THOROUGH = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+SLACK = 1.0 + 1e-9
+
+
+def changed(rig, fault, strength):
+    """What a fault does to healthy inputs."""
+    healthy = rig.inputs()
+    q = healthy.measurement.joint_position
+    match fault:
+        case "silent":
+            return {"state_received": rig.now - 0.2 * strength}
+        case "frozen":
+            return {"state_stamp": 1.0}
+        case "spoiled":
+            return {"measurement": replace(healthy.measurement, joint_velocity=np.full(7, np.nan))}
+        case "blind":
+            return {"measurement": replace(healthy.measurement, poured_mass=np.nan)}
+        case "shifted":
+            return {"measurement": replace(healthy.measurement, joint_position=q + 0.2 * strength)}
+        case "no state":
+            return {"measurement": None}
+    return {}
+
+
+def check_step(before, decision):
+    """The command moves on from the one before within velocity and acceleration."""
+    speed, period = GEN3_LIMITS.velocity, 0.01
+    assert (np.abs(decision.qd - before.qd) <= GEN3_LIMITS.acceleration * period * SLACK).all()
+    assert (np.abs(decision.q - before.q) <= speed * period * SLACK).all()
+
+
+def check_command(rig, decision):
+    assert np.isfinite(decision.q).all() and np.isfinite(decision.qd).all()
+    assert np.isfinite(decision.twist_sent).all()
+    assert (np.abs(decision.qd) <= GEN3_LIMITS.velocity * SLACK).all()
+    trajectory = braking_trajectory(decision, rig.config)
+    assert (np.diff(trajectory.times) > 0.0).all() and trajectory.times[0] > 0.0
+    assert not trajectory.velocities[-1].any()
+    for positions in trajectory.positions:
+        assert (positions >= GEN3_LIMITS.position_min - 1e-9).all()
+        assert (positions <= GEN3_LIMITS.position_max + 1e-9).all()
+
+
+@given(st.lists(SEGMENT, min_size=1, max_size=6))
+@THOROUGH
+def test_any_input_sequence_stays_inside_every_limit(make_rig, segments):
+    rig = make_rig()
+    rig.follow(5)
+    for ticks, twist, requests, fault, strength in segments:
+        for tick in range(ticks):
+            before = rig.decision
+            decision = rig.tick(twist, *(requests if tick == 0 else ()), **changed(rig, fault, strength))
+            if decision.send:
+                check_command(rig, decision)
+                anchored_anew = not before.anchored or decision.reason is Reason.TRACKING_ERROR
+                if not anchored_anew:
+                    check_step(before, decision)
+
+
+@given(st.lists(st.tuples(TWIST, st.integers(5, 60)), min_size=1, max_size=5))
+@THOROUGH
+def test_silence_at_any_moment_brings_the_arm_to_rest_inside_the_workspace(make_rig, moves):
+    rig = make_rig()
+    rig.follow(5)
+    for twist, ticks in moves:
+        rig.run(ticks, twist)
+        start, q, qd = rig.told_at
+        for t in np.linspace(0.0, 0.5, 26):
+            there, speed = sample(rig.told, rig.now - start + t, q, qd)
+            lip = rig.models.kinematics.lip_position(there)
+            assert (lip >= GEN3_LIMITS.workspace_min - 2e-3).all()
+            assert (lip <= GEN3_LIMITS.workspace_max + 2e-3).all()
+        assert not speed.any()

@@ -1,0 +1,80 @@
+"""Commands end at rest; sampling them gives what the joint trajectory controller does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spillguard_core.arm import GEN3_LIMITS
+from spillguard_core.gate import initial_decision
+from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
+
+SPEED = st.lists(st.floats(-1.0, 1.0), min_size=7, max_size=7).map(
+    lambda v: np.array(v) * GEN3_LIMITS.velocity
+)
+QUICK = settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def command(rig, qd, coast=0.02):
+    config = replace(rig.config, coast_time=coast)
+    return braking_trajectory(replace(initial_decision(), q=np.zeros(7), qd=qd), config)
+
+
+def test_resting_command_is_one_point(rig):
+    trajectory = command(rig, np.zeros(7))
+    np.testing.assert_array_equal(trajectory.times, [0.01])
+    np.testing.assert_array_equal(trajectory.positions, np.zeros((1, 7)))
+    np.testing.assert_array_equal(trajectory.velocities, np.zeros((1, 7)))
+
+
+def test_braking_by_hand(rig):
+    trajectory = command(rig, np.array([1.0, 0, 0, 0, 0, 0, 0.5]))
+    np.testing.assert_allclose(trajectory.times, [0.01, 0.03, 0.23])  # 1 rad/s at 5 rad/s^2: 0.2 s
+    np.testing.assert_allclose(trajectory.positions[:, 0], [0.0, 0.02, 0.12])  # 0.02 + 1 * 0.2 / 2
+    np.testing.assert_allclose(trajectory.positions[:, 6], [0.0, 0.01, 0.06])
+
+
+@given(SPEED, st.sampled_from([0.0, 0.02, 0.1]))
+@QUICK
+def test_sampled_command_keeps_its_acceleration_and_ends_at_rest(rig, qd, coast):
+    trajectory = command(rig, qd, coast)
+    step = 1e-3
+    times = np.arange(0.01, trajectory.times[-1] + 0.05, step)
+    states = [sample(trajectory, float(t), -0.01 * qd, qd) for t in times]
+    positions, velocities = (np.array(part) for part in zip(*states, strict=True))
+    assert (np.abs(np.diff(velocities, axis=0)) <= GEN3_LIMITS.acceleration * step * 1.001 + 1e-9).all()
+    trapezoid = 0.5 * step * (velocities[1:] + velocities[:-1])
+    np.testing.assert_allclose(np.diff(positions, axis=0), trapezoid, atol=5.0 * step**2)
+    assert not velocities[-1].any()
+    np.testing.assert_array_equal(positions[-1], trajectory.positions[-1])
+
+
+@given(SPEED, st.floats(0.0, 1.0))
+@QUICK
+def test_braking_goes_straight(rig, qd, share):
+    trajectory = command(rig, qd)
+    _, velocity = sample(trajectory, share * float(trajectory.times[-1]), -0.01 * qd, qd)
+    across = velocity * np.linalg.norm(qd) - qd * np.linalg.norm(velocity)
+    np.testing.assert_allclose(across, 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("t", [-1.0, 0.0])
+def test_before_its_start_the_arm_is_where_it_was(t):
+    trajectory = Trajectory(np.array([1.0]), np.ones((1, 7)), np.zeros((1, 7)))
+    q, qd = sample(trajectory, t, np.zeros(7), np.full(7, 0.2))
+    np.testing.assert_array_equal(q, np.zeros(7))
+    np.testing.assert_array_equal(qd, np.full(7, 0.2))
+
+
+def test_cubic_between_two_points_by_hand():
+    # From rest at 0 to rest at 1 in 1 s: 3 t^2 - 2 t^3, half way at t = 0.5 with speed 1.5.
+    trajectory = Trajectory(np.array([1.0]), np.ones((1, 1)), np.zeros((1, 1)))
+    q, qd = sample(trajectory, 0.5, np.zeros(1), np.zeros(1))
+    np.testing.assert_allclose((q[0], qd[0]), (0.5, 1.5))
