@@ -85,7 +85,7 @@ class Collector:
             self.action = np.tanh(noise) if colour else self.rng.uniform(-1.0, 1.0, noise.shape).astype(np.float32)
         else:
             with torch.no_grad():
-                self.action = actor(torch.from_numpy(self.obs), torch.from_numpy(noise))[0].numpy()
+                self.action = actor.fused(torch.from_numpy(self.obs), torch.from_numpy(noise))[0].numpy()
         self.pool.send(self.action, [self._seed(i, self.episode[i] + 1) for i in range(self.count)])
 
     def receive(self) -> Step:

@@ -17,7 +17,8 @@ from policy_training.buffers import Memory
 from policy_training.checkpoint import load, save
 from policy_training.collect import Collector, record_prior
 from policy_training.episodes import make_env
-from policy_training.networks import Actor, EnsembleCritic, SafetyCritic, Spaces, flatten
+from policy_training.networks import Actor, SafetyCritic, Spaces
+from policy_training.optim import copy_into, follow, slow_copy
 from policy_training.progress import Progress
 from policy_training.runlog import RunLog
 from policy_training.runs import RunConfig
@@ -31,7 +32,6 @@ class Algorithm(Protocol):
     """What the loop asks of an algorithm."""
 
     actor: Actor
-    q_r: EnsembleCritic
 
     def update(self, memory: Memory, lr_scale: float = 1.0) -> dict[str, Tensor | float]:
         """One gradient step of everything; figures for the log."""
@@ -70,15 +70,10 @@ class Trainer:
         self.pool = EnvPool(config.env, loop.envs, processes=loop.env_processes)
         self.collector = Collector(config, self.pool, self.memory)
         self.validator = Validator(config.env, loop.eval_episodes, process=loop.eval_process)
-        self.average = Actor(self.spaces, config.algorithm.hidden).requires_grad_(False)
-        self.average_flat = flatten(self.average)
-        self.average_flat.copy_(self._actor_vector())
+        self.average = slow_copy(self.algorithm.actor)
         self.step, self.due = 0, 0.0
         self.best = (-1.0, -math.inf)
         self.figures: dict[str, float] = {}
-
-    def _actor_vector(self) -> Tensor:
-        return torch.cat([p.detach().reshape(-1) for p in self.algorithm.actor.parameters()])
 
     def shown_actor(self) -> Actor:
         """The policy that is validated and exported."""
@@ -97,14 +92,14 @@ class Trainer:
                 if not math.isfinite(number):
                     raise FloatingPointError(f"step {self.step}: {name} is {number}; last checkpoint intact")
             if loop.ema_decay > 0.0:
-                self.average_flat.lerp_(self._actor_vector(), 1.0 - loop.ema_decay)
+                follow(self.average, self.algorithm.actor, 1.0 - loop.ema_decay)
 
     def networks(self) -> dict[str, object]:
         """What evaluation and export need: the policy, the safety critic, and where they come from."""
         critic = self.algorithm.safety_critic()
         return {
             "algo": self.config.algo, "env": self.config.env, "seed": self.config.seed, "step": self.step,
-            "config": self.config.to_json(), "policy": copy_state(self.shown_actor()),
+            "config": self.config.to_json(), "action_size": self.spaces.action_size, "policy": copy_state(self.shown_actor()),
             "safety_critic": None if critic is None else copy_state(critic),
         }  # fmt: skip
 
@@ -127,7 +122,7 @@ class Trainer:
         save(self.run / "checkpoint.pt", {
             "step": self.step, "due": self.due, "best": list(self.best), "figures": dict(self.figures),
             "algorithm": self.algorithm.state_dict(), "memory": self.memory.state_dict(),
-            "collector": self.collector.state_dict(), "average": self.average_flat,
+            "collector": self.collector.state_dict(), "average": self.average.mlp.flat,
             "networks": self.networks(),
         })  # fmt: skip
 
@@ -139,7 +134,7 @@ class Trainer:
         self.algorithm.load_state_dict(state["algorithm"])
         self.memory.load_state_dict(state["memory"])
         self.collector.load_state_dict(state["collector"])
-        self.average_flat.copy_(state["average"])
+        copy_into(self.average.mlp.flat, state["average"])
 
     def close(self) -> None:
         """End worker processes."""

@@ -1,5 +1,7 @@
 """Networks: a squashed Gaussian actor, and critics stacked into one batched module.
 
+Each has a plain `forward`, which is what gets exported, and an equal `fused`, which is what gets trained.
+
 Both apply the fixed observation scaling (obs - shift) / scale first; it is a buffer, so it travels with the
 weights into the exported graph. Shapes: B batch, O observation, A action, E members of an ensemble, H hidden.
 """
@@ -13,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+from policy_training.fused import NORM_EPS, FusedMlp, Layout
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
@@ -52,6 +56,58 @@ class Scaling(nn.Module):
         return (obs - self.shift) / self.scale
 
 
+class Mlp(nn.Module):
+    """E networks of equal shape as batched products: x (B, I) -> (E, B, O). ReLU between the layers.
+
+    With layer normalisation a hidden layer is norm(x W) + b: a learned gain would add nothing that the next
+    layer's weights cannot do. `flat` (P,) is the memory behind all parameters.
+    """
+
+    def __init__(self, sizes: Sequence[int], members: int, layer_norm: bool = False) -> None:
+        super().__init__()
+        self.layout = Layout(members, tuple(sizes), layer_norm)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+            bound = 1.0 / math.sqrt(fan_in)
+            self.weights.append(nn.Parameter(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound)))
+            self.biases.append(nn.Parameter(torch.empty(members, 1, fan_out).uniform_(-bound, bound)))
+        self.flat = self.gather()
+
+    def gather(self) -> Tensor:
+        """Bring all parameters into one vector (P,), of which each becomes a view."""
+        pairs = zip(self.weights, self.biases, strict=True)
+        ordered = [p for pair in pairs for p in pair]
+        flat = torch.cat([p.detach().reshape(-1) for p in ordered])
+        for p, piece in zip(ordered, flat.split([p.numel() for p in ordered]), strict=True):
+            p.data = piece.view_as(p)
+        self.flat = flat.requires_grad_(True)
+        return self.flat
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The definition, in plain operations."""
+        x = x.unsqueeze(0).expand(self.layout.members, -1, -1)
+        last = len(self.weights) - 1
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if i == last:
+                break
+            if self.layout.layer_norm:
+                x = torch.relu(F.layer_norm(torch.bmm(x, weight), weight.shape[-1:], eps=NORM_EPS) + bias)
+            else:
+                x = torch.relu(torch.baddbmm(bias, x, weight))
+        return torch.baddbmm(bias, x, weight)
+
+    def fused(self, x: Tensor, *, frozen: bool = False) -> Tensor:
+        """The same, faster. Gradients of the parameters arrive at `flat`, or nowhere if frozen."""
+        return FusedMlp.apply(x, self.flat.detach() if frozen else self.flat, self.layout)
+
+    def named_flat(self, flat: Tensor) -> dict[str, Tensor]:
+        """A vector (P,) cut into tensors by parameter name, for functional_call."""
+        named = {}
+        for i, (weight, bias) in enumerate(self.layout.views(flat)):
+            named |= {f"weights.{i}": weight, f"biases.{i}": bias}
+        return named
+
+
 class Actor(nn.Module):
     """tanh(mean + std * noise). Noise of zero gives the deterministic action."""
 
@@ -59,62 +115,49 @@ class Actor(nn.Module):
         super().__init__()
         self.action_size = spaces.action_size
         self.scaling = Scaling(spaces)
-        sizes = (spaces.obs_size, *hidden)
-        layers = [m for i, o in zip(sizes[:-1], sizes[1:], strict=True) for m in (nn.Linear(i, o), nn.ReLU())]
-        self.trunk = nn.Sequential(*layers)
-        self.head = nn.Linear(sizes[-1], 2 * spaces.action_size)
-
-    def moments(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation before the squashing, each (B, A)."""
-        mean, log_std = self.head(self.trunk(self.scaling(obs))).chunk(2, dim=-1)
-        return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+        self.mlp = Mlp((spaces.obs_size, *hidden, 2 * spaces.action_size), members=1)
 
     def forward(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Standard normal noise (B, A) -> action (B, A) in [-1, 1] and its log-density (B,)."""
-        mean, log_std = self.moments(obs)
-        pre = mean + log_std.exp() * noise
-        # log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2x)): no difference of nearly equal numbers
-        squash = 2.0 * (math.log(2.0) - pre - F.softplus(-2.0 * pre))
-        log_prob = -(0.5 * noise.square() + log_std + HALF_LOG_TAU + squash).sum(dim=-1)
-        return torch.tanh(pre), log_prob
+        return squashed(self.mlp(self.scaling(obs)).squeeze(0), noise)
+
+    def fused(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, faster; gradients arrive at `mlp.flat`."""
+        return squashed(self.mlp.fused(self.scaling(obs)).squeeze(0), noise)
 
     def mode(self, obs: Tensor) -> Tensor:
         """Deterministic action (B, A)."""
-        return torch.tanh(self.moments(obs)[0])
+        return torch.tanh(self.mlp(self.scaling(obs)).squeeze(0)[:, : self.action_size])
+
+
+def squashed(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation (B, 2 A), noise (B, A) -> action (B, A), log-density (B,)."""
+    mean, log_std = moments.chunk(2, dim=-1)
+    log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+    pre = mean + log_std.exp() * noise
+    # log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2x)): no difference of nearly equal numbers
+    squash = 2.0 * (math.log(2.0) - pre - F.softplus(-2.0 * pre))
+    log_prob = -(0.5 * noise.square() + log_std + HALF_LOG_TAU + squash).sum(dim=-1)
+    return torch.tanh(pre), log_prob
 
 
 class EnsembleCritic(nn.Module):
-    """E independent MLPs of (obs, action), evaluated as batched products. Output (E, B), unbounded."""
+    """E independent critics of (obs, action). Output (E, B), unbounded."""
 
     def __init__(
         self, spaces: Spaces, hidden: Sequence[int] = (256, 256), members: int = 2, layer_norm: bool = False
     ) -> None:
         super().__init__()
-        self.members, self.layer_norm = members, layer_norm
         self.scaling = Scaling(spaces)
-        sizes = (spaces.obs_size + spaces.action_size, *hidden, 1)
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
-            bound = 1.0 / math.sqrt(fan_in)
-            self.weights.append(nn.Parameter(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound)))
-            self.biases.append(nn.Parameter(torch.empty(members, 1, fan_out).uniform_(-bound, bound)))
-        if layer_norm:
-            self.gains = nn.ParameterList(nn.Parameter(torch.ones(members, 1, h)) for h in hidden)
-            self.offsets = nn.ParameterList(nn.Parameter(torch.zeros(members, 1, h)) for h in hidden)
+        self.mlp = Mlp((spaces.obs_size + spaces.action_size, *hidden, 1), members, layer_norm)
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """obs (B, O), action (B, A) -> (E, B)."""
-        x = torch.cat((self.scaling(obs), action), dim=-1)
-        x = x.unsqueeze(0).expand(self.members, -1, -1)
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if i == last:
-                return x.squeeze(-1)
-            if self.layer_norm:
-                x = F.layer_norm(x, x.shape[-1:]) * self.gains[i] + self.offsets[i]
-            x = torch.relu(x)
-        raise AssertionError("a critic has at least one layer")
+        return self.mlp(torch.cat((self.scaling(obs), action), dim=-1)).squeeze(-1)
+
+    def fused(self, obs: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
+        """The same, faster; gradients arrive at `mlp.flat` and at the action, or only at the action if frozen."""
+        return self.mlp.fused(torch.cat((self.scaling(obs), action), dim=-1), frozen=frozen).squeeze(-1)
 
 
 class SafetyCritic(nn.Module):
@@ -149,29 +192,3 @@ def aggregate(values: Tensor, how: str) -> Tensor:
         case "max":
             return values.amax(dim=0)
     raise ValueError(f"aggregation is {how!r}; allowed are 'min' and 'max'")
-
-
-def flatten(module: nn.Module) -> Tensor:
-    """One vector (P,) holding all parameters; afterwards each parameter is a view into it.
-
-    An optimiser, a Polyak average or a meta-gradient then needs one operation where it needed one per tensor.
-    """
-    flat = torch.cat([p.detach().reshape(-1) for p in module.parameters()])
-    start = 0
-    for p in module.parameters():
-        p.data = flat[start : start + p.numel()].view_as(p)
-        start += p.numel()
-    return flat
-
-
-def unflatten(flat: Tensor, module: nn.Module) -> dict[str, Tensor]:
-    """Cut a vector (P,) into tensors named and shaped as the parameters of `module`, for functional_call."""
-    named = dict(module.named_parameters())
-    pieces = flat.split([p.numel() for p in named.values()])
-    return {name: piece.view_as(p) for (name, p), piece in zip(named.items(), pieces, strict=True)}
-
-
-def flat_grad(loss: Tensor, module: nn.Module, *, keep: bool = False) -> Tensor:
-    """Gradient (P,) of a scalar with respect to all parameters of `module`."""
-    grads = torch.autograd.grad(loss, list(module.parameters()), retain_graph=keep)
-    return torch.cat([g.reshape(-1) for g in grads])

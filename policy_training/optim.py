@@ -1,26 +1,35 @@
-"""A module with its parameters in one vector, and what trains or follows that vector."""
+"""What trains a network's vector of parameters, or follows it."""
 
 import copy
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from policy_training.networks import flat_grad, flatten
+from policy_training.networks import Mlp
+
+
+class Network(Protocol):
+    """Anything built around one Mlp."""
+
+    mlp: Mlp
+
+
+N = TypeVar("N", bound=nn.Module)
 
 
 class Trained:
-    """A module under Adam: one fused step for all its parameters."""
+    """A network under Adam: one fused step for all its parameters."""
 
-    def __init__(self, module: nn.Module, lr: float) -> None:
-        self.module = module
-        self.flat = nn.Parameter(flatten(module))  # (P,) shares its memory with the module
+    def __init__(self, network: Network, lr: float) -> None:
+        self.flat = network.mlp.flat  # (P,)
         self.lr = lr
         self.adam = torch.optim.Adam([self.flat], lr=lr, fused=True)
 
     def descend(self, loss: Tensor, lr_scale: float = 1.0) -> None:
-        """One step down the gradient of `loss` with respect to this module alone."""
+        """One step down the gradient of `loss` with respect to this network alone."""
         self.adam.param_groups[0]["lr"] = self.lr * lr_scale
-        self.flat.grad = flat_grad(loss, self.module)
+        (self.flat.grad,) = torch.autograd.grad(loss, self.flat)
         self.adam.step()
 
     def state_dict(self) -> dict[str, object]:
@@ -33,16 +42,17 @@ class Trained:
         self.adam.load_state_dict(state["adam"])
 
 
-class Target:
-    """The slow copy of a module."""
+def slow_copy(network: N) -> N:
+    """A copy with memory of its own, to be moved by `follow`."""
+    twin = copy.deepcopy(network).requires_grad_(False)
+    twin.mlp.gather().requires_grad_(False)
+    return twin
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = copy.deepcopy(module).requires_grad_(False)
-        self.flat = flatten(self.module)
 
-    def follow(self, flat: Tensor, tau: float) -> None:
-        """Move the share `tau` of the way to the parameters (P,)."""
-        self.flat.lerp_(flat.detach(), tau)
+@torch.no_grad()
+def follow(slow: Network, fast: Network, share: float) -> None:
+    """Move the slow network that share of the way to the fast one."""
+    slow.mlp.flat.lerp_(fast.mlp.flat, share)
 
 
 def copy_into(flat: Tensor, values: object) -> None:
@@ -50,4 +60,4 @@ def copy_into(flat: Tensor, values: object) -> None:
     if not (isinstance(values, Tensor) and values.shape == flat.shape):
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values)
         raise ValueError(f"saved parameters are {got}; this network has {tuple(flat.shape)}")
-    flat.data.copy_(values)
+    flat.detach().copy_(values)

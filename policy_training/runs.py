@@ -158,7 +158,7 @@ def load_policy(path: Path | str) -> TrainedPolicy:
     state = state.get("networks", state)
     config = RunConfig.from_json(state["config"])
     shift, scale = (state["policy"][f"scaling.{k}"].numpy() for k in ("shift", "scale"))
-    action_size = len(state["policy"]["head.bias"]) // 2
+    action_size = state["action_size"]
     spaces = Spaces(len(shift), action_size, shift, scale)
     actor = Actor(spaces, config.algorithm.hidden)
     actor.load_state_dict(state["policy"])

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from policy_training.episodes import VALIDATION_SEEDS, Episodes, MlpPolicy, run_episodes
 from policy_training.networks import Actor
@@ -14,15 +14,14 @@ from policy_training.networks import Actor
 
 def plain_policy(actor: Actor) -> MlpPolicy:
     """The deterministic half of an actor as arrays of its own."""
-    linears = [*(m for m in actor.trunk if isinstance(m, nn.Linear)), actor.head]
-    layers = [(_copy(m.weight), _copy(m.bias)) for m in linears]
+    layers = [(_copy(w[0].T), _copy(b[0, 0])) for w, b in actor.mlp.layout.views(actor.mlp.flat)]
     weight, bias = layers[-1]
     layers[-1] = (weight[: actor.action_size], bias[: actor.action_size])
     return MlpPolicy(_copy(actor.scaling.shift), _copy(actor.scaling.scale), tuple(layers))
 
 
 def _copy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().numpy().copy()
+    return np.ascontiguousarray(tensor.detach().numpy()).copy()
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,11 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 
 from policy_training.algorithms.sac_lag import multiplier, multiplier_inverse, multiplier_slope
-from policy_training.buffers import Batch, Memory
+from policy_training.buffers import Memory
+from policy_training.critics import Critics, Values
 from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
-from policy_training.networks import (
-    Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate, flat_grad, flatten, unflatten,
-)  # fmt: skip
-from policy_training.optim import Target, Trained, copy_into
-from policy_training.targets import cost_targets, cross_entropy, reward_targets, safety_rows, squared_error
+from policy_training.networks import Actor, SafetyCritic, Spaces, aggregate, squashed
+from policy_training.optim import copy_into
 
 
 @dataclass(frozen=True)
@@ -99,20 +97,12 @@ class MetaSacLagConfig:
     "Adam's rate for log alpha; 0 keeps alpha fixed."
     meta_batch_size: int = 64
     "Transitions of B' and states of D_0 per meta-step."
-    meta_interval: int = 1
+    meta_interval: int = 2
     "Updates per meta-step."
     meta_gradient: Literal["closed", "autograd"] = "closed"
     "Eqs. (8), (9), or differentiating through the step."
     order: Literal["keep", "lookahead"] = "keep"
     "Keep the inner step and then tune eps, alpha; or tune after a trial step, take it back and do it anew."
-
-
-class Terms(NamedTuple):
-    """What every objective is made of, at sampled actions."""
-
-    log_prob: Tensor  # (B,)
-    q_r: Tensor  # (B,) smaller of the twins
-    q_c: Tensor  # (B,) aggregated, in [0, 1]
 
 
 class Inner(NamedTuple):
@@ -136,9 +126,11 @@ class Start(NamedTuple):
     steps: int
 
 
-def lagrangian(terms: Terms, alpha: Tensor | float, nu: Tensor | float, excess: Tensor) -> Tensor:
-    """Eqs. (4), (6). excess (B,) -> scalar."""
-    return (alpha * terms.log_prob - terms.q_r + nu * excess).mean()
+def lagrangian(
+    log_prob: Tensor, q_r: Tensor, excess: Tensor, alpha: Tensor | float, nu: Tensor | float
+) -> Tensor:
+    """Eqs. (4), (6). All (B,) -> scalar."""
+    return (alpha * log_prob - q_r + nu * excess).mean()
 
 
 def constraint_excess(q_c: Tensor, eps: Tensor | float, form: str) -> Tensor:
@@ -156,14 +148,10 @@ class MetaSacLag:
         self.config, self.spaces = config, spaces
         self.rng = torch.Generator().manual_seed(seed)
         self.actor = Actor(spaces, config.hidden)
-        self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
-        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
-        self.q_r_target, self.q_c_target = Target(self.q_r), Target(self.q_c)
-        self.phi = flatten(self.actor)  # (P,) shares its memory with the actor
+        self.critics = Critics(spaces, config)
+        self.phi = self.actor.mlp.flat.detach()  # (P,) shares its memory with the actor
         self.square = torch.zeros_like(self.phi)  # (P,) s of RMSProp
         self.steps = 0
-        self.reward_critic = Trained(self.q_r, config.critic_lr)
-        self.cost_critic = Trained(self.q_c, config.critic_lr)
         self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
         self.x = multiplier_inverse(config.initial_nu, config.nu_form)
         share = config.initial_eps / config.eps_max
@@ -187,7 +175,10 @@ class MetaSacLag:
         """One gradient step of everything."""
         cfg, eps, alpha = self.config, self.eps, self.alpha
         batch = memory.batch(cfg.batch_size)
-        loss_r, loss_c = self._critics(batch, memory)
+        violations = memory.violations(round(cfg.pos_fraction * cfg.batch_size))
+        with torch.no_grad():
+            next_action, next_log_prob = self.actor.fused(batch.next_obs, self._noise(cfg.batch_size))
+        loss_r, loss_c = self.critics.learn(batch, violations, next_action, next_log_prob, alpha)  # (1), (2)
         rule = RmsProp(cfg.policy_lr * lr_scale, cfg.policy_rho)
         tune = (self.steps + 1) % cfg.meta_interval == 0 and cfg.eps_lr + cfg.alpha_lr > 0.0
         start = self._start() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
@@ -208,51 +199,33 @@ class MetaSacLag:
                 self._restore(start)
                 anew = memory.batch(cfg.batch_size).obs
                 inner = self._inner(anew, self._noise(cfg.batch_size), rule, split=False)
-        self.q_r_target.follow(self.reward_critic.flat, cfg.tau)
-        self.q_c_target.follow(self.cost_critic.flat, cfg.tau)
+        self.critics.follow()
         return {
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
             "q_r": inner.q_r, "q_c": inner.q_c, "entropy": inner.entropy, "alpha": alpha, "eps": eps,
             "nu": multiplier(self.x, cfg.nu_form), "d_eps": d_eps, "d_alpha": d_alpha,
         }  # fmt: skip
 
-    def _critics(self, batch: Batch, memory: Memory) -> tuple[Tensor, Tensor]:
-        """One step of both pairs; their losses."""
-        cfg = self.config
-        with torch.no_grad():
-            action, log_prob = self.actor(batch.next_obs, self._noise(cfg.batch_size))
-            q_r_next = aggregate(self.q_r_target.module(batch.next_obs, action), "min")
-            q_c_next = torch.sigmoid(self.q_c_target.module(batch.next_obs, action))
-            y_r = reward_targets(batch, q_r_next, log_prob, self.alpha, cfg.gamma)  # (1)
-            y_c = cost_targets(batch, aggregate(q_c_next, cfg.risk_agg), cfg.gamma_c)  # (2)
-        loss_r = squared_error(self.q_r(batch.obs, batch.action), y_r)
-        self.reward_critic.descend(loss_r)
-        violations = memory.violations(round(cfg.pos_fraction * cfg.batch_size))
-        obs, action, target = safety_rows(batch, y_c, violations)
-        loss_c = cross_entropy(self.q_c(obs, action), target)
-        self.cost_critic.descend(loss_c)
-        return loss_r.detach(), loss_c.detach()
-
     def _inner(self, obs: Tensor, noise: Tensor, rule: RmsProp, *, split: bool) -> Inner:
         """Eqs. (3) to (5), kept in x, phi and s; the parts of the gradient if they are asked for."""
-        cfg, alpha, actor = self.config, self.alpha, self.actor
-        action, log_prob = actor(obs, noise)
-        terms = self._terms(obs, action, log_prob)
-        q_c = float(terms.q_c.detach().mean())
-        self.x = min(self.x + cfg.nu_lr * (q_c - self.eps), self.x_max)  # (3)
+        cfg, alpha, actor, flat = self.config, self.alpha, self.actor, self.actor.mlp.flat
+        action, log_prob = actor.fused(obs, noise)
+        q_r, q_c = self.critics.judge(obs, action)
+        q_c_mean = float(q_c.detach().mean())
+        self.x = min(self.x + cfg.nu_lr * (q_c_mean - self.eps), self.x_max)  # (3)
         nu = multiplier(self.x, cfg.nu_form)
-        loss = lagrangian(terms, alpha, nu, terms.q_c - self.eps)  # (4)
+        loss = lagrangian(log_prob, q_r, q_c - self.eps, alpha, nu)  # (4)
         grad_h = grad_c = None
         if split:
-            (dq_c,) = torch.autograd.grad(terms.q_c.mean(), action, retain_graph=True)
-            grad_h = flat_grad(terms.log_prob.mean(), actor, keep=True)
-            grad_c = flat_grad((action * dq_c).sum(), actor, keep=True)
-        grad = flat_grad(loss, actor)
+            (dq_c,) = torch.autograd.grad(q_c.mean(), action, retain_graph=True)
+            (grad_h,) = torch.autograd.grad(log_prob.mean(), flat, retain_graph=True)
+            (grad_c,) = torch.autograd.grad(action, flat, dq_c, retain_graph=True)
+        (grad,) = torch.autograd.grad(loss, flat)
         self.steps += 1
         phi, self.square = rule.step(self.phi, grad, self.square, self.steps)  # (5)
         self.phi.copy_(phi)
         entropy = -float(log_prob.detach().mean())
-        return Inner(grad, grad_h, grad_c, loss.detach(), terms.q_r.detach().mean(), q_c, entropy)
+        return Inner(grad, grad_h, grad_c, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
 
     def closed_gradients(
         self, inner: Inner, rule: RmsProp, fresh: Tensor, noise: Tensor, initial: Tensor
@@ -263,17 +236,18 @@ class MetaSacLag:
             raise ValueError("the inner step kept no parts of its gradient; call it with split=True")
         jacobian = rule.jacobian(inner.grad, self.square, self.steps)
         d_nu = -cfg.nu_lr * multiplier_slope(self.x, cfg.nu_form) if self.x < self.x_max else 0.0
-        terms = self._terms(fresh, *self.actor(fresh, noise))
-        excess = constraint_excess(terms.q_c, self.eps, cfg.eps_objective)
-        outer = flat_grad(lagrangian(terms, self.alpha, nu, excess), self.actor)
-        d_eps = d_nu * float(meta_gradient(outer, jacobian, inner.grad_c))
+        action, log_prob = self.actor.fused(fresh, noise)
+        q_r, q_c = self.critics.judge(fresh, action)
+        excess = constraint_excess(q_c, self.eps, cfg.eps_objective)
+        outer = torch.autograd.grad(lagrangian(log_prob, q_r, excess, self.alpha, nu), self.actor.mlp.flat)
+        d_eps = d_nu * float(meta_gradient(outer[0], jacobian, inner.grad_c))
         if cfg.eps_paths in "AB":
             d_eps += d_nu * float(excess.detach().mean())
         if cfg.eps_paths == "A":
-            slope = 1.0 if cfg.eps_objective == "linear" else float(terms.q_c.detach().mean()) - self.eps
-            d_eps -= nu * slope
-        outer = flat_grad(self._initial_value(initial, self.actor.mode(initial), nu), self.actor)
-        return d_eps, float(meta_gradient(outer, jacobian, inner.grad_h))
+            d_eps -= nu * (1.0 if cfg.eps_objective == "linear" else float(q_c.detach().mean()) - self.eps)
+        action, _ = self.actor.fused(initial, torch.zeros(len(initial), self.spaces.action_size))
+        outer = torch.autograd.grad(self._score(self.critics.judge(initial, action), nu), self.actor.mlp.flat)
+        return d_eps, float(meta_gradient(outer[0], jacobian, inner.grad_h))
 
     def autograd_gradients(
         self, start: Start, rule: RmsProp, obs: Tensor, noise: Tensor, fresh: Tensor, fresh_noise: Tensor,
@@ -294,32 +268,35 @@ class MetaSacLag:
         """phi' (P,) and nu' as differentiable functions of eps and alpha: eqs. (3) to (5), nothing in place."""
         cfg = self.config
         phi = start.phi.clone().requires_grad_(True)
-        terms = self._terms(obs, *functional_call(self.actor, unflatten(phi, self.actor), (obs, noise)))
-        x = (start.x + cfg.nu_lr * (terms.q_c.detach().mean() - eps)).clamp(max=self.x_max)
+        log_prob, q_r, q_c = self._plain(phi, obs, noise)
+        x = (start.x + cfg.nu_lr * (q_c.detach().mean() - eps)).clamp(max=self.x_max)
         nu = x.exp() if cfg.nu_form == "exp" else softplus(x)
-        (grad,) = torch.autograd.grad(lagrangian(terms, alpha, nu, terms.q_c - eps), phi, create_graph=True)
+        loss = lagrangian(log_prob, q_r, q_c - eps, alpha, nu)
+        (grad,) = torch.autograd.grad(loss, phi, create_graph=True)
         return rule.step(phi, grad, start.square, start.steps + 1)[0], nu
 
     def outer_objectives(
         self, phi: Tensor, nu: Tensor, eps: Tensor, fresh: Tensor, noise: Tensor, initial: Tensor
     ) -> tuple[Tensor, Tensor]:
         """J_eps of (6) with the configured paths cut, and J_alpha of (7)."""
-        cfg, params = self.config, unflatten(phi, self.actor)
-        terms = self._terms(fresh, *functional_call(self.actor, params, (fresh, noise)))
-        nu_eps = nu.detach() if cfg.eps_paths == "C" else nu
-        excess = constraint_excess(terms.q_c, eps if cfg.eps_paths == "A" else eps.detach(), cfg.eps_objective)
-        still = torch.zeros(len(initial), self.spaces.action_size)
-        action, _ = functional_call(self.actor, params, (initial, still))
-        return lagrangian(terms, self.alpha, nu_eps, excess), self._initial_value(initial, action, float(nu))
+        cfg = self.config
+        log_prob, q_r, q_c = self._plain(phi, fresh, noise)
+        excess = constraint_excess(q_c, eps if cfg.eps_paths == "A" else eps.detach(), cfg.eps_objective)
+        j_eps = lagrangian(log_prob, q_r, excess, self.alpha, nu.detach() if cfg.eps_paths == "C" else nu)
+        _, *values = self._plain(phi, initial, torch.zeros(len(initial), self.spaces.action_size))
+        return j_eps, self._score(Values(*values), float(nu))
 
-    def _initial_value(self, initial: Tensor, action: Tensor, nu: float) -> Tensor:
-        """J_alpha of (7). initial (B, O), action (B, A) -> scalar."""
-        terms = self._terms(initial, action, action[:, 0])
-        return (terms.q_r - nu * (terms.q_c - self.eps)).mean()
+    def _plain(self, phi: Tensor, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log pi, Q_r, Q_c, each (B,), as twice differentiable functions of phi (P,)."""
+        mlp, critics = self.actor.mlp, self.critics
+        moments = functional_call(mlp, mlp.named_flat(phi), (self.actor.scaling(obs),)).squeeze(0)
+        action, log_prob = squashed(moments, noise)
+        q_c = aggregate(torch.sigmoid(critics.q_c(obs, action)), self.config.risk_agg)
+        return log_prob, aggregate(critics.q_r(obs, action), "min"), q_c
 
-    def _terms(self, obs: Tensor, action: Tensor, log_prob: Tensor) -> Terms:
-        q_c = aggregate(torch.sigmoid(self.q_c(obs, action)), self.config.risk_agg)
-        return Terms(log_prob, aggregate(self.q_r(obs, action), "min"), q_c)
+    def _score(self, values: Values, nu: float) -> Tensor:
+        """J_alpha of (7)."""
+        return (values.q_r - nu * (values.q_c - self.eps)).mean()
 
     def _tune(self, d_eps: float, d_alpha: float) -> None:
         """Descend along d_eps, ascend along d_alpha."""
@@ -344,26 +321,22 @@ class MetaSacLag:
 
     def safety_critic(self) -> SafetyCritic | None:
         """The aggregated safety critic, sharing its weights with this object."""
-        return SafetyCritic(self.q_c, self.config.risk_agg)
+        return SafetyCritic(self.critics.q_c, self.config.risk_agg)
 
     def state_dict(self) -> dict[str, object]:
         """Everything that an exact continuation needs."""
         floats = {k: getattr(self, k) for k in ("x", "eps_x", "log_alpha", "steps")}
         return {
-            "phi": self.phi, "square": self.square, "floats": floats, "rng": self.rng.get_state(),
-            "reward_critic": self.reward_critic.state_dict(), "cost_critic": self.cost_critic.state_dict(),
-            "q_r_target": self.q_r_target.flat, "q_c_target": self.q_c_target.flat,
+            "phi": self.phi.clone(), "square": self.square, "floats": floats, "rng": self.rng.get_state(),
+            "critics": self.critics.state_dict(),
             "eps_adam": self.eps_adam.state_dict(), "alpha_adam": self.alpha_adam.state_dict(),
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Inverse of `state_dict`."""
-        for flat, key in (
-            (self.phi, "phi"), (self.square, "square"),
-            (self.q_r_target.flat, "q_r_target"), (self.q_c_target.flat, "q_c_target"),
-        ):  # fmt: skip
-            copy_into(flat, state[key])
-        for part in ("reward_critic", "cost_critic", "eps_adam", "alpha_adam"):
+        copy_into(self.phi, state["phi"])
+        copy_into(self.square, state["square"])
+        for part in ("critics", "eps_adam", "alpha_adam"):
             getattr(self, part).load_state_dict(state[part])
         for key, value in state["floats"].items():
             setattr(self, key, value)

@@ -19,7 +19,7 @@ from torch import Tensor
 from policy_training.buffers import Memory
 from policy_training.meta import ScalarAdam
 from policy_training.networks import Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate
-from policy_training.optim import Target, Trained, copy_into
+from policy_training.optim import Trained, copy_into, follow, slow_copy
 from policy_training.targets import reward_targets, squared_error
 
 
@@ -60,7 +60,7 @@ class Sac:
         self.rng = torch.Generator().manual_seed(seed)
         self.actor = Actor(spaces, config.hidden)
         self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
-        self.q_r_target = Target(self.q_r)
+        self.q_r_target = slow_copy(self.q_r)
         self.policy = Trained(self.actor, config.policy_lr)
         self.critic = Trained(self.q_r, config.critic_lr)
         self.log_alpha = math.log(config.initial_alpha)
@@ -76,19 +76,19 @@ class Sac:
         noise = torch.randn((2, cfg.batch_size, self.spaces.action_size), generator=self.rng)
 
         with torch.no_grad():
-            next_action, next_log_prob = self.actor(batch.next_obs, noise[0])
-            q_next = aggregate(self.q_r_target.module(batch.next_obs, next_action), "min")
+            next_action, next_log_prob = self.actor.fused(batch.next_obs, noise[0])
+            q_next = aggregate(self.q_r_target.fused(batch.next_obs, next_action), "min")
             y_r = reward_targets(batch, q_next, next_log_prob, alpha, cfg.gamma)  # (1)
-        loss_q = squared_error(self.q_r(batch.obs, batch.action), y_r)  # (2)
+        loss_q = squared_error(self.q_r.fused(batch.obs, batch.action), y_r)  # (2)
         self.critic.descend(loss_q)
 
-        action, log_prob = self.actor(batch.obs, noise[1])
-        loss_pi = (alpha * log_prob - aggregate(self.q_r(batch.obs, action), "min")).mean()  # (3)
+        action, log_prob = self.actor.fused(batch.obs, noise[1])
+        loss_pi = (alpha * log_prob - aggregate(self.q_r.fused(batch.obs, action, frozen=True), "min")).mean()  # (3)
         self.policy.descend(loss_pi, lr_scale)
 
         entropy = -float(log_prob.detach().mean())
         self.log_alpha += self.alpha_adam.step(entropy - self.target_entropy)  # (4)
-        self.q_r_target.follow(self.critic.flat, cfg.tau)
+        follow(self.q_r_target, self.q_r, cfg.tau)
         return {"loss_q_r": loss_q.detach(), "loss_pi": loss_pi.detach(), "entropy": entropy, "alpha": alpha}
 
     def safety_critic(self) -> SafetyCritic | None:
@@ -100,7 +100,7 @@ class Sac:
         return {
             "policy": self.policy.state_dict(),
             "critic": self.critic.state_dict(),
-            "q_r_target": self.q_r_target.flat,
+            "q_r_target": self.q_r_target.mlp.flat.detach(),
             "log_alpha": self.log_alpha,
             "alpha_adam": self.alpha_adam.state_dict(),
             "rng": self.rng.get_state(),
@@ -110,7 +110,7 @@ class Sac:
         """Inverse of `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.critic.load_state_dict(state["critic"])
-        copy_into(self.q_r_target.flat, state["q_r_target"])
+        copy_into(self.q_r_target.mlp.flat, state["q_r_target"])
         self.log_alpha = state["log_alpha"]
         self.alpha_adam.load_state_dict(state["alpha_adam"])
         self.rng.set_state(state["rng"])

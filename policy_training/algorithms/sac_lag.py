@@ -9,8 +9,7 @@ arXiv:2010.14603. eps [-] is the allowed discounted probability of a violation.
     (4)  L_pi = E[ alpha log pi(a|s) - min_i Q_r,i(s, a) + nu' (Q_c(s, a) - eps) ]
     (5)  L_alpha = -log alpha E[ log pi(a|s) + H ],   H the target entropy [nat]
 
-Q_c is a sigmoid of the network's output, trained by cross-entropy on a mix of all and of violating transitions:
-it cannot leave [0, 1], small probabilities keep their resolution, and a wrong certainty still has a gradient.
+(1), (2) are in `critics`.
 
 Differs from the papers: twin safety critics, the larger one counts (both choices are switches' defaults);
 the multiplier steps in x by the violation itself, without the slope of nu(x), which would stall it near zero.
@@ -24,10 +23,10 @@ import torch
 from torch import Tensor
 
 from policy_training.buffers import Memory
+from policy_training.critics import Critics
 from policy_training.meta import ScalarAdam
-from policy_training.networks import Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate
-from policy_training.optim import Target, Trained, copy_into
-from policy_training.targets import cost_targets, cross_entropy, reward_targets, safety_rows, squared_error
+from policy_training.networks import Actor, SafetyCritic, Spaces
+from policy_training.optim import Trained
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,8 @@ class SacLag:
         self.config, self.spaces = config, spaces
         self.rng = torch.Generator().manual_seed(seed)
         self.actor = Actor(spaces, config.hidden)
-        self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
-        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
-        self.q_r_target, self.q_c_target = Target(self.q_r), Target(self.q_c)
         self.policy = Trained(self.actor, config.policy_lr)
-        self.reward_critic = Trained(self.q_r, config.critic_lr)
-        self.cost_critic = Trained(self.q_c, config.critic_lr)
+        self.critics = Critics(spaces, config)
         self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
         self.x = multiplier_inverse(config.initial_nu, config.nu_form)
         self.log_alpha = math.log(config.initial_alpha)
@@ -115,24 +110,15 @@ class SacLag:
         """One gradient step of everything."""
         cfg, alpha = self.config, math.exp(self.log_alpha)
         batch = memory.batch(cfg.batch_size)
+        violations = memory.violations(round(cfg.pos_fraction * cfg.batch_size))
         noise = torch.randn((2, cfg.batch_size, self.spaces.action_size), generator=self.rng)
 
         with torch.no_grad():
-            next_action, next_log_prob = self.actor(batch.next_obs, noise[0])
-            q_r_next = aggregate(self.q_r_target.module(batch.next_obs, next_action), "min")
-            q_c_next = torch.sigmoid(self.q_c_target.module(batch.next_obs, next_action))
-            y_r = reward_targets(batch, q_r_next, next_log_prob, alpha, cfg.gamma)  # (1)
-            y_c = cost_targets(batch, aggregate(q_c_next, cfg.risk_agg), cfg.gamma_c)  # (2)
-        loss_r = squared_error(self.q_r(batch.obs, batch.action), y_r)
-        self.reward_critic.descend(loss_r)
-        violations = memory.violations(round(cfg.pos_fraction * cfg.batch_size))
-        obs, action, target = safety_rows(batch, y_c, violations)
-        loss_c = cross_entropy(self.q_c(obs, action), target)
-        self.cost_critic.descend(loss_c)
+            next_action, next_log_prob = self.actor.fused(batch.next_obs, noise[0])
+        loss_r, loss_c = self.critics.learn(batch, violations, next_action, next_log_prob, alpha)  # (1), (2)
 
-        action, log_prob = self.actor(batch.obs, noise[1])
-        q_r = aggregate(self.q_r(batch.obs, action), "min")
-        q_c = aggregate(torch.sigmoid(self.q_c(batch.obs, action)), cfg.risk_agg)
+        action, log_prob = self.actor.fused(batch.obs, noise[1])
+        q_r, q_c = self.critics.judge(batch.obs, action)
         q_c_mean = float(q_c.detach().mean())
         self.x = min(self.x + cfg.nu_lr * (q_c_mean - cfg.eps), self.x_max)  # (3)
         nu = multiplier(self.x, cfg.nu_form)
@@ -141,39 +127,27 @@ class SacLag:
 
         entropy = -float(log_prob.detach().mean())
         self.log_alpha += self.alpha_adam.step(entropy - self.target_entropy)  # (5)
-        self.q_r_target.follow(self.reward_critic.flat, cfg.tau)
-        self.q_c_target.follow(self.cost_critic.flat, cfg.tau)
+        self.critics.follow()
         return {
-            "loss_q_r": loss_r.detach(), "loss_q_c": loss_c.detach(), "loss_pi": loss_pi.detach(),
-            "q_r": q_r.detach().mean(), "q_c": q_c_mean,
-            "entropy": entropy, "alpha": alpha, "eps": cfg.eps, "nu": nu,
+            "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": loss_pi.detach(), "q_r": q_r.detach().mean(),
+            "q_c": q_c_mean, "entropy": entropy, "alpha": alpha, "eps": cfg.eps, "nu": nu,
         }  # fmt: skip
 
     def safety_critic(self) -> SafetyCritic | None:
         """The aggregated safety critic, sharing its weights with this object."""
-        return SafetyCritic(self.q_c, self.config.risk_agg)
+        return SafetyCritic(self.critics.q_c, self.config.risk_agg)
 
     def state_dict(self) -> dict[str, object]:
         """Everything that an exact continuation needs."""
         return {
-            "policy": self.policy.state_dict(),
-            "reward_critic": self.reward_critic.state_dict(),
-            "cost_critic": self.cost_critic.state_dict(),
-            "q_r_target": self.q_r_target.flat,
-            "q_c_target": self.q_c_target.flat,
-            "x": self.x,
-            "log_alpha": self.log_alpha,
-            "alpha_adam": self.alpha_adam.state_dict(),
-            "rng": self.rng.get_state(),
-        }
+            "policy": self.policy.state_dict(), "critics": self.critics.state_dict(), "x": self.x,
+            "log_alpha": self.log_alpha, "alpha_adam": self.alpha_adam.state_dict(), "rng": self.rng.get_state(),
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Inverse of `state_dict`."""
         self.policy.load_state_dict(state["policy"])
-        self.reward_critic.load_state_dict(state["reward_critic"])
-        self.cost_critic.load_state_dict(state["cost_critic"])
-        copy_into(self.q_r_target.flat, state["q_r_target"])
-        copy_into(self.q_c_target.flat, state["q_c_target"])
+        self.critics.load_state_dict(state["critics"])
         self.x, self.log_alpha = state["x"], state["log_alpha"]
         self.alpha_adam.load_state_dict(state["alpha_adam"])
         self.rng.set_state(state["rng"])

@@ -1,0 +1,101 @@
+"""Twin reward critics and twin safety critics: what both constrained algorithms learn in the same way.
+
+    (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
+    (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}
+
+Q_c is a sigmoid of the network's output, trained by cross-entropy on a mix of all and of violating transitions:
+it cannot leave [0, 1], small probabilities keep their resolution, and a wrong certainty still has a gradient.
+"""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from policy_training.buffers import Batch
+from policy_training.networks import EnsembleCritic, Spaces, aggregate
+from policy_training.optim import Trained, copy_into, follow, slow_copy
+from policy_training.targets import cost_targets, cross_entropy, reward_targets, safety_rows, squared_error
+
+
+class CriticConfig(Protocol):
+    """The fields of an algorithm's configuration that its critics read."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def layer_norm(self) -> bool: ...
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def gamma_c(self) -> float: ...
+    @property
+    def tau(self) -> float: ...
+    @property
+    def critic_lr(self) -> float: ...
+    @property
+    def risk_agg(self) -> str: ...
+    @property
+    def pos_fraction(self) -> float: ...
+
+
+class Values(NamedTuple):
+    """The critics' word on a batch of actions."""
+
+    q_r: Tensor  # (B,) the smaller of the twins
+    q_c: Tensor  # (B,) the aggregated violation probability, in [0, 1]
+
+
+class Critics:
+    """Networks, slow copies, optimisers."""
+
+    def __init__(self, spaces: Spaces, config: CriticConfig) -> None:
+        self.config = config
+        self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_r_slow, self.q_c_slow = slow_copy(self.q_r), slow_copy(self.q_c)
+        self.reward = Trained(self.q_r, config.critic_lr)
+        self.cost = Trained(self.q_c, config.critic_lr)
+
+    def judge(self, obs: Tensor, action: Tensor) -> Values:
+        """Differentiable in the action alone."""
+        q_c = torch.sigmoid(self.q_c.fused(obs, action, frozen=True))
+        return Values(
+            aggregate(self.q_r.fused(obs, action, frozen=True), "min"), aggregate(q_c, self.config.risk_agg)
+        )
+
+    def learn(
+        self, batch: Batch, violations: Batch, next_action: Tensor, next_log_prob: Tensor, alpha: float
+    ) -> tuple[Tensor, Tensor]:
+        """One step of both pairs towards (1) and (2); their losses."""
+        cfg = self.config
+        with torch.no_grad():
+            q_r_next = aggregate(self.q_r_slow.fused(batch.next_obs, next_action), "min")
+            q_c_next = torch.sigmoid(self.q_c_slow.fused(batch.next_obs, next_action))
+            y_r = reward_targets(batch, q_r_next, next_log_prob, alpha, cfg.gamma)
+            y_c = cost_targets(batch, aggregate(q_c_next, cfg.risk_agg), cfg.gamma_c)
+        loss_r = squared_error(self.q_r.fused(batch.obs, batch.action), y_r)
+        self.reward.descend(loss_r)
+        obs, action, target = safety_rows(batch, y_c, violations)
+        loss_c = cross_entropy(self.q_c.fused(obs, action), target)
+        self.cost.descend(loss_c)
+        return loss_r.detach(), loss_c.detach()
+
+    def follow(self) -> None:
+        """Move the slow copies."""
+        follow(self.q_r_slow, self.q_r, self.config.tau)
+        follow(self.q_c_slow, self.q_c, self.config.tau)
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything that an exact continuation needs."""
+        return {
+            "reward": self.reward.state_dict(), "cost": self.cost.state_dict(),
+            "q_r_slow": self.q_r_slow.mlp.flat.clone(), "q_c_slow": self.q_c_slow.mlp.flat.clone(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Inverse of `state_dict`."""
+        self.reward.load_state_dict(state["reward"])
+        self.cost.load_state_dict(state["cost"])
+        copy_into(self.q_r_slow.mlp.flat, state["q_r_slow"])
+        copy_into(self.q_c_slow.mlp.flat, state["q_c_slow"])
