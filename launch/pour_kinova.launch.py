@@ -14,7 +14,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
 HERE = Path(__file__).parent
-ARGUMENTS = {
+DRIVER_ARGUMENTS = {
     "robot_ip": (None, "Address of the arm; it ships with 192.168.1.10."),
     "use_fake_hardware": ("false", "No arm: the driver mirrors commands to states."),
     "gripper": ("robotiq_2f_85", "Gripper that holds the cup; empty: none."),
@@ -26,19 +26,20 @@ def generate_launch_description() -> LaunchDescription:
     """The nodes first, since they set the DDS transport for every process of this launch."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in ARGUMENTS.items()
+        for name, (default, description) in DRIVER_ARGUMENTS.items()
     ]
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
-        launch_arguments={"driver_prefix": "/"}.items(),
+        launch_arguments={"bundle": LaunchConfiguration("bundle"), "driver_prefix": "/"}.items(),
     )
     bringup = PathJoinSubstitution([FindPackageShare("kortex_bringup"), "launch", "gen3.launch.py"])
     driver = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(bringup),
         launch_arguments={
-            **{name: LaunchConfiguration(name) for name in ARGUMENTS},
+            **{name: LaunchConfiguration(name) for name in DRIVER_ARGUMENTS},
             "dof": "7",
             "robot_controller": "joint_trajectory_controller",
         }.items(),
     )
-    return LaunchDescription([*declared, nodes, driver])
+    bundle = DeclareLaunchArgument("bundle", description="Directory of the bundle to run.")
+    return LaunchDescription([bundle, *declared, nodes, driver])

@@ -17,8 +17,16 @@ HERE = Path(__file__).parent
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments of its own are `seed` and `speed`; the others are those of the nodes."""
-    nodes = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")))
+    """All arguments of `pour_nodes.launch.py` may be given, too."""
+    declared = [
+        DeclareLaunchArgument("bundle", description="Directory of the bundle to run."),
+        DeclareLaunchArgument("seed", default_value="0", description="Of the sequence of randomised cells."),
+        DeclareLaunchArgument("speed", default_value="1.0", description="Simulated seconds per second."),
+    ]
+    nodes = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
+        launch_arguments={"bundle": LaunchConfiguration("bundle")}.items(),
+    )
     sim_arm = Node(
         package="spillguard_ros",
         executable="sim_arm",
@@ -33,13 +41,4 @@ def generate_launch_description() -> LaunchDescription:
             },
         ],
     )
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument(
-                "seed", default_value="0", description="Of the sequence of randomised cells."
-            ),
-            DeclareLaunchArgument("speed", default_value="1.0", description="Simulated seconds per second."),
-            nodes,
-            sim_arm,
-        ]
-    )
+    return LaunchDescription([*declared, nodes, sim_arm])

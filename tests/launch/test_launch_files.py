@@ -65,18 +65,18 @@ def test_launch_files_compile_and_describe(file: Path) -> None:
 
 def test_the_promised_arguments_are_there() -> None:
     assert {"bundle", "params", "namespace", "record"} <= set(constant("pour_nodes.launch.py", "ARGUMENTS"))
-    assert {"robot_ip", "use_fake_hardware"} <= set(constant("pour_kinova.launch.py", "ARGUMENTS"))
+    assert {"robot_ip", "use_fake_hardware"} <= set(constant("pour_kinova.launch.py", "DRIVER_ARGUMENTS"))
 
 
 def test_what_has_no_safe_default_has_none() -> None:
     assert constant("pour_nodes.launch.py", "ARGUMENTS")["bundle"][0] is None
-    kinova = constant("pour_kinova.launch.py", "ARGUMENTS")
+    kinova = constant("pour_kinova.launch.py", "DRIVER_ARGUMENTS")
     assert kinova["robot_ip"][0] is None
     assert kinova["use_fake_hardware"][0] == "false"
 
 
 def test_the_driver_is_given_only_arguments_that_it_declares() -> None:
-    given = set(constant("pour_kinova.launch.py", "ARGUMENTS")) | {"dof", "robot_controller"}
+    given = set(constant("pour_kinova.launch.py", "DRIVER_ARGUMENTS")) | {"dof", "robot_controller"}
     assert given <= KORTEX_ARGUMENTS
 
 
