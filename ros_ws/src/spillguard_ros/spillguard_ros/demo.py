@@ -33,7 +33,7 @@ START_TIMEOUT = 20.0  # [s] for three processes to come up
 
 @dataclass(frozen=True)
 class Demo:
-    """Pour cups through the ROS 2 graph. Exit status 0 only if enough of them succeeded and none was unsafe."""
+    """Pour cups through the ROS 2 graph. Exit status 0 only if enough succeeded and none was unsafe."""
 
     bundle: Path = Path("artifacts/pour_coffee")
     """Directory of the bundle."""
@@ -121,8 +121,8 @@ def run(demo: Demo, console: Console) -> int:
     """Exit status: 0 if it held, 1 if it did not, 2 if it could not be tried."""
     if not (demo.bundle / "manifest.json").exists():
         console.print(
-            f"there is no bundle at {demo.bundle}: train and export one (spillguard train, spillguard export), "
-            "or name another with --bundle"
+            f"there is no bundle at {demo.bundle}: name another with --bundle, or make one with "
+            "spillguard train and spillguard export"
         )
         return 2
     folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")

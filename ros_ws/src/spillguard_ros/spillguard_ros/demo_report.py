@@ -39,9 +39,17 @@ class Cup:
 class Wanted(Protocol):
     """What the report needs to know of how the demo was called."""
 
-    bundle: Path
-    seed: int
-    required: float
+    @property
+    def bundle(self) -> Path:
+        """Directory of the bundle."""
+
+    @property
+    def seed(self) -> int:
+        """Of the sequence of cells."""
+
+    @property
+    def required(self) -> float:
+        """Share of the cups that has to succeed."""
 
 
 def report(cups: Sequence[Cup], demo: Wanted, recording: Path, console: Console) -> int:

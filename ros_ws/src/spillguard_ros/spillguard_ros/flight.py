@@ -5,14 +5,24 @@ Needs no ROS, so that a recording can be replayed through the gate anywhere.
 
 import json
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
-from spillguard_core.decision import Decision, Inputs, Margins, Mode, Proposal, Reason, Request, Verdict
+from spillguard_core.arm import ArmLimits
+from spillguard_core.decision import (
+    Decision,
+    GateConfig,
+    Inputs,
+    Margins,
+    Mode,
+    Proposal,
+    Reason,
+    Request,
+    Verdict,
+)
 from spillguard_core.observation import Measurement
 
 TOPIC = "safety_monitor/cycle"
@@ -48,6 +58,18 @@ def encode(cycle: Cycle) -> bytes:
     return json.dumps(_plain(cycle), separators=(",", ":")).encode()
 
 
+def encode_config(config: GateConfig) -> str:
+    """JSON; floats keep every digit."""
+    return json.dumps(_plain(config))
+
+
+def decode_config(text: str) -> GateConfig:
+    """The configuration that was encoded."""
+    raw = json.loads(text)
+    limits = ArmLimits(**{name: _floats(values) for name, values in raw.pop("limits").items()})
+    return GateConfig(limits=limits, **raw)
+
+
 def _floats(values: list[Any]) -> np.ndarray:
     return np.array([float(value) for value in values])
 
@@ -79,9 +101,7 @@ def _decision(raw: dict[str, Any]) -> Decision:
         "margins": Margins(**{name: float(value) for name, value in raw["margins"].items()}),
     }
     arrays = {name: _floats(value) for name, value in raw.items() if isinstance(value, list)}
-    numbers = {
-        name: float(raw[name]) for name in ("q_c", "state_stamp", "state_advanced", "held_since")
-    }
+    numbers = {name: float(raw[name]) for name in ("q_c", "state_stamp", "state_advanced", "held_since")}
     return Decision(**{**raw, **arrays, **numbers, **special})
 
 
@@ -96,8 +116,3 @@ def decode(data: bytes) -> Cycle:
 def equal(one: Decision, other: Decision) -> bool:
     """Whether two decisions are the same to the last bit, NaN being equal to itself."""
     return bool(_plain(one) == _plain(other))
-
-
-def cycles(records: Iterable[bytes]) -> Iterator[Cycle]:
-    """Decoded cycles in the order of the recording."""
-    return map(decode, records)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Float64
@@ -27,11 +28,11 @@ class OperatorError(RuntimeError):
 class Operator:
     """A node with clients, and a thread of nobody: it spins only while it waits."""
 
-    def __init__(self) -> None:
-        self.node = Node("operator")
+    def __init__(self, namespace: str = "") -> None:
+        self.node = Node("operator", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        self._clients = {}
+        self._services: dict[str, Client] = {}
         self.outcome: dict[str, str] = {}
         self.verdict = float("nan")
         self.node.create_subscription(DiagnosticStatus, "sim_arm/outcome", self._on_outcome, 1)
@@ -65,15 +66,15 @@ class Operator:
 
     def call(self, service: str) -> tuple[bool, str]:
         """Answer of a Trigger service: granted or not, and what it says."""
-        client = self._clients.get(service)
+        client = self._services.get(service)
         if client is None:
-            client = self._clients[service] = self.node.create_client(Trigger, service)
+            client = self._services[service] = self.node.create_client(Trigger, service)
         if not self.wait(client.service_is_ready, SERVICE_TIMEOUT):
             raise OperatorError(f"service {service} did not appear within {SERVICE_TIMEOUT:.0f} s")
         future = client.call_async(Trigger.Request())
         if not self.wait(future.done, SERVICE_TIMEOUT):
             raise OperatorError(f"service {service} did not answer within {SERVICE_TIMEOUT:.0f} s")
-        answer = future.result()
+        answer: Trigger.Response = future.result()  # type: ignore[assignment]
         return bool(answer.success), str(answer.message)
 
     def insist(self, service: str, timeout: float) -> None:

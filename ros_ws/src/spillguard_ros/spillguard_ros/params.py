@@ -26,7 +26,7 @@ def required(text: str, low: float | None = None, high: float | None = None) -> 
     return field(metadata={"text": text, "range": (low, high)})
 
 
-def optional(default: float | bool | str, text: str, low: float | None = None, high: float | None = None) -> Any:
+def optional(default: float | str, text: str, low: float | None = None, high: float | None = None) -> Any:
     """A parameter with a default, for values that no safety depends on."""
     return field(default=default, metadata={"text": text, "range": (low, high)})
 
@@ -37,7 +37,8 @@ def _descriptor(kind: type, text: str, low: float | None, high: float | None) ->
         if kind is int:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
         else:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+            bounds = FloatingPointRange(from_value=float(low), to_value=float(high))
+            descriptor.floating_point_range = [bounds]
     return descriptor
 
 

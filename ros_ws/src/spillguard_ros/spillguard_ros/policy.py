@@ -14,6 +14,7 @@ from spillguard_core.arm import ACTION_SCALE, JOINT_NAMES, Vec
 from spillguard_core.bundle import load_bundle
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.observation import observe
+from spillguard_core.policy import Array32
 from spillguard_ros import convert
 from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.runtime import ShellNode, run
@@ -26,8 +27,8 @@ class PolicyParameters:
 
     bundle: str = required("directory of the bundle")
     state_timeout: float = required("age of the joint state [s] above which nothing is proposed", 0.001, 1.0)
-    sensor_timeout: float = required("age of the other sensors [s] above which nothing is proposed", 0.001, 5.0)
-    public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle; empty: unsigned")
+    sensor_timeout: float = required("age of the others [s] above which nothing is proposed", 0.001, 5.0)
+    public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
 
 
 class Policy(ShellNode):
@@ -38,11 +39,12 @@ class Policy(ShellNode):
 
     def configure(self) -> None:
         """Load and verify the bundle, open the topics."""
-        self._parameters = read_parameters(self, PolicyParameters)
-        key = self._parameters.public_key
-        self._bundle = load_bundle(Path(self._parameters.bundle), JOINT_NAMES, Path(key) if key else None)
+        self._settings = read_parameters(self, PolicyParameters)
+        key = self._settings.public_key
+        self._bundle = load_bundle(Path(self._settings.bundle), JOINT_NAMES, Path(key) if key else None)
         self._kinematics = ArmKinematics(self._bundle.guard)
-        self._propose(np.zeros(sum(term.width for term in self._bundle.manifest.observation)))  # warm up
+        width = sum(term.width for term in self._bundle.manifest.observation)
+        self._propose(np.zeros(width, dtype=np.float32))  # the first call is slow
         self._sensors = Sensors(self)
         self._proposal = self.create_lifecycle_publisher(TwistStamped, "policy/proposal", 1)
 
@@ -65,13 +67,13 @@ class Policy(ShellNode):
                 self.destroy_subscription(subscription)
             self.destroy_publisher(self._proposal)
 
-    def _propose(self, obs: Vec) -> Vec:
+    def _propose(self, obs: Array32) -> Vec:
         """Twist (4,) [m/s, rad/s] for an observation (O,)."""
-        (action,) = self._bundle.policy(np.asarray(obs, dtype=np.float32)[None])
+        (action,) = self._bundle.policy(obs[None])
         return np.asarray(action * ACTION_SCALE, dtype=np.float64)
 
     def _tick(self) -> None:
-        now, parameters, sensors = time.monotonic(), self._parameters, self._sensors
+        now, parameters, sensors = time.monotonic(), self._settings, self._sensors
         measurement = sensors.measurement()
         fresh = (
             now - sensors.state_received <= parameters.state_timeout
@@ -84,9 +86,9 @@ class Policy(ShellNode):
             self._proposal.publish(convert.to_twist(twist, BASE_FRAME, sensors.state_stamp))
 
 
-def main() -> int:
-    """Console entry point."""
-    return run(Policy)
+def main(args: list[str] | None = None) -> int:
+    """Console entry point; `args` as on the command line."""
+    return run(Policy, args)
 
 
 if __name__ == "__main__":

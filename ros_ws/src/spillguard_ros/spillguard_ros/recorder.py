@@ -3,11 +3,12 @@
 The control loop never waits for the disk. What does not fit into the queue is dropped and counted.
 """
 
+import importlib
 import logging
 import queue
 import threading
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mcap.writer import CompressionType, Writer
 from rclpy.serialization import serialize_message
@@ -23,14 +24,6 @@ _SCALARS = {"double": "float64", "float": "float32", "octet": "byte", "boolean":
 log = logging.getLogger(__name__)
 
 
-class Message(Protocol):
-    """A generated ROS message or its class."""
-
-    @classmethod
-    def get_fields_and_field_types(cls) -> dict[str, str]:
-        """Field name -> type as the interface definition spells it."""
-
-
 def _field_type(spelled: str) -> tuple[str, str]:
     """Type and array suffix of a definition line."""
     if spelled.startswith("sequence<"):
@@ -39,8 +32,8 @@ def _field_type(spelled: str) -> tuple[str, str]:
     return base, bracket + rest
 
 
-def definition(message: type[Message]) -> str:
-    """The message and all it is made of, as text that MCAP readers parse ("ros2msg")."""
+def definition(message: Any) -> str:
+    """A generated message class and all it is made of, as text that MCAP readers parse ("ros2msg")."""
     sections: dict[str, str] = {}
     pending: list[tuple[str, Any]] = [("", message)]
     while pending:
@@ -59,10 +52,9 @@ def definition(message: type[Message]) -> str:
     return first + "".join(f"{rule}\nMSG: {name}\n{text}" for name, text in sections.items())
 
 
-def _message_class(name: str) -> type[Message]:
+def _message_class(name: str) -> Any:
     package, _, kind = name.partition("/")
-    found: type[Message] = getattr(__import__(f"{package}.msg", fromlist=[kind]), kind)
-    return found
+    return getattr(importlib.import_module(f"{package}.msg"), kind)
 
 
 class FlightRecorder:

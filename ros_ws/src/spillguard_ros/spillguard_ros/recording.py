@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from spillguard_core.arm import Vec
 from spillguard_core.decision import Verdict
+from spillguard_core.gate import Models, decide
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_ros import flight
 
@@ -77,6 +79,21 @@ def read_flight(path: Path) -> Flight:
             times.append(1e-9 * record.log_time)
             cycles.append(flight.decode(record.data))
     return Flight(np.array(times), tuple(cycles), metadata)
+
+
+def replay(recorded: Flight, models: Models) -> list[int]:
+    """Numbers of the cycles in which the gate, asked again, does not decide as it did.
+
+    Each cycle is decided from the recorded decision before it; after a gap in the recording it is left out.
+    """
+    config, different = flight.decode_config(recorded.metadata["config"]), []
+    for before, cycle in pairwise(recorded.cycles):
+        wanted = cycle.decision
+        if wanted.cycle != before.decision.cycle + 1:
+            continue
+        if not flight.equal(decide(cycle.inputs, before.decision, config, models), wanted):
+            different.append(wanted.cycle)
+    return different
 
 
 def series(recorded: Flight, kinematics: ArmKinematics) -> Series:

@@ -4,12 +4,12 @@ import logging
 import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -23,11 +23,10 @@ class ShellNode(LifecycleNode, ABC):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.steady = Clock(clock_type=ClockType.STEADY_TIME)  # a stopped or set clock must not stop a watchdog
-        self.failed = False
-        if not self.has_parameter("autostart"):
-            text = "configure and activate at start, and end the process if that fails"
-            self.declare_parameter("autostart", True, ParameterDescriptor(description=text, read_only=True))
+        # Setting or pausing any other clock must not stop a watchdog.
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        text = "configure and activate at start, and end the process if that fails"
+        self.declare_parameter("autostart", True, ParameterDescriptor(description=text, read_only=True))
 
     @abstractmethod
     def configure(self) -> None:
@@ -37,7 +36,7 @@ class ShellNode(LifecycleNode, ABC):
     def release(self) -> None:
         """Undo `configure`, also where it broke off half-way."""
 
-    def last_words(self) -> None:  # noqa: B027 (most nodes have nothing to say)
+    def last_words(self) -> None:
         """What the node still has to say before the process ends."""
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -66,13 +65,13 @@ class ShellNode(LifecycleNode, ABC):
 def _executor() -> Executor:
     """The events executor where rclpy has it: half the processor time of the single-threaded one."""
     try:
-        from rclpy.experimental import EventsExecutor
+        from rclpy.experimental import EventsExecutor  # type: ignore[attr-defined]
     except ImportError:
         return SingleThreadedExecutor()
     return EventsExecutor()
 
 
-def run(make_node: Callable[[], ShellNode], args: Sequence[str] | None = None) -> int:
+def run(make_node: Callable[[], ShellNode], args: list[str] | None = None) -> int:
     """Exit status of the process: 0 after a signal, 1 if the node refused to start."""
     logging.basicConfig(level=logging.INFO, format="[%(levelname)s] [%(name)s]: %(message)s")
     sys.setswitchinterval(SWITCH_INTERVAL)

@@ -15,13 +15,14 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.service import Service
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from spillguard_core.arm import JOINT_NAMES
 from spillguard_core.bundle import Bundle, load_bundle
-from spillguard_core.decision import Decision, GateConfig, Inputs, Proposal, Request
+from spillguard_core.decision import GateConfig, Inputs, Proposal, Request
 from spillguard_core.gate import Models, decide, initial_decision, refusal
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.trajectory import braking_trajectory
@@ -49,17 +50,17 @@ class MonitorParameters:
     bundle: str = required("directory of the bundle")
     command_timeout: float = required("age of a proposal [s] at which the arm holds", 0.01, 1.0)
     state_timeout: float = required("age of the joint state [s] at which the arm stops", 0.01, 1.0)
-    sensor_timeout: float = required("age of load cell, wrist or target [s] at which the arm holds", 0.01, 5.0)
+    sensor_timeout: float = required("age of the other sensors [s] at which the arm holds", 0.01, 5.0)
     position_tolerance: float = required("[rad] a measured joint may read beyond its limit", 0.0, 0.1)
     max_tracking_error: float = required("[rad] between command and measurement", 0.001, 0.5)
     tracking_cycles: int = required("decisions in a row above that error before the arm stops", 1, 100)
     tracking_lag: float = required("[s] by which a healthy arm trails its command", 0.0, 0.5)
     settle_time: float = required("[s] after which a held arm must be still", 0.1, 10.0)
     still_speed: float = required("[rad/s] below which every joint counts as still", 0.001, 0.5)
-    coast_time: float = required("[s] a command stays valid beyond its period before the arm brakes", 0.0, 0.1)
+    coast_time: float = required("[s] a command lasts beyond its period before it brakes", 0.0, 0.1)
     clearance: float = required("[m] kept from everything in the world model while braking", 0.0, 0.5)
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
-    public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle; empty: unsigned")
+    public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
 
 
 def gate_config(parameters: MonitorParameters, bundle: Bundle) -> GateConfig:
@@ -100,12 +101,10 @@ class SafetyMonitor(ShellNode):
         if parameters.record:
             self._recorder = FlightRecorder(
                 Path(parameters.record),
-                {"manifest": bundle.manifest.to_json(), "parameters": repr(parameters)},
+                {"manifest": bundle.manifest.to_json(), "config": flight.encode_config(self._config)},
             )
         self._sensors = Sensors(self, self._record)
-        self._subscription = self.create_subscription(
-            TwistStamped, "policy/proposal", self._on_proposal, 1
-        )
+        self._subscription = self.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 1)
         self._command = self.create_lifecycle_publisher(JointTrajectory, COMMAND, 1)
         self._status = self.create_lifecycle_publisher(DiagnosticArray, "~/status", 10)
         self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, "/diagnostics", 1)
@@ -113,9 +112,9 @@ class SafetyMonitor(ShellNode):
             name: self.create_lifecycle_publisher(Float64, f"~/{name}", 10)
             for name in ("q_c", "verdict", "command_age")
         }
-        self._services = [self._offer(request) for request in Request]
+        self._offers = [self._offer(request) for request in Request]
 
-    def _offer(self, request: Request) -> object:
+    def _offer(self, request: Request) -> Service:
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             return self._on_request(request, response)
 
@@ -138,12 +137,12 @@ class SafetyMonitor(ShellNode):
 
     def release(self) -> None:
         """Drop topics and services, finish the recording."""
-        if hasattr(self, "_services"):
+        if hasattr(self, "_offers"):
             for subscription in [*self._sensors.subscriptions, self._subscription]:
                 self.destroy_subscription(subscription)
             for publisher in [self._command, self._status, self._diagnostics, *self._numbers.values()]:
                 self.destroy_publisher(publisher)
-            for service in self._services:
+            for service in self._offers:
                 self.destroy_service(service)
         if self._recorder is not None:
             self._recorder.close()
@@ -224,9 +223,8 @@ class SafetyMonitor(ShellNode):
     def _report(self, cycle: flight.Cycle) -> None:
         decision = cycle.decision
         self._status.publish(self._status_array(cycle))
-        values = {
-            "q_c": decision.q_c, "verdict": float(decision.verdict), "command_age": decision.margins.command_age
-        }  # fmt: skip
+        age = decision.margins.command_age
+        values = {"q_c": decision.q_c, "verdict": float(decision.verdict), "command_age": age}
         for name, value in values.items():
             msg = Float64(data=value)
             self._numbers[name].publish(msg)
@@ -252,9 +250,9 @@ class SafetyMonitor(ShellNode):
             self._diagnostics.publish(self._latest)
 
 
-def main() -> int:
-    """Console entry point."""
-    return run(SafetyMonitor)
+def main(args: list[str] | None = None) -> int:
+    """Console entry point; `args` as on the command line."""
+    return run(SafetyMonitor, args)
 
 
 if __name__ == "__main__":

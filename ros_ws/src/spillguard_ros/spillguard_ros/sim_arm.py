@@ -64,8 +64,8 @@ class SimArm(ShellNode):
 
     def configure(self) -> None:
         """Build the first cell and the topics."""
-        self._parameters = read_parameters(self, SimArmParameters)
-        self._rng = np.random.default_rng(self._parameters.seed)
+        self._settings = read_parameters(self, SimArmParameters)
+        self._rng = np.random.default_rng(self._settings.seed)
         self._cell = PourCell()
         self._cups = 0
         self._next_cup()
@@ -83,9 +83,7 @@ class SimArm(ShellNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let simulated time run."""
         self._base = time.monotonic(), self._now
-        self._timer = self.create_timer(
-            MONITOR_PERIOD / self._parameters.speed, self._tick, clock=self.steady
-        )
+        self._timer = self.create_timer(MONITOR_PERIOD / self._settings.speed, self._tick, clock=self.steady)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -116,7 +114,7 @@ class SimArm(ShellNode):
     def _simulated(self) -> float:
         """Simulated time [s] at this moment, between ticks as well."""
         real, simulated = self._base
-        return simulated + (time.monotonic() - real) * self._parameters.speed
+        return simulated + (time.monotonic() - real) * self._settings.speed
 
     def _on_command(self, msg: JointTrajectory) -> None:
         try:
@@ -184,9 +182,9 @@ class SimArm(ShellNode):
         )
 
 
-def main() -> int:
-    """Console entry point."""
-    return run(SimArm)
+def main(args: list[str] | None = None) -> int:
+    """Console entry point; `args` as on the command line."""
+    return run(SimArm, args)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+"""The operator's services, through real processes in a namespace of their own."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from conftest import MakeStage
+from harness import MOVED, STILL, Stage
+
+from spillguard_core.decision import Verdict
+
+
+@pytest.fixture(scope="module")
+def cell(make_stage: MakeStage) -> Iterator[Stage]:
+    with make_stage("sim_arm", "policy", "safety_monitor", namespace="/left") as stage:
+        yield stage
+
+
+@pytest.fixture
+def stage(cell: Stage) -> Stage:
+    """Stopped, at rest, every process alive and talking."""
+    cell.until(lambda: len(cell.witness.heard.proposals) > 3, 10.0, "a proposal")
+    cell.witness.bring_to_rest()
+    cell.settle()
+    return cell
+
+
+def test_nothing_moves_before_a_reset(stage: Stage) -> None:
+    granted, message = stage.witness.call("safety_monitor/resume")
+    stage.witness.spin(1.0)
+    assert not granted
+    assert "reset first" in message
+    assert len(stage.witness.heard.proposals) > 10  # the policy would like to
+    assert not stage.witness.heard.commands
+    assert stage.witness.travel() < MOVED
+
+
+def test_reset_alone_moves_nothing_and_resume_does(stage: Stage) -> None:
+    stage.witness.insist("safety_monitor/reset", 2.0)
+    stage.witness.heard.clear()
+    stage.witness.spin(0.5)
+    assert stage.witness.travel() < MOVED
+    stage.witness.insist("safety_monitor/resume", 1.0)
+    stage.until(stage.witness.moving, 2.0, "motion")
+
+
+def test_hold_brings_to_rest_and_resume_goes_on(stage: Stage) -> None:
+    stage.witness.open_gate()
+    stage.until(stage.witness.moving, 2.0, "motion")
+    stage.witness.insist("safety_monitor/hold", 1.0)
+    stage.until(stage.witness.still, 1.0, "rest")
+    stage.witness.heard.clear()
+    stage.witness.spin(0.5)
+    assert stage.witness.travel() < MOVED
+    stage.witness.insist("safety_monitor/resume", 1.0)
+    stage.until(stage.witness.moving, 2.0, "motion after resume")
+
+
+def test_stop_latches_until_reset(stage: Stage) -> None:
+    stage.witness.open_gate()
+    stage.until(stage.witness.moving, 2.0, "motion")
+    stage.witness.insist("safety_monitor/stop", 1.0)
+    stage.until(stage.witness.still, 1.0, "rest")
+    assert not stage.witness.call("safety_monitor/resume")[0]
+    assert stage.witness.call("safety_monitor/hold")  # whatever it answers, it opens nothing
+    stage.witness.heard.clear()
+    stage.witness.spin(0.7)
+    assert stage.witness.stopped()
+    assert stage.witness.travel() < MOVED
+    stage.witness.open_gate()
+    stage.until(stage.witness.moving, 2.0, "motion after reset and resume")
+
+
+def test_joint_states_that_stop_coming_stop_the_arm_until_reset(stage: Stage) -> None:
+    stage.witness.open_gate()
+    stage.until(stage.witness.moving, 2.0, "motion")
+    stage.graph.signal("sim_arm", signal.SIGSTOP)
+    stage.until(stage.witness.stopped, 1.0, "STOP")
+    stage.graph.signal("sim_arm", signal.SIGCONT)
+    stage.witness.spin(0.7)
+    assert stage.witness.stopped()
+    assert stage.witness.still()
+    stage.witness.open_gate()
+    stage.until(stage.witness.moving, 2.0, "motion after reset and resume")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_last_message_of_a_terminated_monitor_is_a_stop(stage: Stage, number: signal.Signals) -> None:
+    stage.witness.open_gate()
+    stage.until(stage.witness.moving, 2.0, "motion")
+    asked = time.monotonic()
+    stage.graph.signal("safety_monitor", number)
+    assert stage.graph.wait("safety_monitor", 1.0) == 0
+    assert time.monotonic() - asked < 1.0
+    stage.witness.spin(0.1)
+    points = stage.witness.heard.commands[-1][1].points
+    speeds = [float(np.abs(point.velocities).max()) for point in points]
+    # Braking from the first point on: no coasting, and at rest within 0.28 s (1.39 rad/s at 5 rad/s^2).
+    assert speeds == sorted(speeds, reverse=True)
+    assert len(points) <= 2
+    assert speeds[-1] == 0.0
+    stage.witness.spin(0.4)
+    assert stage.witness.speed() < STILL
+    stage.start("safety_monitor")
+    stage.witness.verdict = float("nan")
+    stage.until(lambda: stage.witness.verdict == Verdict.STOP, 10.0, "a new monitor, closed")
