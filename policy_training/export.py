@@ -4,19 +4,28 @@ The graphs are checked through `spillguard_core.bundle.load_bundle` on recorded 
 that check is byte for byte what the robot will run.
 """
 
+import csv
+import json
 import logging
 import shutil
+import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnx
 import torch
+import tyro
 from numpy.typing import NDArray
+from rich.console import Console
 from torch import nn
 
+from policy_training.episodes import VALIDATION_SEEDS, make_env
+from policy_training.runs import TrainedPolicy, load_policy
+from sim.cell_model import guard_model_xml
 from spillguard_core import bundle as robot
 from spillguard_core.arm import (
     ACTION_SCALE,
@@ -29,18 +38,22 @@ from spillguard_core.arm import (
 from spillguard_core.manifest import (
     SCHEMA,
     ActionTerm,
+    JsonValue,
     Limits,
     Manifest,
     ObservationTerm,
     Provenance,
     Threshold,
 )
-from spillguard_core.observation import TERMS
+from spillguard_core.observation import POUR_TERMS, TERMS
 from spillguard_core.signing import SIGNATURE, sign
 
 OPSET = 18
 TWIST_UNITS = ("m/s", "m/s", "m/s", "rad/s")
 LARGEST_BATCH = 4096  # the exporter wants a bound on the free dimension
+DEPLOYABLE = {"spillguard/PourCoffee-v0": POUR_TERMS}
+"""Tasks of the arm, with the terms of their observation."""
+SAMPLES = 256  # recorded observations in a bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,3 +161,116 @@ def manifest_of(contents: Contents, hashes: dict[str, str]) -> Manifest:
         provenance=contents.provenance,
         files=hashes,
     )
+
+
+@dataclass(frozen=True)
+class ExportArguments:
+    """Write a trained run as a bundle for the robot, checked through the robot's own loader."""
+
+    run: tyro.conf.Positional[Path]
+    "Run folder, or a checkpoint file in one."
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    "Directory of the bundle."
+    threshold: float | None = None
+    "Highest Q_c that the monitor lets pass, in [0, 1]; by default eps of the run."
+    uncalibrated: bool = False
+    "No threshold: the monitor reports Q_c and does not act on it."
+    overwrite: bool = False
+    "Replace a bundle that is there already."
+    key: Path | None = None
+    "PEM file of an Ed25519 private key to sign the bundle with."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`spillguard export`."""
+    args = tyro.cli(ExportArguments, args=arguments, prog="spillguard export")
+    try:
+        trained = load_policy(args.run)
+        threshold = threshold_of(trained, args.threshold, uncalibrated=args.uncalibrated)
+        export_bundle(contents_of(trained, threshold), args.out, overwrite=args.overwrite, key=args.key)
+    except (ValueError, OSError) as error:
+        Console(stderr=True).print(
+            f"spillguard export: {error}", style="red", highlight=False, soft_wrap=True
+        )
+        return 1
+    size = sum(file.stat().st_size for file in args.out.iterdir())
+    Console().print(
+        f"{args.out}: {trained.config.algo}, step {trained.step}, {size / 1e6:.2f} MB, "
+        f"threshold {threshold.value} ({threshold.calibration})",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return 0
+
+
+def threshold_of(trained: TrainedPolicy, value: float | None, *, uncalibrated: bool) -> Threshold:
+    """The threshold asked for, else the run's eps at the step of the checkpoint."""
+    if uncalibrated:
+        return Threshold(None, "uncalibrated")
+    if value is not None:
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"the threshold must be in [0, 1], got {value}")
+        return Threshold(value, "given at export")
+    progress = trained.run / "progress.csv"
+    rows = list(csv.DictReader(progress.open(newline=""))) if progress.is_file() else []
+    known = [row for row in rows if row.get("eps") and int(row["step"]) <= trained.step]
+    if not known:
+        raise ValueError(f"{trained.run} tells no eps; say --threshold VALUE or --uncalibrated")
+    return Threshold(float(known[-1]["eps"]), f"eps of training at step {known[-1]['step']}")
+
+
+def contents_of(trained: TrainedPolicy, threshold: Threshold) -> Contents:
+    """What a trained run puts into a bundle."""
+    task = trained.config.env
+    if task not in DEPLOYABLE:
+        raise ValueError(f"{task} is no task of the arm; deployable are {', '.join(DEPLOYABLE)}")
+    if trained.safety_critic is None:
+        raise ValueError(f"{trained.config.algo} trains no safety critic, and the monitor needs one")
+    return Contents(
+        policy=trained.policy,
+        safety_critic=trained.safety_critic,
+        observations=recorded_observations(trained.policy, task),
+        guard_xml=guard_model_xml(),
+        task=task,
+        terms=DEPLOYABLE[task],
+        threshold=threshold,
+        provenance=provenance_of(trained),
+    )
+
+
+def recorded_observations(policy: nn.Module, task: str) -> NDArray[np.float32]:
+    """Observations (N, O) of deterministic episodes, spread over all of their phases."""
+    env, seed = make_env(task), VALIDATION_SEEDS
+    seen: list[NDArray[np.float32]] = []
+    while len(seen) < SAMPLES:
+        obs, _ = env.reset(seed=seed)
+        over, seed = False, seed + 1
+        while not over:
+            seen.append(obs)
+            with torch.no_grad():
+                action = policy(torch.as_tensor(obs)[None])[0].numpy()
+            obs, _, terminated, truncated, _ = env.step(action)
+            over = terminated or truncated
+    env.close()
+    return np.stack(seen)[np.linspace(0, len(seen) - 1, SAMPLES, dtype=int)]
+
+
+def provenance_of(trained: TrainedPolicy) -> Provenance:
+    """Where the weights come from, with the held-out figures if the run was evaluated."""
+    facts, report = trained.provenance, trained.run / "evaluation" / "report.json"
+    evaluation: dict[str, JsonValue] = {f"validation_{k}": v for k, v in trained.validation.items()}
+    if report.is_file():
+        figures = json.loads(report.read_text())
+        evaluation |= {name: value for name, value in figures.items() if not isinstance(value, list)}
+    versions = facts.get("versions", {})
+    return Provenance(
+        algorithm=trained.config.algo,
+        seed=trained.config.seed,
+        commit=str(facts.get("commit", "")),
+        config=json.loads(trained.config.to_json()),
+        versions=versions if isinstance(versions, dict) else {},
+        evaluation=evaluation,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""`spillguard export` on a real, very short run of the pouring task."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policy_training.export import main, threshold_of
+from policy_training.runs import load_policy
+from policy_training.train import main as train
+from spillguard_core.arm import JOINT_NAMES
+from spillguard_core.bundle import load_bundle
+from spillguard_core.observation import POUR_TERMS
+
+SHORT: Sequence[str] = (
+    "--steps", "80", "--warmup", "40", "--prior-episodes", "0", "--no-env-processes", "--no-eval-process",
+    "--eval-every", "80", "--eval-episodes", "1", "--log-every", "40", "--hidden", "16", "16",
+    "--no-progress",
+)  # fmt: skip
+
+
+def trained(algo: str, env: str, folder: Path) -> Path:
+    assert train(["--algo", algo, "--env", env, "--runs", str(folder), *SHORT]) == 0
+    (run,) = (checkpoint.parent for checkpoint in folder.glob("*/*/*/checkpoint.pt"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained("meta_sac_lag", "spillguard/PourCoffee-v0", tmp_path_factory.mktemp("runs"))
+
+
+def test_bundle_of_a_run_computes_what_the_run_computes(run: Path, tmp_path: Path) -> None:
+    assert main([str(run), "-o", str(tmp_path / "bundle")]) == 0
+    bundle, source = load_bundle(tmp_path / "bundle", JOINT_NAMES), load_policy(run)
+    obs = np.random.default_rng(3).normal(size=(16, 14)).astype(np.float32)
+    action = source.policy(torch.as_tensor(obs))
+    np.testing.assert_allclose(bundle.policy(obs), action.numpy(), atol=1e-5)
+    assert source.safety_critic is not None
+    q_c = source.safety_critic(torch.as_tensor(obs), action).numpy()
+    np.testing.assert_allclose(bundle.critic(obs, action.numpy()), q_c, atol=1e-5)
+    assert bundle.terms == POUR_TERMS
+
+
+def test_bundle_of_a_run_says_where_it_comes_from(run: Path, tmp_path: Path) -> None:
+    assert main([str(run), "-o", str(tmp_path / "bundle")]) == 0
+    manifest = load_bundle(tmp_path / "bundle", JOINT_NAMES).manifest
+    assert manifest.provenance.algorithm == "meta_sac_lag"
+    assert manifest.provenance.config["seed"] == 1
+    assert manifest.provenance.versions["torch"] == str(torch.__version__)
+    assert manifest.threshold.calibration.startswith("eps of training at step")
+    assert manifest.threshold.value == pytest.approx(0.1, abs=0.02)  # where eps starts
+
+
+def test_threshold_is_the_one_asked_for(run: Path, tmp_path: Path) -> None:
+    assert main([str(run), "-o", str(tmp_path / "bundle"), "--threshold", "0.35"]) == 0
+    assert load_bundle(tmp_path / "bundle", JOINT_NAMES).manifest.threshold.value == 0.35
+
+
+def test_uncalibrated_bundle_has_no_threshold(run: Path) -> None:
+    threshold = threshold_of(load_policy(run), None, uncalibrated=True)
+    assert (threshold.value, threshold.calibration) == (None, "uncalibrated")
+
+
+def test_export_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "-o", str(tmp_path / "bundle")]) == 1
+    assert "is it a run folder?" in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_task_without_an_arm_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained("sac_lag", "spillguard/Nav2D-v0", tmp_path / "runs")
+    assert main([str(run), "-o", str(tmp_path / "bundle"), "--threshold", "0.1"]) == 1
+    assert "no task of the arm" in capsys.readouterr().err
+
+
+def test_algorithm_without_a_safety_critic_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained("sac", "spillguard/PourCoffee-v0", tmp_path / "runs")
+    assert main([str(run), "-o", str(tmp_path / "bundle"), "--threshold", "0.1"]) == 1
+    assert "trains no safety critic" in capsys.readouterr().err
