@@ -162,8 +162,8 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(name, handler)
 
 
-def train(config: RunConfig, run: Path, *, resume: bool = False) -> bool:
-    """Run to the end, or to an interruption. True if it came to the end."""
+def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | None = None) -> bool:
+    """Run to the end, or to an interruption, or to step `until`. True if it came to the end."""
     loop = config.loop
     torch.set_num_threads(1)
     trainer = Trainer(config, run)
@@ -176,7 +176,8 @@ def train(config: RunConfig, run: Path, *, resume: bool = False) -> bool:
             log.write(0, record_prior(config, trainer.memory))
         trainer.collector.begin()
         with interruptible() as stop, Progress(config, show=loop.progress) as bar:
-            while trainer.step < loop.steps and not stop.is_set():
+            end = loop.steps if until is None else min(until, loop.steps)
+            while trainer.step < end and not stop.is_set():
                 advance(trainer, log, bar)
             report(trainer.settle(), log, bar)
             trainer.save()

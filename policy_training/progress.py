@@ -18,7 +18,7 @@ class Progress:
     """Return, cost and success over the last episodes; eps, alpha, nu as they are; steps per second."""
 
     def __init__(self, config: RunConfig, *, show: bool) -> None:
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, log_path=False)
         self.shown, self.steps = show, config.loop.steps
         self.name = f"{config.algo} s{config.seed}"
         self.bar: Bar | None = None

@@ -1,0 +1,178 @@
+"""The meta-gradient: closed form, double backward pass and finite differences say the same; signs are right."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from policy_training.algorithms.meta_sac_lag import MetaSacLag, MetaSacLagConfig
+from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
+from policy_training.networks import Spaces
+
+CONFIG = MetaSacLagConfig(hidden=(16, 16), initial_nu=2.0, nu_lr=0.5, initial_eps=0.3)
+RULE = RmsProp(lr=0.01)
+OBS, ACTION, BATCH = 5, 2, 32
+
+
+@pytest.fixture(autouse=True)
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+class Setting:
+    """An agent with a used RMSProp state, and one set of batches."""
+
+    def __init__(self, config: MetaSacLagConfig, rule: RmsProp = RULE, seed: int = 0) -> None:
+        self.agent, self.rule = MetaSacLag(Spaces.unscaled(OBS, ACTION), config, seed), rule
+        rng = torch.Generator().manual_seed(seed)
+        self.agent.square = 1e-4 * torch.rand(self.agent.phi.shape, generator=rng)
+        self.agent.steps = 7
+        self.start = self.agent._start()
+        self.obs, self.fresh, self.initial = torch.randn((3, BATCH, OBS), generator=rng)
+        self.noise, self.fresh_noise = torch.randn((2, BATCH, ACTION), generator=rng)
+
+    def oracle(self) -> tuple[float, float]:
+        batches = (self.obs, self.noise, self.fresh, self.fresh_noise, self.initial)
+        return self.agent.autograd_gradients(self.start, self.rule, *batches)
+
+    def closed(self) -> tuple[float, float]:
+        """Takes the inner step."""
+        inner = self.agent._inner(self.obs, self.noise, self.rule, split=True)
+        return self.agent.closed_gradients(inner, self.rule, self.fresh, self.fresh_noise, self.initial)
+
+    def objectives(self, eps_inner: float, alpha: float, eps_outer: float, nu_outer: float | None) -> list[float]:
+        """J_eps and J_alpha as plain numbers: what finite differences see."""
+        eps, a, outside = (torch.tensor(v) for v in (eps_inner, alpha, eps_outer))
+        phi, nu = self.agent.lookahead(self.start, self.rule, self.obs, self.noise, eps, a)
+        nu_eps = nu if nu_outer is None else torch.tensor(nu_outer)
+        j_eps, _ = self.agent.outer_objectives(phi, nu_eps, outside, self.fresh, self.fresh_noise, self.initial)
+        nu0 = self.nu_now() if nu_outer is None else nu_outer
+        _, j_alpha = self.agent.outer_objectives(
+            phi, torch.tensor(nu0), outside, self.fresh, self.fresh_noise, self.initial
+        )
+        return [float(j_eps), float(j_alpha)]
+
+    def nu_now(self) -> float:
+        eps, alpha = torch.tensor(self.agent.eps), torch.tensor(self.agent.alpha)
+        return float(self.agent.lookahead(self.start, self.rule, self.obs, self.noise, eps, alpha)[1])
+
+
+@pytest.mark.parametrize("objective", ["linear", "nonlinear"])
+@pytest.mark.parametrize("paths", ["A", "B", "C"])
+@pytest.mark.parametrize("nu_form", ["softplus", "exp"])
+def test_double_backward_agrees_with_finite_differences(paths: str, objective: str, nu_form: str) -> None:
+    s = Setting(replace(CONFIG, eps_paths=paths, eps_objective=objective, nu_form=nu_form))
+    eps, alpha, h = s.agent.eps, s.agent.alpha, 1e-5
+    nu_outer = s.nu_now() if paths == "C" else None
+
+    def j_eps(e: float) -> float:
+        return s.objectives(e, alpha, e if paths == "A" else eps, nu_outer)[0]
+
+    def j_alpha(a: float) -> float:
+        return s.objectives(eps, a, eps, nu_outer)[1]
+
+    numeric_eps = (j_eps(eps + h) - j_eps(eps - h)) / (2.0 * h)
+    numeric_alpha = (j_alpha(alpha + h) - j_alpha(alpha - h)) / (2.0 * h)
+    assert s.oracle() == pytest.approx((numeric_eps, numeric_alpha), rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("risk_agg", ["min", "max"])
+@pytest.mark.parametrize("objective", ["linear", "nonlinear"])
+@pytest.mark.parametrize("paths", ["A", "B", "C"])
+@pytest.mark.parametrize("nu_form", ["softplus", "exp"])
+def test_closed_form_agrees_with_double_backward(
+    paths: str, objective: str, nu_form: str, risk_agg: str
+) -> None:
+    config = replace(CONFIG, eps_paths=paths, eps_objective=objective, nu_form=nu_form, risk_agg=risk_agg)
+    oracle = Setting(config).oracle()
+    assert Setting(config).closed() == pytest.approx(oracle, rel=1e-9, abs=1e-14)
+
+
+def test_the_capped_multiplier_passes_no_gradient_to_the_threshold() -> None:
+    config = replace(CONFIG, nu_max=2.0 + 1e-9, initial_eps=0.01, eps_paths="B")
+    assert Setting(config).closed()[0] == 0.0
+    assert Setting(config).oracle()[0] == 0.0
+
+
+def test_raising_eps_lowers_nu_and_moves_the_policy_uphill_in_q_c() -> None:
+    # (6): d nu'/d eps = -b_nu nu'(x') and, for plain gradient steps, d phi'/d eps = +b_phi b_nu slope grad Q_c.
+    s = Setting(replace(CONFIG, eps_paths="B"), RmsProp(lr=1e-3, e=1e3))  # a large e makes the step plain
+    alpha, uphill = torch.tensor(s.agent.alpha), []
+    for eps in (0.2, 0.6):
+        phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, torch.tensor(eps), alpha)
+        _, _, q_c = s.agent._plain(phi.detach(), s.obs, s.noise)
+        uphill.append((float(nu), float(q_c.mean())))
+    assert uphill[1][0] < uphill[0][0]
+    assert uphill[1][1] > uphill[0][1]
+
+
+def test_path_a_drifts_up_and_path_b_does_not() -> None:
+    # (7): the direct path alone is -nu', so descent raises eps at the rate nu'.
+    a, b = (Setting(replace(CONFIG, eps_paths=p)).closed()[0] for p in "AB")
+    nu = Setting(CONFIG).nu_now()
+    assert a - b == pytest.approx(-nu)
+
+
+def test_eps_follows_the_violation_level_of_the_updated_policy() -> None:
+    # (7) with variant B and a step too short to matter: the sign is that of Q_c' - eps.
+    for eps, sign in ((0.05, -1.0), (0.95, 1.0)):
+        s = Setting(replace(CONFIG, initial_eps=eps), RmsProp(lr=1e-12))
+        assert s.closed()[0] * sign > 0.0  # descent raises a low eps and lowers a high one
+
+
+def test_without_multiplier_the_alpha_objective_is_that_of_meta_sac() -> None:
+    # (8) with nu = 0: J_alpha = E_D0[Q_r(s0, deterministic action of phi')], the objective of Meta-SAC.
+    s = Setting(replace(CONFIG, initial_nu=1e-300, nu_form="exp", nu_lr=0.0))
+    alpha, eps = torch.tensor(s.agent.alpha, requires_grad=True), torch.tensor(s.agent.eps)
+    phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, eps, alpha)
+    assert float(nu) < 1e-200
+    still = torch.zeros(BATCH, ACTION)
+    j_meta_sac = s.agent._plain(phi, s.initial, still)[1].mean()
+    (expected,) = torch.autograd.grad(j_meta_sac, alpha)
+    assert s.closed()[1] == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_raising_alpha_lowers_the_density_of_the_updated_policy() -> None:
+    # d phi'/d alpha = -b_phi grad log pi for plain gradient steps.
+    s = Setting(CONFIG, RmsProp(lr=1e-3, e=1e3))
+    density = []
+    for alpha in (0.1, 5.0):
+        eps = torch.tensor(s.agent.eps)
+        phi, _ = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, eps, torch.tensor(alpha))
+        density.append(float(s.agent._plain(phi.detach(), s.obs, s.noise)[0].mean()))
+    assert density[1] < density[0]
+
+
+def test_a_coordinate_without_gradient_gives_a_finite_meta_gradient() -> None:
+    grad, square = torch.tensor([0.0, 1.0]), torch.zeros(2)
+    _, square = RULE.step(torch.zeros(2), grad, square, 1)
+    jacobian = RULE.jacobian(grad, square, 1)
+    assert torch.isfinite(meta_gradient(torch.ones(2), jacobian, torch.ones(2)))
+
+
+def test_rmsprop_jacobian_agrees_with_finite_differences() -> None:
+    rng = torch.Generator().manual_seed(3)
+    theta, grad, square = torch.rand((3, 10), generator=rng)
+    h = 1e-6
+    up, _ = RULE.step(theta, grad + h, square, 4)
+    down, _ = RULE.step(theta, grad - h, square, 4)
+    _, after = RULE.step(theta, grad, square, 4)
+    torch.testing.assert_close(RULE.jacobian(grad, after, 4), (up - down) / (2.0 * h), rtol=1e-5, atol=1e-9)
+
+
+def test_the_first_rmsprop_step_is_as_long_as_the_later_ones() -> None:
+    theta, _ = RULE.step(torch.zeros(1), torch.tensor([5.0]), torch.zeros(1), 1)
+    assert float(theta) == pytest.approx(-RULE.lr, rel=1e-6)
+
+
+def test_scalar_adam_equals_torch_adam() -> None:
+    value, mine = torch.nn.Parameter(torch.tensor(1.0)), 1.0
+    adam, own = torch.optim.Adam([value], lr=0.01, eps=1e-12), ScalarAdam(0.01)
+    for grad in (0.3, -0.2, 5.0, 0.01):
+        value.grad = torch.tensor(grad)
+        adam.step()
+        mine += own.step(grad)
+    assert mine == pytest.approx(float(value), rel=1e-9)
