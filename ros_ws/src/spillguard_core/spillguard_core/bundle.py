@@ -21,11 +21,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS, TWIST_NAMES, ArmLimits
+from spillguard_core.gate import Models
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.manifest import BundleError, Manifest
 from spillguard_core.observation import TERMS
 from spillguard_core.policy import Array32, OnnxCritic, OnnxPolicy, open_session
 from spillguard_core.signing import SIGNATURE, verify
+from spillguard_core.world import World
 
 POLICY, CRITIC, GUARD, SAMPLES = "policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"
 MANIFEST = "manifest.json"
@@ -42,6 +44,11 @@ class Bundle:
     policy: OnnxPolicy
     critic: OnnxCritic
     guard: mujoco.MjModel
+
+    def models(self, clearance: float) -> Models:
+        """What the gate computes with; `clearance` [m] as in its configuration."""
+        world = World(self.guard, clearance)
+        return Models(ArmKinematics(self.guard), self.critic, self.terms, world)
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -127,7 +127,10 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Margins:
-    """Distance to each boundary, negative beyond it; NaN where it was not evaluated this cycle."""
+    """Distance to each boundary, negative beyond it; NaN where it was not evaluated this cycle.
+
+    `clearance` is infinite without a world model, and never tells more than a centimetre.
+    """
 
     position: float = math.nan  # [rad] closest joint limit to where the arm would come to rest
     workspace: float = math.nan  # [m] closest wall of the box to where the lip would come to rest

@@ -18,6 +18,7 @@ proposals through.
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -26,9 +27,10 @@ from spillguard_core.checks import Cycle, Finding, begin, input_fault, mode_and_
 from spillguard_core.decision import Decision, GateConfig, Inputs, Margins, Mode, Reason, Request, Verdict
 from spillguard_core.fallback import Choice, Critic, screened
 from spillguard_core.kinematics import ArmKinematics
-from spillguard_core.limits import Guard, Motion, brake, feasible
+from spillguard_core.limits import Motion, brake, feasible
 from spillguard_core.observation import Measurement, observe_from
 from spillguard_core.trajectory import stop_position
+from spillguard_core.world import World
 
 VERDICTS = {
     Reason.OK: Verdict.PASS,
@@ -56,7 +58,7 @@ class Models:
     kinematics: ArmKinematics
     critic: Critic
     terms: tuple[str, ...]  # of the critic's observation, in order
-    guard: Guard | None  # None: no braking check against obstacles
+    world: World | None  # None: no braking check against obstacles
 
 
 def initial_decision() -> Decision:
@@ -124,7 +126,9 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
     choice = _screened(twist, measurement, config, models)
     if choice.reason is Reason.CRITIC_INVALID:
         return _braked(cycle, Mode.FOLLOWING, (choice.reason, ""))
-    result = feasible(cycle.last.q, cycle.last.qd, choice.twist, config, models.kinematics, models.guard)
+    world, target = models.world, measurement.target_position
+    distance = None if world is None else partial(world.clearance, target=target)
+    result = feasible(cycle.last.q, cycle.last.qd, choice.twist, config, models.kinematics, distance)
     clipped = Reason.OK if excess <= 1.0 else Reason.TWIST_LIMIT
     # Among equals the hard limit speaks.
     reason = max(result.reason, choice.reason, clipped, key=VERDICTS.__getitem__)

@@ -1,13 +1,13 @@
 """Hard limits: the closest joint velocity from which the arm can still brake inside them.
 
 Shapes: J joints. A step is feasible when the straight braking path that follows it (`trajectory.py`)
-ends inside every limit. Braking from a feasible state stays on that path, so it is always feasible:
-safe now means that a safe command exists in the next period.
+ends inside every limit and comes close to nothing. Braking from a feasible state stays on that path, so
+it is always feasible: safe now means that a safe command exists in the next period.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -20,11 +20,8 @@ from spillguard_core.trajectory import stop_position
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the wanted velocity, tried in this order before braking
 
 
-class Guard(Protocol):
-    """A world model that knows how close the arm comes to things."""
-
-    def clearance(self, start: Vec, end: Vec) -> float:
-        """Smallest distance [m] of the arm to anything on the straight path between two postures (J,)."""
+Clearance = Callable[[Vec, Vec], float]
+"""Smallest distance [m] of the arm to anything on the straight path between two postures (J,) [rad]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +55,7 @@ def brake(q: Vec, qd: Vec, config: GateConfig) -> Motion:
 
 
 def judged(
-    q: Vec, motion: Motion, config: GateConfig, kinematics: ArmKinematics, guard: Guard | None
+    q: Vec, motion: Motion, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
 ) -> Motion:
     """The motion with its margins: distances from where the arm would come to rest to each limit."""
     limits = config.limits
@@ -66,7 +63,7 @@ def judged(
     position = float(np.minimum(rest - limits.position_min, limits.position_max - rest).min())
     lip = kinematics.lip_position(rest)
     workspace = float(np.minimum(lip - limits.workspace_min, limits.workspace_max - lip).min())
-    clearance = math.inf if guard is None else guard.clearance(q, rest) - config.clearance
+    clearance = math.inf if distance is None else distance(q, rest) - config.clearance
     return Motion(motion.q, motion.qd, position, workspace, clearance)
 
 
@@ -93,12 +90,12 @@ def slid(twist: Vec, lip: Vec, config: GateConfig) -> Vec:
 
 
 def feasible(
-    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, guard: Guard | None
+    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
 ) -> Feasible:
     """The closest motion to `twist` (4,) that keeps every limit: all of it, along the wall, less, none."""
 
     def motion_towards(goal: Vec) -> Motion:
-        return judged(q, towards(q, qd, goal, config), config, kinematics, guard)
+        return judged(q, towards(q, qd, goal, config), config, kinematics, distance)
 
     motion = motion_towards(kinematics.joint_velocity(q, twist))
     # Both margins of rest are at least zero in almost every cycle, so `now` is worth computing only after.
@@ -106,7 +103,7 @@ def feasible(
     if reason is Reason.OK:
         return Feasible(motion, twist, reason)
     still = np.zeros_like(qd)
-    now = judged(q, Motion(q, still), config, kinematics, guard)
+    now = judged(q, Motion(q, still), config, kinematics, distance)
     rest = stop_position(motion.q, motion.qd, config.limits.acceleration, config.coast_time)
     along = slid(twist, kinematics.lip_position(rest), config)
     goal = kinematics.joint_velocity(q, along)
@@ -114,5 +111,5 @@ def feasible(
         motion = motion_towards(share * goal)
         if violated(motion, now) is Reason.OK:
             return Feasible(motion, share * along, reason)
-    braked = judged(q, brake(q, qd, config), config, kinematics, guard)
+    braked = judged(q, brake(q, qd, config), config, kinematics, distance)
     return Feasible(braked, np.zeros_like(twist), reason)

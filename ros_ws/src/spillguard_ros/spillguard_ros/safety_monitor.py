@@ -23,8 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 from spillguard_core.arm import JOINT_NAMES
 from spillguard_core.bundle import Bundle, load_bundle
 from spillguard_core.decision import GateConfig, Inputs, Proposal, Request
-from spillguard_core.gate import Models, decide, initial_decision, refusal
-from spillguard_core.kinematics import ArmKinematics
+from spillguard_core.gate import decide, initial_decision, refusal
 from spillguard_core.trajectory import braking_trajectory
 from spillguard_ros import convert, flight
 from spillguard_ros.params import optional, read_parameters, required
@@ -96,7 +95,7 @@ class SafetyMonitor(ShellNode):
         key = parameters.public_key
         bundle = load_bundle(Path(parameters.bundle), JOINT_NAMES, Path(key) if key else None)
         self._config = gate_config(parameters, bundle)
-        self._models = Models(ArmKinematics(bundle.guard), bundle.critic, bundle.terms, None)
+        self._models = bundle.models(self._config.clearance)
         self._close_gate()
         if parameters.record:
             self._recorder = FlightRecorder(

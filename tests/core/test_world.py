@@ -1,0 +1,110 @@
+"""The braking check against the world model."""
+
+from dataclasses import replace
+
+import mujoco
+import numpy as np
+import pytest
+
+from sim.cell_model import guard_model_xml
+from spillguard_core.decision import Reason, Verdict
+from spillguard_core.kinematics import NOMINAL_POSTURE
+from spillguard_core.world import BEYOND, World
+
+ASIDE = np.array([0.6, 0.2, 0.12])  # target out of the way
+DOWN, LEFT = np.array([0.0, 0.0, -0.25, 0.0]), np.array([0.0, 0.25, 0.0, 0.0])
+
+
+@pytest.fixture
+def model():
+    return mujoco.MjModel.from_xml_string(guard_model_xml())
+
+
+@pytest.fixture
+def guarded(rig, model):
+    """A rig whose gate knows the cell, and whose workspace box is too wide to help."""
+    wide = replace(rig.config.limits, workspace_min=np.full(3, -2.0), workspace_max=np.full(3, 2.0))
+    rig.config = replace(rig.config, limits=wide)
+    rig.models = replace(rig.models, world=World(model, rig.config.clearance))
+    return rig
+
+
+def contacts(model, q, target):
+    """Names of the pairs that touch, as plain MuJoCo sees them."""
+    data = mujoco.MjData(model)
+    model.body("receiver").pos[:2] = target[:2]
+    data.qpos[:7] = q
+    mujoco.mj_forward(model, data)
+    return [{model.geom(g).name for g in c.geom} for c in data.contact]
+
+
+def run_towards(rig, twist, target, ticks=400):
+    for _ in range(ticks):
+        seen = replace(rig.inputs().measurement, target_position=target)
+        rig.tick(twist, measurement=seen)
+
+
+def test_distance_is_the_height_of_the_cup_over_the_table():
+    # A ball of 2 cm radius on a rail, 5 mm above a plane.
+    joints = "".join(f"<body><joint name='joint_{i}' axis='0 0 1'/><geom size='.001' contype='0'"
+                     " conaffinity='0'/></body>" for i in range(1, 7))  # fmt: skip
+    ball = "<body pos='0 0 .025'><joint name='joint_7' type='slide' axis='0 0 1'/><geom size='.02'/></body>"
+    xml = f"<mujoco><worldbody><geom type='plane' size='1 1 1'/>{joints}{ball}</worldbody></mujoco>"
+    world = World(mujoco.MjModel.from_xml_string(xml), 0.0)
+    lowered = np.zeros(7)
+    assert world.clearance(lowered, lowered, ASIDE) == pytest.approx(0.005, abs=1e-6)
+    lowered[6] = -0.008
+    assert world.clearance(np.zeros(7), lowered, ASIDE) == pytest.approx(-0.003, abs=1e-6)
+    raised = np.zeros(7)
+    raised[6] = 0.5
+    assert world.clearance(raised, raised, ASIDE) == BEYOND
+
+
+def test_path_is_looked_at_between_its_ends(model):
+    world = World(model, 0.01)
+    left = NOMINAL_POSTURE + np.array([0.5, 0, 0, 0, 0, 0, 0])
+    right = NOMINAL_POSTURE - np.array([0.5, 0, 0, 0, 0, 0, 0])
+    cup = np.array([0.68, 0.0, 0.12])  # between the two
+    assert min(world.clearance(q, q, cup) for q in (left, right)) > 0.0
+    assert world.clearance(left, right, cup) < 0.0
+
+
+@pytest.mark.parametrize(("twist", "target"), [(DOWN, ASIDE), (LEFT, ASIDE)], ids=["table", "machine"])
+def test_arm_stops_short_of_what_is_in_its_way(guarded, model, twist, target):
+    guarded.follow(2, np.zeros(4))
+    run_towards(guarded, twist, target)
+    assert (guarded.decision.verdict, guarded.decision.reason) == (Verdict.LIMIT, Reason.COLLISION)
+    assert np.abs(guarded.qd).max() < 0.02
+    assert contacts(model, guarded.q, target) == []
+    assert guarded.decision.margins.clearance == pytest.approx(0.0, abs=0.004)
+
+
+def test_held_cup_does_not_touch_the_receiving_cup(guarded, model):
+    target = np.array([*guarded.models.kinematics.lip_position(NOMINAL_POSTURE)[:2], 0.12])
+    guarded.follow(30, np.array([0.0, 0.0, 0.2, 0.0]))
+    run_towards(guarded, DOWN, target)
+    assert guarded.decision.reason is Reason.COLLISION
+    assert contacts(model, guarded.q, target) == []
+
+
+def test_without_a_world_model_the_same_motion_goes_on(guarded):
+    guarded.models = replace(guarded.models, world=None)
+    guarded.follow(2, np.zeros(4))
+    run_towards(guarded, DOWN, ASIDE, 100)
+    assert guarded.decision.reason is Reason.OK
+
+
+def test_arm_that_starts_too_close_may_leave_but_not_come_closer(guarded):
+    guarded.follow(2, np.zeros(4))
+    run_towards(guarded, DOWN, ASIDE)
+    guarded.config = replace(guarded.config, clearance=0.015)  # now it is too close
+    height = guarded.models.kinematics.lip_position(guarded.q)[2]
+    run_towards(guarded, DOWN, ASIDE, 50)
+    assert guarded.models.kinematics.lip_position(guarded.q)[2] == pytest.approx(height, abs=1e-3)
+    run_towards(guarded, -DOWN, ASIDE, 50)
+    assert guarded.models.kinematics.lip_position(guarded.q)[2] > height + 0.02
+
+
+def test_world_leaves_the_model_it_was_given_alone(model):
+    World(model, 0.01)
+    assert not model.geom_margin.any()
