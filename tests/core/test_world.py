@@ -108,3 +108,43 @@ def test_arm_that_starts_too_close_may_leave_but_not_come_closer(guarded):
 def test_world_leaves_the_model_it_was_given_alone(model):
     World(model, 0.01)
     assert not model.geom_margin.any()
+
+
+def lowest_point(model, data, geom):
+    """Height [m] of the lowest point of a box, cylinder or capsule, by its own formula."""
+    size, rotation, up = model.geom_size[geom], data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom][2]
+    match model.geom_type[geom]:
+        case mujoco.mjtGeom.mjGEOM_BOX:
+            return up - np.abs(rotation[2]) @ size
+        case mujoco.mjtGeom.mjGEOM_CYLINDER:
+            return up - abs(rotation[2, 2]) * size[1] - size[0] * np.sqrt(max(0.0, 1.0 - rotation[2, 2] ** 2))
+        case _:
+            return up - abs(rotation[2, 2]) * size[1] - size[0]
+
+
+def test_distance_to_the_table_is_that_of_the_lowest_point_of_the_arm(model):
+    moving = model.body_weldid[model.geom_bodyid] > 0
+    model.geom_contype[:], model.geom_conaffinity[:] = moving, 0
+    model.geom_conaffinity[model.geom("table_top").id] = 1  # the only thing the arm can meet
+    world, data = World(model, 0.005), mujoco.MjData(model)
+    rng, checked = np.random.default_rng(0), 0
+    for _ in range(1500):
+        q = NOMINAL_POSTURE + rng.normal(size=7) * [0.1, 0.3, 0.1, 0.3, 0.4, 0.4, 0.4]
+        data.qpos[:7] = q
+        mujoco.mj_kinematics(model, data)
+        height = min(lowest_point(model, data, g) for g in np.flatnonzero(moving))
+        if -0.005 < height < 0.014:
+            assert world.clearance(q, q, ASIDE) == pytest.approx(height, abs=2e-4)
+            checked += 1
+    assert checked > 50
+
+
+def test_every_contact_that_the_simulation_sees_is_a_negative_distance(model):
+    world, rng, touching = World(model, 0.005), np.random.default_rng(1), 0
+    for _ in range(500):
+        q = NOMINAL_POSTURE + rng.normal(size=7) * 0.5
+        target = np.array([rng.uniform(0.5, 0.75), rng.uniform(-0.2, 0.2), 0.12])
+        if contacts(model, q, target):
+            assert world.clearance(q, q, target) <= 0.0
+            touching += 1
+    assert touching > 50

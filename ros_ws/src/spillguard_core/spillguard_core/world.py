@@ -24,7 +24,9 @@ class World:
         """`clearance` [m] is what will be asked of the arm; distances are told up to a little more."""
         self._sight = clearance + BEYOND
         self._model = copy.deepcopy(model)  # margins are ours to change
-        self._model.geom_margin[:] = 0.5 * self._sight  # a pair sees with both of its margins
+        # A pair sees with both of its margins; bodies are sorted out by the margins of their own.
+        self._model.geom_margin[:] = 0.5 * self._sight
+        self._model.body_margin[:] = 0.5 * self._sight
         self._data = mujoco.MjData(self._model)
         joints = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in JOINT_NAMES]
         if min(joints) < 0:
