@@ -24,6 +24,7 @@ class Batch:
     reward: Tensor  # (B,)
     cost: Tensor  # (B,) >= 0
     terminated: Tensor  # (B,) 1 only at a true terminal state; a time limit is 0
+    prior: int = 0  # the first so many rows come from the prior episodes
 
 
 class Table:
@@ -82,7 +83,9 @@ class MemoryConfig:
 class Memory:
     """What an update draws from: D, D_s, D_0 and the prior episodes."""
 
-    def __init__(self, obs_size: int, action_size: int, seed: int, config: MemoryConfig, prior: int = 0) -> None:
+    def __init__(
+        self, obs_size: int, action_size: int, seed: int, config: MemoryConfig, prior: int = 0
+    ) -> None:
         self.obs_size, self.action_size, self.config = obs_size, action_size, config
         self.width = 2 * obs_size + action_size + 3
         self.rng = np.random.default_rng(seed)
@@ -96,7 +99,9 @@ class Memory:
         *, prior: bool = False,
     ) -> None:  # fmt: skip
         """N transitions: obs, next_obs (N, O), action (N, A), the rest (N,)."""
-        rows = np.column_stack((obs, action, next_obs, reward, cost, terminated)).astype(np.float32, copy=False)
+        rows = np.column_stack((obs, action, next_obs, reward, cost, terminated)).astype(
+            np.float32, copy=False
+        )
         if not np.isfinite(rows).all():
             raise FloatingPointError(f"a transition holds a number that is not finite: {rows}")
         (self.prior if prior else self.all).add(rows)
@@ -110,8 +115,8 @@ class Memory:
     def batch(self, count: int, *, prior_fraction: float | None = None) -> Batch:
         """From D, with the configured share of prior transitions; a share of 0 means D alone."""
         rows = np.empty((count, self.width), dtype=np.float32)
-        self._fill(rows, self.config.prior_fraction if prior_fraction is None else prior_fraction)
-        return self._cut(rows)
+        prior = self._fill(rows, self.config.prior_fraction if prior_fraction is None else prior_fraction)
+        return self._cut(rows, prior)
 
     def violations(self, count: int) -> Batch:
         """From D_s; no rows while it is empty."""
@@ -126,18 +131,20 @@ class Memory:
         self.initial.sample(count, self.rng, rows)
         return torch.from_numpy(rows)
 
-    def _fill(self, rows: Array, prior_fraction: float) -> None:
+    def _fill(self, rows: Array, prior_fraction: float) -> int:
+        """Draw into rows (N, W), prior ones first; how many those are."""
         share = prior_fraction if self.all.size else 1.0
         prior = round(len(rows) * share) if self.prior.size else 0
         if prior:
             self.prior.sample(prior, self.rng, rows[:prior])
         if prior < len(rows):
             self.all.sample(len(rows) - prior, self.rng, rows[prior:])
+        return prior
 
-    def _cut(self, rows: Array) -> Batch:
+    def _cut(self, rows: Array, prior: int = 0) -> Batch:
         sizes = (self.obs_size, self.action_size, self.obs_size, 1, 1, 1)
         obs, action, next_obs, reward, cost, end = torch.from_numpy(rows).split(sizes, dim=1)
-        return Batch(obs, action, next_obs, reward.squeeze(1), cost.squeeze(1), end.squeeze(1))
+        return Batch(obs, action, next_obs, reward.squeeze(1), cost.squeeze(1), end.squeeze(1), prior)
 
     def state_dict(self) -> dict[str, object]:
         """Everything, the generator's state included."""

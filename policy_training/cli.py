@@ -8,7 +8,10 @@ from rich.console import Console
 
 COMMANDS = {
     "train": ("policy_training.train", "train a policy"),
-    "evaluate": ("policy_training.evaluate", "held-out episodes of a trained policy: report.json, curves, pictures"),
+    "evaluate": (
+        "policy_training.evaluate",
+        "held-out episodes of a trained policy: report.json, curves, pictures",
+    ),
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),

@@ -39,7 +39,9 @@ class CorrelatedNoise:
         return self.value.astype(np.float32)
 
 
-def shaped(reward: Array, obs: Array, next_obs: Array, end: Array, weight: float, gamma: float, phi: Potential) -> Array:
+def shaped(
+    reward: Array, obs: Array, next_obs: Array, end: Array, weight: float, gamma: float, phi: Potential
+) -> Array:
     """r + weight (gamma Phi(s') - Phi(s)), Phi = 0 at a terminal state, so that no optimal policy changes.
     Ng, Harada, Russell 1999. All (N,)."""
     return np.asarray(reward + weight * (gamma * (1.0 - end) * phi(next_obs) - phi(obs)), dtype=np.float32)
@@ -72,7 +74,9 @@ class Collector:
         obs = self.pool.begin([self._seed(i, self.episode[i]) for i in range(self.count)], done)
         if any(self.totals.values()) or any(map(len, done)):
             if not np.array_equal(obs, self.obs):
-                raise RuntimeError("an episode did not replay bit-equally; the environment is not deterministic")
+                raise RuntimeError(
+                    "an episode did not replay bit-equally; the environment is not deterministic"
+                )
         else:
             self.memory.add_initial(obs)
         self.obs = obs
@@ -82,7 +86,9 @@ class Collector:
         noise = self.noise.next(self.restart)
         if actor is None:
             colour = self.config.loop.exploration_noise == "coloured"
-            self.action = np.tanh(noise) if colour else self.rng.uniform(-1.0, 1.0, noise.shape).astype(np.float32)
+            self.action = (
+                np.tanh(noise) if colour else self.rng.uniform(-1.0, 1.0, noise.shape).astype(np.float32)
+            )
         else:
             with torch.no_grad():
                 self.action = actor.fused(torch.from_numpy(self.obs), torch.from_numpy(noise))[0].numpy()
@@ -111,7 +117,10 @@ class Collector:
         """Means over the last episodes, and totals."""
         names = ("return", "cost", "success")
         means = np.mean(self.finished, axis=0) if self.finished else np.full(3, np.nan)
-        return {**dict(zip(names, map(float, means), strict=True)), **{k: float(v) for k, v in self.totals.items()}}
+        return {
+            **dict(zip(names, map(float, means), strict=True)),
+            **{k: float(v) for k, v in self.totals.items()},
+        }
 
     def _finish(self, i: int, success: bool) -> None:
         self.finished.append((float(self.sums[i, 0]), float(self.sums[i, 1]), float(success)))
@@ -151,7 +160,9 @@ def reward_shaping(config: RunConfig) -> Callable[[Array, Array, Array, Array], 
     from sim.scripted import POTENTIALS
 
     if config.env not in POTENTIALS:
-        raise ValueError(f"{config.env} has no potential for shaping; these have one: {', '.join(POTENTIALS)}")
+        raise ValueError(
+            f"{config.env} has no potential for shaping; these have one: {', '.join(POTENTIALS)}"
+        )
     phi = POTENTIALS[config.env]
     return lambda reward, obs, next_obs, end: shaped(reward, obs, next_obs, end, weight, gamma, phi)
 
@@ -176,13 +187,15 @@ def record_prior(config: RunConfig, memory: Memory) -> dict[str, float]:
         obs, _ = env.reset(seed=episode_seed(config.seed, -1 % SEED_RANGE, episode))
         memory.add_initial(obs[None])
         rows, ended = [], False
-        # every fourth episode is clean: the data then hold the controller's best as well as its recoveries
-        scale = loop.prior_noise * (episode % 4 != 0)
+        # none, half, once and one and a half times the noise in turn: the controller's best, and recoveries
+        scale = 0.5 * loop.prior_noise * (episode % 4)
         while not ended:
             wish = controller(obs) + scale * noise.next(np.zeros(1, dtype=bool))[0]
             action = np.clip(wish, -1.0, 1.0).astype(np.float32)
             next_obs, reward, terminated, truncated, info = env.step(action)
-            rows.append((obs, action, next_obs, float(reward), float(info.get("cost", 0.0)), float(terminated)))
+            rows.append(
+                (obs, action, next_obs, float(reward), float(info.get("cost", 0.0)), float(terminated))
+            )
             obs, ended = next_obs, terminated or truncated
         columns = [np.array(c, dtype=np.float32) for c in zip(*rows, strict=True)]
         columns[3] = shape(columns[3], columns[0], columns[2], columns[5])

@@ -67,7 +67,11 @@ def run_episodes(env_id: str, policy: ActionRule, seeds: Sequence[int]) -> Episo
     env.close()
     returns, costs, success, lengths = zip(*rows, strict=True)
     return Episodes(
-        np.asarray(seeds, dtype=np.int64), np.array(returns), np.array(costs), np.array(success), np.array(lengths)
+        np.asarray(seeds, dtype=np.int64),
+        np.array(returns),
+        np.array(costs),
+        np.array(success),
+        np.array(lengths),
     )
 
 

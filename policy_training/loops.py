@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from rich.progress import track
 from torch import Tensor, nn
 
 from policy_training.algorithms import ALGORITHMS
@@ -35,6 +36,9 @@ class Algorithm(Protocol):
 
     def update(self, memory: Memory, lr_scale: float = 1.0) -> dict[str, Tensor | float]:
         """One gradient step of everything; figures for the log."""
+
+    def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:
+        """One update on prior episodes alone."""
 
     def safety_critic(self) -> SafetyCritic | None:
         """The aggregated safety critic, if there is one."""
@@ -174,6 +178,7 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | No
         if not resume and loop.prior_episodes:
             logger.info("recording %d prior episodes", loop.prior_episodes)
             log.write(0, record_prior(config, trainer.memory))
+            pretrain(trainer, log)
         trainer.collector.begin()
         with interruptible() as stop, Progress(config, show=loop.progress) as bar:
             end = loop.steps if until is None else min(until, loop.steps)
@@ -185,6 +190,16 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | No
     finally:
         trainer.close()
     return trainer.step >= loop.steps
+
+
+def pretrain(trainer: Trainer, log: RunLog) -> None:
+    """Updates on the prior episodes, before the first step."""
+    loop = trainer.config.loop
+    for _ in track(range(loop.pretrain), "pretraining", disable=not (loop.progress and loop.pretrain)):
+        figures = trainer.algorithm.pretrain(trainer.memory)
+    if loop.pretrain:
+        log.write(0, {name: float(value) for name, value in figures.items()})
+        trainer.average = slow_copy(trainer.algorithm.actor)
 
 
 def advance(trainer: Trainer, log: RunLog, bar: Progress) -> None:

@@ -33,7 +33,9 @@ class Spaces:
 
     def __post_init__(self) -> None:
         if not (self.shift.shape == self.scale.shape == (self.obs_size,) and (self.scale > 0.0).all()):
-            raise ValueError(f"shift and scale must be ({self.obs_size},), scale > 0: got {self.shift}, {self.scale}")
+            raise ValueError(
+                f"shift and scale must be ({self.obs_size},), scale > 0: got {self.shift}, {self.scale}"
+            )
 
     @staticmethod
     def unscaled(obs_size: int, action_size: int) -> "Spaces":

@@ -27,7 +27,12 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self.shown and self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
             self.bar = Bar(*columns, TextColumn("{task.fields[text]}"), console=self.console)
             self.bar.start()
             self.task = self.bar.add_task(self.name, total=self.steps, text="")

@@ -41,6 +41,8 @@ class LoopConfig:
     "Episodes of the scripted controller recorded before training; each batch draws a share from them."
     prior_noise: float = 0.2
     "Standard deviation of the time-correlated noise on the scripted actions."
+    pretrain: int = 0
+    "Updates on the prior episodes before the first step: critics learn, the policy imitates."
     shaping: float = 0.0
     "Weight of the environment's potential Phi: adds weight * (gamma Phi(s') - Phi(s)) to the reward."
     policy_lr_final: float = 1.0
@@ -179,7 +181,9 @@ def load_policy(path: Path | str) -> TrainedPolicy:
 def _git(*args: str) -> str:
     folder = Path(__file__).resolve().parent
     try:
-        done = subprocess.run(("git", *args), cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ("git", *args), cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

@@ -70,7 +70,9 @@ def set_matmul(wish: str) -> str:
         error = matmul_error()
         if error <= 1e-4:
             return "medium"
-        logging.getLogger(__name__).warning("matmul 'medium' has a relative error of %.1e here; using 'highest'", error)
+        logging.getLogger(__name__).warning(
+            "matmul 'medium' has a relative error of %.1e here; using 'highest'", error
+        )
     torch.set_float32_matmul_precision("highest")
     return "highest"
 

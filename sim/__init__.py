@@ -7,6 +7,6 @@ in for a real one without the training stack. `sim.registration` tells Gymnasium
 import os
 from ctypes.util import find_library
 
-# MuJoCo chooses its OpenGL when it is first imported; without a screen, software drawing is the one that works.
+# MuJoCo chooses its OpenGL when it is first imported; without a screen, software drawing is what works.
 if not (os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY")) and find_library("OSMesa"):
     os.environ["MUJOCO_GL"] = "osmesa"

@@ -19,8 +19,9 @@ GOAL_RADIUS = 0.1  # [m]
 OBSTACLES = 3
 OBSTACLE_RADIUS = 0.2  # [m]
 CLEARANCE = 0.16  # [m] kept free around start, goal and between obstacles at reset
-STEP_PRICE = 0.01  # reward lost per step
-GOAL_REWARD = 1.0
+PROGRESS_REWARD = 10.0  # per metre nearer to the goal
+STEP_PRICE = 0.1  # reward lost per step
+GOAL_REWARD = 10.0
 WIDTH = 4 + 2 * OBSTACLES
 
 Array = NDArray[np.float32]
@@ -68,7 +69,7 @@ class Nav2DEnv(gymnasium.Env[Array, Array]):
         arena = not (abs(x) <= ARENA and abs(y) <= ARENA)
         obstacle = any(math.dist(self._position, centre) <= OBSTACLE_RADIUS for centre in self._obstacles)
         success = after <= GOAL_RADIUS and not (arena or obstacle)
-        reward = before - after - STEP_PRICE + GOAL_REWARD * success
+        reward = PROGRESS_REWARD * (before - after) - STEP_PRICE + GOAL_REWARD * success
         info = self._info(obstacle=obstacle, arena=arena, success=success)
         return self._observe(), reward, arena or obstacle or success, False, info
 

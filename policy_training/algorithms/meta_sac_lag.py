@@ -36,8 +36,9 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 
 from policy_training.algorithms.sac_lag import multiplier, multiplier_inverse, multiplier_slope
-from policy_training.buffers import Memory
+from policy_training.buffers import Batch, Memory
 from policy_training.critics import Critics, Values
+from policy_training.imitation import Lesson, lesson, pretrain
 from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
 from policy_training.networks import Actor, SafetyCritic, Spaces, aggregate, squashed
 from policy_training.optim import copy_into
@@ -101,6 +102,8 @@ class MetaSacLagConfig:
     "Updates per meta-step."
     meta_gradient: Literal["closed", "autograd"] = "closed"
     "Eqs. (8), (9), or differentiating through the step."
+    imitation: float = 0.0
+    "Weight [reward] of the distance to prior actions that the critics rate higher; falls with the policy's rate."
     order: Literal["keep", "lookahead"] = "keep"
     "Keep the inner step and then tune eps, alpha; or tune after a trial step, take it back and do it anew."
 
@@ -111,6 +114,7 @@ class Inner(NamedTuple):
     grad: Tensor  # (P,) gradient of (4)
     grad_h: Tensor | None  # (P,) g_H
     grad_c: Tensor | None  # (P,) g_C
+    taught: Lesson  # what prior actions added to (4)
     loss: Tensor
     q_r: Tensor
     q_c: float
@@ -183,22 +187,27 @@ class MetaSacLag:
         tune = (self.steps + 1) % cfg.meta_interval == 0 and cfg.eps_lr + cfg.alpha_lr > 0.0
         start = self._start() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
         noise = self._noise(cfg.batch_size)
-        inner = self._inner(batch.obs, noise, rule, split=tune)
+        inner = self._inner(batch, noise, rule, cfg.imitation * lr_scale, split=tune)
         d_eps = d_alpha = 0.0
         if tune:
             fresh = memory.batch(cfg.meta_batch_size, prior_fraction=0.0).obs  # B', from D alone
-            initial, fresh_noise = memory.initial_states(cfg.meta_batch_size), self._noise(cfg.meta_batch_size)
+            initial, fresh_noise = (
+                memory.initial_states(cfg.meta_batch_size),
+                self._noise(cfg.meta_batch_size),
+            )
             if cfg.meta_gradient == "closed" or start is None:
                 d_eps, d_alpha = self.closed_gradients(inner, rule, fresh, fresh_noise, initial)
             else:
                 d_eps, d_alpha = self.autograd_gradients(
-                    start, rule, batch.obs, noise, fresh, fresh_noise, initial
+                    start, rule, batch.obs, noise, inner.taught, fresh, fresh_noise, initial
                 )
             self._tune(d_eps, d_alpha)
             if start is not None and cfg.order == "lookahead":
                 self._restore(start)
-                anew = memory.batch(cfg.batch_size).obs
-                inner = self._inner(anew, self._noise(cfg.batch_size), rule, split=False)
+                anew = memory.batch(cfg.batch_size)
+                inner = self._inner(
+                    anew, self._noise(cfg.batch_size), rule, cfg.imitation * lr_scale, split=False
+                )
         self.critics.follow()
         return {
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
@@ -206,15 +215,17 @@ class MetaSacLag:
             "nu": multiplier(self.x, cfg.nu_form), "d_eps": d_eps, "d_alpha": d_alpha,
         }  # fmt: skip
 
-    def _inner(self, obs: Tensor, noise: Tensor, rule: RmsProp, *, split: bool) -> Inner:
+    def _inner(self, batch: Batch, noise: Tensor, rule: RmsProp, imitation: float, *, split: bool) -> Inner:
         """Eqs. (3) to (5), kept in x, phi and s; the parts of the gradient if they are asked for."""
         cfg, alpha, actor, flat = self.config, self.alpha, self.actor, self.actor.mlp.flat
-        action, log_prob = actor.fused(obs, noise)
-        q_r, q_c = self.critics.judge(obs, action)
+        action, log_prob = actor.fused(batch.obs, noise)
+        own = self.critics.judge(batch.obs, action)
+        q_r, q_c = own
         q_c_mean = float(q_c.detach().mean())
         self.x = min(self.x + cfg.nu_lr * (q_c_mean - self.eps), self.x_max)  # (3)
         nu = multiplier(self.x, cfg.nu_form)
-        loss = lagrangian(log_prob, q_r, q_c - self.eps, alpha, nu)  # (4)
+        taught = lesson(batch, own, self.critics, nu, imitation)
+        loss = lagrangian(log_prob, q_r, q_c - self.eps, alpha, nu) + taught.penalty(action)  # (4)
         grad_h = grad_c = None
         if split:
             (dq_c,) = torch.autograd.grad(q_c.mean(), action, retain_graph=True)
@@ -225,7 +236,7 @@ class MetaSacLag:
         phi, self.square = rule.step(self.phi, grad, self.square, self.steps)  # (5)
         self.phi.copy_(phi)
         entropy = -float(log_prob.detach().mean())
-        return Inner(grad, grad_h, grad_c, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
+        return Inner(grad, grad_h, grad_c, taught, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
 
     def closed_gradients(
         self, inner: Inner, rule: RmsProp, fresh: Tensor, noise: Tensor, initial: Tensor
@@ -250,28 +261,35 @@ class MetaSacLag:
         return d_eps, float(meta_gradient(outer[0], jacobian, inner.grad_h))
 
     def autograd_gradients(
-        self, start: Start, rule: RmsProp, obs: Tensor, noise: Tensor, fresh: Tensor, fresh_noise: Tensor,
-        initial: Tensor,
+        self, start: Start, rule: RmsProp, obs: Tensor, noise: Tensor, taught: Lesson, fresh: Tensor,
+        fresh_noise: Tensor, initial: Tensor,
     ) -> tuple[float, float]:  # fmt: skip
         """The same by differentiating through the step that began at `start`. The oracle of the closed form."""
         eps = torch.tensor(self.eps, dtype=self.phi.dtype, requires_grad=True)
         alpha = torch.tensor(self.alpha, dtype=self.phi.dtype, requires_grad=True)
-        phi, nu = self.lookahead(start, rule, obs, noise, eps, alpha)
+        phi, nu = self.lookahead(start, rule, obs, noise, taught, eps, alpha)
         j_eps, j_alpha = self.outer_objectives(phi, nu, eps, fresh, fresh_noise, initial)
         (d_eps,) = torch.autograd.grad(j_eps, eps, retain_graph=True)
         (d_alpha,) = torch.autograd.grad(j_alpha, alpha)
         return float(d_eps), float(d_alpha)
 
     def lookahead(
-        self, start: Start, rule: RmsProp, obs: Tensor, noise: Tensor, eps: Tensor, alpha: Tensor
+        self,
+        start: Start,
+        rule: RmsProp,
+        obs: Tensor,
+        noise: Tensor,
+        taught: Lesson,
+        eps: Tensor,
+        alpha: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """phi' (P,) and nu' as differentiable functions of eps and alpha: eqs. (3) to (5), nothing in place."""
         cfg = self.config
         phi = start.phi.clone().requires_grad_(True)
-        log_prob, q_r, q_c = self._plain(phi, obs, noise)
+        action, log_prob, q_r, q_c = self._plain(phi, obs, noise)
         x = (start.x + cfg.nu_lr * (q_c.detach().mean() - eps)).clamp(max=self.x_max)
         nu = x.exp() if cfg.nu_form == "exp" else softplus(x)
-        loss = lagrangian(log_prob, q_r, q_c - eps, alpha, nu)
+        loss = lagrangian(log_prob, q_r, q_c - eps, alpha, nu) + taught.penalty(action)
         (grad,) = torch.autograd.grad(loss, phi, create_graph=True)
         return rule.step(phi, grad, start.square, start.steps + 1)[0], nu
 
@@ -280,19 +298,19 @@ class MetaSacLag:
     ) -> tuple[Tensor, Tensor]:
         """J_eps of (6) with the configured paths cut, and J_alpha of (7)."""
         cfg = self.config
-        log_prob, q_r, q_c = self._plain(phi, fresh, noise)
+        _, log_prob, q_r, q_c = self._plain(phi, fresh, noise)
         excess = constraint_excess(q_c, eps if cfg.eps_paths == "A" else eps.detach(), cfg.eps_objective)
         j_eps = lagrangian(log_prob, q_r, excess, self.alpha, nu.detach() if cfg.eps_paths == "C" else nu)
-        _, *values = self._plain(phi, initial, torch.zeros(len(initial), self.spaces.action_size))
+        _, _, *values = self._plain(phi, initial, torch.zeros(len(initial), self.spaces.action_size))
         return j_eps, self._score(Values(*values), float(nu))
 
-    def _plain(self, phi: Tensor, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log pi, Q_r, Q_c, each (B,), as twice differentiable functions of phi (P,)."""
+    def _plain(self, phi: Tensor, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Action (B, A), log pi, Q_r, Q_c (B,) as twice differentiable functions of phi (P,)."""
         mlp, critics = self.actor.mlp, self.critics
         moments = functional_call(mlp, mlp.named_flat(phi), (self.actor.scaling(obs),)).squeeze(0)
         action, log_prob = squashed(moments, noise)
         q_c = aggregate(torch.sigmoid(critics.q_c(obs, action)), self.config.risk_agg)
-        return log_prob, aggregate(critics.q_r(obs, action), "min"), q_c
+        return action, log_prob, aggregate(critics.q_r(obs, action), "min"), q_c
 
     def _score(self, values: Values, nu: float) -> Tensor:
         """J_alpha of (7)."""
@@ -308,6 +326,18 @@ class MetaSacLag:
             self.eps_x = min(max(self.eps_x + self.eps_adam.step(d_eps), 0.0), cfg.eps_max)
         change = self.alpha_adam.step(-d_alpha * self.alpha)
         self.log_alpha = min(self.log_alpha + change, math.log(cfg.alpha_max))
+
+    def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:
+        """One update on prior episodes alone."""
+        rule = RmsProp(self.config.policy_lr, self.config.policy_rho)
+
+        def descend(loss: Tensor) -> None:
+            (grad,) = torch.autograd.grad(loss, self.actor.mlp.flat)
+            self.steps += 1
+            phi, self.square = rule.step(self.phi, grad, self.square, self.steps)
+            self.phi.copy_(phi)
+
+        return pretrain(self.actor, self.critics, memory, self.config, self.alpha, self.rng, descend)
 
     def _noise(self, count: int) -> Tensor:
         return torch.randn((count, self.spaces.action_size), generator=self.rng)

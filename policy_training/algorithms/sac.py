@@ -83,7 +83,9 @@ class Sac:
         self.critic.descend(loss_q)
 
         action, log_prob = self.actor.fused(batch.obs, noise[1])
-        loss_pi = (alpha * log_prob - aggregate(self.q_r.fused(batch.obs, action, frozen=True), "min")).mean()  # (3)
+        loss_pi = (
+            alpha * log_prob - aggregate(self.q_r.fused(batch.obs, action, frozen=True), "min")
+        ).mean()  # (3)
         self.policy.descend(loss_pi, lr_scale)
 
         entropy = -float(log_prob.detach().mean())

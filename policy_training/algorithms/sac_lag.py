@@ -24,6 +24,7 @@ from torch import Tensor
 
 from policy_training.buffers import Memory
 from policy_training.critics import Critics
+from policy_training.imitation import lesson, pretrain
 from policy_training.meta import ScalarAdam
 from policy_training.networks import Actor, SafetyCritic, Spaces
 from policy_training.optim import Trained
@@ -67,6 +68,8 @@ class SacLagConfig:
     "Adam's rate for log alpha; 0 keeps alpha fixed."
     initial_alpha: float = 0.2
     "Temperature at the start [reward per nat]."
+    imitation: float = 0.0
+    "Weight [reward] of the distance to prior actions that the critics rate higher; falls with the policy's rate."
     target_entropy: float | None = None
     "H in (5) [nat]; none means minus the number of actions."
 
@@ -118,12 +121,14 @@ class SacLag:
         loss_r, loss_c = self.critics.learn(batch, violations, next_action, next_log_prob, alpha)  # (1), (2)
 
         action, log_prob = self.actor.fused(batch.obs, noise[1])
-        q_r, q_c = self.critics.judge(batch.obs, action)
+        own = self.critics.judge(batch.obs, action)
+        q_r, q_c = own
         q_c_mean = float(q_c.detach().mean())
         self.x = min(self.x + cfg.nu_lr * (q_c_mean - cfg.eps), self.x_max)  # (3)
         nu = multiplier(self.x, cfg.nu_form)
         loss_pi = (alpha * log_prob - q_r + nu * (q_c - cfg.eps)).mean()  # (4)
-        self.policy.descend(loss_pi, lr_scale)
+        taught = lesson(batch, own, self.critics, nu, cfg.imitation * lr_scale)
+        self.policy.descend(loss_pi + taught.penalty(action), lr_scale)
 
         entropy = -float(log_prob.detach().mean())
         self.log_alpha += self.alpha_adam.step(entropy - self.target_entropy)  # (5)
@@ -132,6 +137,11 @@ class SacLag:
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": loss_pi.detach(), "q_r": q_r.detach().mean(),
             "q_c": q_c_mean, "entropy": entropy, "alpha": alpha, "eps": cfg.eps, "nu": nu,
         }  # fmt: skip
+
+    def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:
+        """One update on prior episodes alone."""
+        alpha = math.exp(self.log_alpha)
+        return pretrain(self.actor, self.critics, memory, self.config, alpha, self.rng, self.policy.descend)
 
     def safety_critic(self) -> SafetyCritic | None:
         """The aggregated safety critic, sharing its weights with this object."""

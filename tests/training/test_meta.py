@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from policy_training.algorithms.meta_sac_lag import MetaSacLag, MetaSacLagConfig
+from policy_training.algorithms.meta_sac_lag import Inner, MetaSacLag, MetaSacLagConfig
+from policy_training.buffers import Batch
+from policy_training.imitation import Lesson
 from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
 from policy_training.networks import Spaces
 
 CONFIG = MetaSacLagConfig(hidden=(16, 16), initial_nu=2.0, nu_lr=0.5, initial_eps=0.3)
 RULE = RmsProp(lr=0.01)
 OBS, ACTION, BATCH = 5, 2, 32
+NOTHING = Lesson(torch.zeros(0, ACTION), torch.zeros(0))
 
 
 @pytest.fixture(autouse=True)
@@ -33,20 +36,26 @@ class Setting:
         self.start = self.agent._start()
         self.obs, self.fresh, self.initial = torch.randn((3, BATCH, OBS), generator=rng)
         self.noise, self.fresh_noise = torch.randn((2, BATCH, ACTION), generator=rng)
+        rows, zeros = torch.rand((BATCH, ACTION), generator=rng), torch.zeros(BATCH)
+        self.batch = Batch(self.obs, rows, self.obs, zeros, zeros, zeros, prior=BATCH // 2)
 
     def oracle(self) -> tuple[float, float]:
-        batches = (self.obs, self.noise, self.fresh, self.fresh_noise, self.initial)
+        taught = Setting(self.agent.config, self.rule).inner().taught
+        batches = (self.obs, self.noise, taught, self.fresh, self.fresh_noise, self.initial)
         return self.agent.autograd_gradients(self.start, self.rule, *batches)
+
+    def inner(self) -> Inner:
+        weight = self.agent.config.imitation
+        return self.agent._inner(self.batch, self.noise, self.rule, weight, split=True)
 
     def closed(self) -> tuple[float, float]:
         """Takes the inner step."""
-        inner = self.agent._inner(self.obs, self.noise, self.rule, split=True)
-        return self.agent.closed_gradients(inner, self.rule, self.fresh, self.fresh_noise, self.initial)
+        return self.agent.closed_gradients(self.inner(), self.rule, self.fresh, self.fresh_noise, self.initial)
 
     def objectives(self, eps_inner: float, alpha: float, eps_outer: float, nu_outer: float | None) -> list[float]:
         """J_eps and J_alpha as plain numbers: what finite differences see."""
         eps, a, outside = (torch.tensor(v) for v in (eps_inner, alpha, eps_outer))
-        phi, nu = self.agent.lookahead(self.start, self.rule, self.obs, self.noise, eps, a)
+        phi, nu = self.agent.lookahead(self.start, self.rule, self.obs, self.noise, NOTHING, eps, a)
         nu_eps = nu if nu_outer is None else torch.tensor(nu_outer)
         j_eps, _ = self.agent.outer_objectives(phi, nu_eps, outside, self.fresh, self.fresh_noise, self.initial)
         nu0 = self.nu_now() if nu_outer is None else nu_outer
@@ -57,7 +66,7 @@ class Setting:
 
     def nu_now(self) -> float:
         eps, alpha = torch.tensor(self.agent.eps), torch.tensor(self.agent.alpha)
-        return float(self.agent.lookahead(self.start, self.rule, self.obs, self.noise, eps, alpha)[1])
+        return float(self.agent.lookahead(self.start, self.rule, self.obs, self.noise, NOTHING, eps, alpha)[1])
 
 
 @pytest.mark.parametrize("objective", ["linear", "nonlinear"])
@@ -79,14 +88,17 @@ def test_double_backward_agrees_with_finite_differences(paths: str, objective: s
     assert s.oracle() == pytest.approx((numeric_eps, numeric_alpha), rel=1e-4, abs=1e-9)
 
 
+@pytest.mark.parametrize("imitation", [0.0, 2.0])
 @pytest.mark.parametrize("risk_agg", ["min", "max"])
 @pytest.mark.parametrize("objective", ["linear", "nonlinear"])
 @pytest.mark.parametrize("paths", ["A", "B", "C"])
 @pytest.mark.parametrize("nu_form", ["softplus", "exp"])
 def test_closed_form_agrees_with_double_backward(
-    paths: str, objective: str, nu_form: str, risk_agg: str
+    paths: str, objective: str, nu_form: str, risk_agg: str, imitation: float
 ) -> None:
-    config = replace(CONFIG, eps_paths=paths, eps_objective=objective, nu_form=nu_form, risk_agg=risk_agg)
+    config = replace(
+        CONFIG, eps_paths=paths, eps_objective=objective, nu_form=nu_form, risk_agg=risk_agg, imitation=imitation
+    )
     oracle = Setting(config).oracle()
     assert Setting(config).closed() == pytest.approx(oracle, rel=1e-9, abs=1e-14)
 
@@ -102,8 +114,8 @@ def test_raising_eps_lowers_nu_and_moves_the_policy_uphill_in_q_c() -> None:
     s = Setting(replace(CONFIG, eps_paths="B"), RmsProp(lr=1e-3, e=1e3))  # a large e makes the step plain
     alpha, uphill = torch.tensor(s.agent.alpha), []
     for eps in (0.2, 0.6):
-        phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, torch.tensor(eps), alpha)
-        _, _, q_c = s.agent._plain(phi.detach(), s.obs, s.noise)
+        phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, NOTHING, torch.tensor(eps), alpha)
+        *_, q_c = s.agent._plain(phi.detach(), s.obs, s.noise)
         uphill.append((float(nu), float(q_c.mean())))
     assert uphill[1][0] < uphill[0][0]
     assert uphill[1][1] > uphill[0][1]
@@ -127,10 +139,10 @@ def test_without_multiplier_the_alpha_objective_is_that_of_meta_sac() -> None:
     # (8) with nu = 0: J_alpha = E_D0[Q_r(s0, deterministic action of phi')], the objective of Meta-SAC.
     s = Setting(replace(CONFIG, initial_nu=1e-300, nu_form="exp", nu_lr=0.0))
     alpha, eps = torch.tensor(s.agent.alpha, requires_grad=True), torch.tensor(s.agent.eps)
-    phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, eps, alpha)
+    phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, NOTHING, eps, alpha)
     assert float(nu) < 1e-200
     still = torch.zeros(BATCH, ACTION)
-    j_meta_sac = s.agent._plain(phi, s.initial, still)[1].mean()
+    j_meta_sac = s.agent._plain(phi, s.initial, still)[2].mean()
     (expected,) = torch.autograd.grad(j_meta_sac, alpha)
     assert s.closed()[1] == pytest.approx(float(expected), rel=1e-9)
 
@@ -141,8 +153,8 @@ def test_raising_alpha_lowers_the_density_of_the_updated_policy() -> None:
     density = []
     for alpha in (0.1, 5.0):
         eps = torch.tensor(s.agent.eps)
-        phi, _ = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, eps, torch.tensor(alpha))
-        density.append(float(s.agent._plain(phi.detach(), s.obs, s.noise)[0].mean()))
+        phi, _ = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, NOTHING, eps, torch.tensor(alpha))
+        density.append(float(s.agent._plain(phi.detach(), s.obs, s.noise)[1].mean()))
     assert density[1] < density[0]
 
 
