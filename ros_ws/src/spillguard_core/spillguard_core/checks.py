@@ -4,7 +4,7 @@ Every check is written as what is fine, so NaN counts as a fault. Ages are on th
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ Finding = tuple[Reason, str]
 FINE: Finding = (Reason.OK, "")
 
 
-@dataclass(frozen=True, eq=False)
-class Cycle:
+class Cycle(NamedTuple):
     """One decision's inputs with what follows from them and the decision before."""
 
     inputs: Inputs

@@ -5,7 +5,7 @@ Shapes: C candidates, O observation. The first candidate is the proposal, the la
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ UPRIGHT_TIME = 0.25  # [s] in which the cup is brought upright, where the tilt r
 RETREAT_SPEED = 0.5 * ACTION_SCALE[:3]  # [m/s] away from the target, and upwards
 
 
-@dataclass(frozen=True, eq=False)
-class Choice:
+class Choice(NamedTuple):
     """The twist that the critic accepts."""
 
     twist: Vec  # (4,) [m/s, rad/s]

@@ -105,7 +105,7 @@ def _anchored(cycle: Cycle, mode: Mode, reason: Reason) -> Cycle:
     q = np.clip(measurement.joint_position, limits.position_min, limits.position_max)
     qd = _brakeable(q, measurement.joint_velocity, cycle.config) if lost else np.zeros_like(q)
     last = replace(cycle.last, q=q, qd=qd, anchored=True, held_since=math.nan)
-    return replace(cycle, last=last, off_track=0)
+    return cycle._replace(last=last, off_track=0)
 
 
 def _brakeable(q: Vec, qd: Vec, config: GateConfig) -> Vec:
@@ -133,7 +133,7 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
     # Among equals the hard limit speaks.
     reason = max(result.reason, choice.reason, clipped, key=VERDICTS.__getitem__)
     detail = "" if reason is Reason.OK else f"asked {proposal.twist}, Q_c {choice.q_c:.4f}"
-    sent = replace(choice, twist=result.twist)
+    sent = Choice(result.twist, choice.q_c, choice.reason)
     return _decision(cycle, Mode.FOLLOWING, (reason, detail), result.motion, sent)
 
 

@@ -83,7 +83,7 @@ class ArmKinematics:
         """Lip state for joint positions q (7,) [rad] and velocities qd (7,) [rad/s]."""
         twist = self._update(q) @ qd
         rotation = self._data.site_xmat[self._site].reshape(3, 3).copy()
-        tilt = float(np.arctan2(rotation[2, 1], rotation[2, 2]))
+        tilt = math.atan2(rotation[2, 1], rotation[2, 2])
         return LipState(self._data.site_xpos[self._site].copy(), rotation, tilt, twist[:3], float(twist[3]))
 
     def lip_twist(self, q: Vec, qd: Vec) -> Vec:

@@ -7,7 +7,7 @@ it is always feasible: safe now means that a safe command exists in the next per
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ Clearance = Callable[[Vec, Vec], float]
 """Smallest distance [m] of the arm to anything on the straight path between two postures (J,) [rad]."""
 
 
-@dataclass(frozen=True, eq=False)
-class Motion:
+class Motion(NamedTuple):
     """A commanded state at the end of the period, and how far its braking path stays from each limit."""
 
     q: Vec  # (J,) [rad]
@@ -35,8 +34,7 @@ class Motion:
     clearance_margin: float = math.nan  # [m]
 
 
-@dataclass(frozen=True, eq=False)
-class Feasible:
+class Feasible(NamedTuple):
     """The closest feasible motion and what it cost."""
 
     motion: Motion
