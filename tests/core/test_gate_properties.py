@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spillguard_core.arm import GEN3_LIMITS
 from spillguard_core.decision import Reason, Request
+from spillguard_core.kinematics import NOMINAL_POSTURE
 from spillguard_core.trajectory import braking_trajectory, sample
 
 NUMBER = st.floats(-3.0, 3.0) | st.sampled_from([np.nan, np.inf, 1e300, -1e-300])
@@ -22,6 +23,14 @@ THOROUGH = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 SLACK = 1.0 + 1e-9
+NARROW = replace(
+    GEN3_LIMITS,
+    position_min=NOMINAL_POSTURE - 0.2,
+    position_max=NOMINAL_POSTURE + 0.2,
+    velocity=np.full(7, 0.4),
+    acceleration=np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]),
+)
+LIMITS = st.sampled_from([GEN3_LIMITS, NARROW])
 
 
 def changed(rig, fault, strength):
@@ -44,29 +53,31 @@ def changed(rig, fault, strength):
     return {}
 
 
-def check_step(before, decision):
+def check_step(limits, before, decision):
     """The command moves on from the one before within velocity and acceleration."""
-    speed, period = GEN3_LIMITS.velocity, 0.01
-    assert (np.abs(decision.qd - before.qd) <= GEN3_LIMITS.acceleration * period * SLACK).all()
-    assert (np.abs(decision.q - before.q) <= speed * period * SLACK).all()
+    period = 0.01
+    assert (np.abs(decision.qd - before.qd) <= limits.acceleration * period * SLACK).all()
+    assert (np.abs(decision.q - before.q) <= limits.velocity * period * SLACK).all()
 
 
 def check_command(rig, decision):
     assert np.isfinite(decision.q).all() and np.isfinite(decision.qd).all()
     assert np.isfinite(decision.twist_sent).all()
-    assert (np.abs(decision.qd) <= GEN3_LIMITS.velocity * SLACK).all()
+    limits = rig.config.limits
+    assert (np.abs(decision.qd) <= limits.velocity * SLACK).all()
     trajectory = braking_trajectory(decision, rig.config)
     assert (np.diff(trajectory.times) > 0.0).all() and trajectory.times[0] > 0.0
     assert not trajectory.velocities[-1].any()
     for positions in trajectory.positions:
-        assert (positions >= GEN3_LIMITS.position_min - 1e-9).all()
-        assert (positions <= GEN3_LIMITS.position_max + 1e-9).all()
+        assert (positions >= limits.position_min - 1e-9).all()
+        assert (positions <= limits.position_max + 1e-9).all()
 
 
-@given(st.lists(SEGMENT, min_size=1, max_size=6))
+@given(LIMITS, st.lists(SEGMENT, min_size=1, max_size=6))
 @THOROUGH
-def test_any_input_sequence_stays_inside_every_limit(make_rig, segments):
+def test_any_input_sequence_stays_inside_every_limit(make_rig, limits, segments):
     rig = make_rig()
+    rig.config = replace(rig.config, limits=limits)
     rig.follow(5)
     for ticks, twist, requests, fault, strength in segments:
         for tick in range(ticks):
@@ -76,7 +87,7 @@ def test_any_input_sequence_stays_inside_every_limit(make_rig, segments):
                 check_command(rig, decision)
                 anchored_anew = not before.anchored or decision.reason is Reason.TRACKING_ERROR
                 if not anchored_anew:
-                    check_step(before, decision)
+                    check_step(limits, before, decision)
 
 
 @given(st.lists(st.tuples(TWIST, st.integers(5, 60)), min_size=1, max_size=5))

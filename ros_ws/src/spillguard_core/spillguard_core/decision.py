@@ -44,6 +44,7 @@ class Reason(Enum):
 
     OK = "ok"
     TWIST_LIMIT = "proposal above the action scale"
+    VELOCITY_LIMIT = "joint velocity limit"
     POSITION_LIMIT = "joint position limit ahead"
     WORKSPACE_LIMIT = "workspace limit ahead"
     COLLISION = "obstacle within the braking path"

@@ -35,6 +35,7 @@ from spillguard_core.world import World
 VERDICTS = {
     Reason.OK: Verdict.PASS,
     Reason.TWIST_LIMIT: Verdict.LIMIT,
+    Reason.VELOCITY_LIMIT: Verdict.LIMIT,
     Reason.POSITION_LIMIT: Verdict.LIMIT,
     Reason.WORKSPACE_LIMIT: Verdict.LIMIT,
     Reason.COLLISION: Verdict.LIMIT,

@@ -17,6 +17,7 @@ from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.motion import step
 from spillguard_core.trajectory import stop_position
 
+ROUNDING = 1e-9
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the wanted velocity, tried in this order before braking
 
 
@@ -87,6 +88,14 @@ def slid(twist: Vec, lip: Vec, config: GateConfig) -> Vec:
     return np.concatenate([np.where(outward, 0.0, twist[:3]), twist[3:]])
 
 
+def slowed(twist: Vec, goal: Vec, config: GateConfig) -> tuple[Vec, Vec, Reason]:
+    """Twist (4,) and joint velocity (J,) scaled as a whole into the velocity limits."""
+    excess = float((np.abs(goal) / config.limits.velocity).max())
+    if excess <= 1.0 + ROUNDING:  # the kinematics scale into the arm's own limits
+        return twist, goal, Reason.OK
+    return twist / excess, goal / excess, Reason.VELOCITY_LIMIT
+
+
 def feasible(
     q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
 ) -> Feasible:
@@ -95,19 +104,20 @@ def feasible(
     def motion_towards(goal: Vec) -> Motion:
         return judged(q, towards(q, qd, goal, config), config, kinematics, distance)
 
-    motion = motion_towards(kinematics.joint_velocity(q, twist))
+    wanted, goal, reason = slowed(twist, kinematics.joint_velocity(q, twist), config)
+    motion = motion_towards(goal)
     # Both margins of rest are at least zero in almost every cycle, so `now` is worth computing only after.
-    reason = violated(motion, Motion(q, qd, 0.0, 0.0, 0.0))
-    if reason is Reason.OK:
-        return Feasible(motion, twist, reason)
+    broken = violated(motion, Motion(q, qd, 0.0, 0.0, 0.0))
+    if broken is Reason.OK:
+        return Feasible(motion, wanted, reason)
     still = np.zeros_like(qd)
     now = judged(q, Motion(q, still), config, kinematics, distance)
     rest = stop_position(motion.q, motion.qd, config.limits.acceleration, config.coast_time)
-    along = slid(twist, kinematics.lip_position(rest), config)
-    goal = kinematics.joint_velocity(q, along)
+    along = slid(wanted, kinematics.lip_position(rest), config)
+    along, goal, _ = slowed(along, kinematics.joint_velocity(q, along), config)
     for share in SHARES:
         motion = motion_towards(share * goal)
         if violated(motion, now) is Reason.OK:
-            return Feasible(motion, share * along, reason)
+            return Feasible(motion, share * along, broken)
     braked = judged(q, brake(q, qd, config), config, kinematics, distance)
-    return Feasible(braked, np.zeros_like(twist), reason)
+    return Feasible(braked, np.zeros_like(twist), broken)
