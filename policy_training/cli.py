@@ -14,6 +14,7 @@ COMMANDS = {
     ),
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
+    "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_ros.demo", "pour with the shipped bundle through the ROS 2 graph"),
     "bench": ("benchmarks.run", "speed, as ratios against peers and limits"),
