@@ -5,6 +5,8 @@
 
 Q_c is a sigmoid of the network's output, trained by cross-entropy on a mix of all and of violating transitions:
 it cannot leave [0, 1], small probabilities keep their resolution, and a wrong certainty still has a gradient.
+The mix would teach it that violations are as frequent as they are drawn, and a threshold that follows Q_c would
+follow that error; `pos_weight` natural weighs the rows back to the shares they have in the replay.
 """
 
 from typing import NamedTuple, Protocol
@@ -15,7 +17,11 @@ from torch import Tensor
 from policy_training.buffers import Batch
 from policy_training.networks import EnsembleCritic, Spaces, aggregate
 from policy_training.optim import Trained, copy_into, follow, slow_copy
-from policy_training.targets import cost_targets, cross_entropy, reward_targets, safety_rows, squared_error
+from policy_training.targets import (
+    cost_targets, cross_entropy, natural_weights, reward_targets, safety_rows, squared_error,
+)  # fmt: skip
+
+RATE_GAIN = 0.01  # of the running share of violating transitions in the replay
 
 
 class CriticConfig(Protocol):
@@ -36,7 +42,7 @@ class CriticConfig(Protocol):
     @property
     def risk_agg(self) -> str: ...
     @property
-    def pos_fraction(self) -> float: ...
+    def pos_weight(self) -> str: ...
 
 
 class Values(NamedTuple):
@@ -56,6 +62,7 @@ class Critics:
         self.q_r_slow, self.q_c_slow = slow_copy(self.q_r), slow_copy(self.q_c)
         self.reward = Trained(self.q_r, config.critic_lr)
         self.cost = Trained(self.q_c, config.critic_lr)
+        self.violation_rate = 0.0
 
     def judge(self, obs: Tensor, action: Tensor) -> Values:
         """Differentiable in the action alone."""
@@ -76,8 +83,10 @@ class Critics:
             y_c = cost_targets(batch, aggregate(q_c_next, cfg.risk_agg), cfg.gamma_c)
         loss_r = squared_error(self.q_r.fused(batch.obs, batch.action), y_r)
         self.reward.descend(loss_r)
-        obs, action, target = safety_rows(batch, y_c, violations)
-        loss_c = cross_entropy(self.q_c.fused(obs, action), target)
+        rows = safety_rows(batch, y_c, violations)
+        self.violation_rate += RATE_GAIN * (float((batch.cost > 0.0).float().mean()) - self.violation_rate)
+        weight = natural_weights(rows.violated, self.violation_rate) if cfg.pos_weight == "natural" else None
+        loss_c = cross_entropy(self.q_c.fused(rows.obs, rows.action), rows.target, weight)
         self.cost.descend(loss_c)
         return loss_r.detach(), loss_c.detach()
 
@@ -90,6 +99,7 @@ class Critics:
         """Everything that an exact continuation needs."""
         return {
             "reward": self.reward.state_dict(), "cost": self.cost.state_dict(),
+            "violation_rate": self.violation_rate,
             "q_r_slow": self.q_r_slow.mlp.flat.clone(), "q_c_slow": self.q_c_slow.mlp.flat.clone(),
         }  # fmt: skip
 
@@ -97,5 +107,6 @@ class Critics:
         """Inverse of `state_dict`."""
         self.reward.load_state_dict(state["reward"])
         self.cost.load_state_dict(state["cost"])
+        self.violation_rate = state["violation_rate"]
         copy_into(self.q_r_slow.mlp.flat, state["q_r_slow"])
         copy_into(self.q_c_slow.mlp.flat, state["q_c_slow"])

@@ -16,14 +16,14 @@ _pour_loop = LoopConfig(
 
 PRESETS: dict[tuple[str, str], RunConfig] = {
     (NAV2D, "sac"): RunConfig(
-        "sac", NAV2D, loop=_nav2d_loop, algorithm=SacConfig((64, 64), policy_lr=1e-3, critic_lr=1e-3)
+        "sac", NAV2D, loop=_nav2d_loop, algorithm=SacConfig((64, 64), gamma=0.95, tau=0.02, policy_lr=1e-3, critic_lr=1e-3)
     ),
     (NAV2D, "sac_lag"): RunConfig(
-        "sac_lag", NAV2D, loop=_nav2d_loop, algorithm=SacLagConfig((64, 64), policy_lr=1e-3, critic_lr=1e-3)
+        "sac_lag", NAV2D, loop=_nav2d_loop, algorithm=SacLagConfig((64, 64), gamma=0.95, tau=0.02, policy_lr=1e-3, critic_lr=1e-3)
     ),
     (NAV2D, "meta_sac_lag"): RunConfig(
         "meta_sac_lag", NAV2D, loop=_nav2d_loop,
-        algorithm=MetaSacLagConfig((64, 64), policy_lr=1e-3, critic_lr=1e-3),
+        algorithm=MetaSacLagConfig((64, 64), gamma=0.95, tau=0.02, policy_lr=1e-3, critic_lr=1e-3),
     ),
     (POUR, "sac"): RunConfig("sac", POUR, loop=_pour_loop, algorithm=SacConfig(layer_norm=True, initial_alpha=0.05)),
     (POUR, "sac_lag"): RunConfig(

@@ -1,5 +1,7 @@
 """Bootstrap targets. `terminated` is 1 at a true terminal state only; a time limit bootstraps on."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -23,25 +25,44 @@ def squared_error(q: Tensor, target: Tensor) -> Tensor:
     return (q - target).square().sum(dim=0).mean()
 
 
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """The same for probabilities: its minimum is the mean target, as with the squared error, and it does not
-    stall where the sigmoid is flat. logits (E, B), target (B,) in [0, 1] -> scalar."""
-    members = logits.shape[0]
-    return members * F.binary_cross_entropy_with_logits(logits, target.expand_as(logits))
+    stall where the sigmoid is flat. logits (E, B), target (B,) in [0, 1], weight (B,) of mean 1 -> scalar."""
+    return logits.shape[0] * F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), weight)
 
 
-def safety_rows(batch: Batch, targets: Tensor, violations: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Mix of a batch with violating transitions at equal size: obs (B, O), action (B, A), targets (B,).
+class SafetyRows(NamedTuple):
+    """What the safety critics learn from: B rows."""
+
+    obs: Tensor  # (B, O)
+    action: Tensor  # (B, A)
+    target: Tensor  # (B,)
+    violated: Tensor  # (B,) 1 or 0
+
+
+def safety_rows(batch: Batch, targets: Tensor, violations: Batch) -> SafetyRows:
+    """Mix of a batch with violating transitions at equal size.
 
     A violating transition ends what it is asked for, so its target is 1 whatever follows. Rows of the batch
     make way evenly, because a batch comes sorted into prior and own transitions.
     """
-    extra = len(violations.cost)
+    violated, extra = (batch.cost > 0.0).to(targets.dtype), len(violations.cost)
     if not extra:
-        return batch.obs, batch.action, targets
+        return SafetyRows(batch.obs, batch.action, targets, violated)
     keep = torch.linspace(0, len(targets) - 1, len(targets) - extra).long()
-    return (
+    ones = torch.ones(extra, dtype=targets.dtype)
+    return SafetyRows(
         torch.cat((batch.obs[keep], violations.obs)),
         torch.cat((batch.action[keep], violations.action)),
-        torch.cat((targets[keep], torch.ones(extra))),
+        torch.cat((targets[keep], ones)),
+        torch.cat((violated[keep], ones)),
     )
+
+
+def natural_weights(violated: Tensor, rate: float) -> Tensor:
+    """Weights (B,) of mean 1 that give violating rows the share `rate` they have in the replay, however many
+    were drawn: rare events are then seen often without being believed to be frequent."""
+    drawn = float(violated.mean())
+    if not 0.0 < drawn < 1.0:
+        return torch.ones_like(violated)
+    return violated * (rate / drawn) + (1.0 - violated) * ((1.0 - rate) / (1.0 - drawn))

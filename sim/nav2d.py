@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 ARENA = 1.0  # [m] half side of the square
 PERIOD = 0.1  # [s]
 SPEED = 1.0  # [m/s] along each axis at action 1
-GOAL_RADIUS = 0.1  # [m]
-OBSTACLES = 3
-OBSTACLE_RADIUS = 0.2  # [m]
-CLEARANCE = 0.16  # [m] kept free around start, goal and between obstacles at reset
+GOAL_RADIUS = 0.15  # [m]
+OBSTACLES = ((-0.25, 0.0), (0.25, 0.55), (0.25, -0.55))  # [m] centres
+OBSTACLE_RADIUS = 0.25  # [m]
+START_X, GOAL_X, SPREAD_Y = (-0.9, -0.7), (0.7, 0.9), 0.8  # [m] where start and goal are drawn
 PROGRESS_REWARD = 10.0  # per metre nearer to the goal
 STEP_PRICE = 0.1  # reward lost per step
 GOAL_REWARD = 10.0
-WIDTH = 4 + 2 * OBSTACLES
+WIDTH = 4 + 2 * len(OBSTACLES)
 
 Array = NDArray[np.float32]
 Point = tuple[float, float]
@@ -45,15 +45,15 @@ class Nav2DEnv(gymnasium.Env[Array, Array]):
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self._position: Point = (0.0, 0.0)
         self._goal: Point = (0.0, 0.0)
-        self._obstacles: list[Point] = []
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
-        """New start, goal and obstacles."""
+        """New start on the left, new goal on the right."""
         super().reset(seed=seed)
-        while not self._draw():
-            pass
+        low, high = (START_X[0], GOAL_X[0], -SPREAD_Y, -SPREAD_Y), (START_X[1], GOAL_X[1], SPREAD_Y, SPREAD_Y)
+        start_x, goal_x, start_y, goal_y = self.np_random.uniform(low, high).tolist()
+        self._position, self._goal = (start_x, start_y), (goal_x, goal_y)
         return self._observe(), self._info(obstacle=False, arena=False, success=False)
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
@@ -67,30 +67,16 @@ class Nav2DEnv(gymnasium.Env[Array, Array]):
         self._position = (x, y)
         after = math.dist(self._position, self._goal)
         arena = not (abs(x) <= ARENA and abs(y) <= ARENA)
-        obstacle = any(math.dist(self._position, centre) <= OBSTACLE_RADIUS for centre in self._obstacles)
+        obstacle = any(math.dist(self._position, centre) <= OBSTACLE_RADIUS for centre in OBSTACLES)
         success = after <= GOAL_RADIUS and not (arena or obstacle)
         reward = PROGRESS_REWARD * (before - after) - STEP_PRICE + GOAL_REWARD * success
         info = self._info(obstacle=obstacle, arena=arena, success=success)
         return self._observe(), reward, arena or obstacle or success, False, info
 
-    def _draw(self) -> bool:
-        """One try at a layout. False when something overlaps."""
-        points = self.np_random.uniform(-0.85 * ARENA, 0.85 * ARENA, (2 + OBSTACLES, 2)).tolist()
-        start, goal, *obstacles = [(float(x), float(y)) for x, y in points]
-        if math.dist(start, goal) < ARENA:
-            return False
-        for i, centre in enumerate(obstacles):
-            gap = min(math.dist(centre, start), math.dist(centre, goal)) - OBSTACLE_RADIUS
-            others = min((math.dist(centre, o) for o in obstacles[:i]), default=math.inf)
-            if gap < CLEARANCE or others < 2.0 * (OBSTACLE_RADIUS + CLEARANCE):
-                return False
-        self._position, self._goal, self._obstacles = start, goal, obstacles
-        return True
-
     def _observe(self) -> Array:
         x, y = self._position
         values = [x, y, self._goal[0] - x, self._goal[1] - y]
-        for centre in self._obstacles:
+        for centre in OBSTACLES:
             values += (centre[0] - x, centre[1] - y)
         return np.array(values, dtype=np.float32)
 
@@ -108,7 +94,7 @@ def nav2d_controller(obs: Array) -> Array:
     ahead = goal / length
     side = np.array([-ahead[1], ahead[0]])
     keep = OBSTACLE_RADIUS + 0.12
-    for i in range(OBSTACLES):
+    for i in range(len(OBSTACLES)):
         centre = obs[4 + 2 * i : 6 + 2 * i].astype(float)
         along, across = float(centre @ ahead), float(centre @ side)
         if not (0.0 < along < min(length, nearest) and abs(across) < keep):

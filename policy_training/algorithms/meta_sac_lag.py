@@ -70,6 +70,8 @@ class MetaSacLagConfig:
     "Which of the twin safety critics counts."
     pos_fraction: float = 0.3
     "Share of violating transitions in the safety critics' batch."
+    pos_weight: Literal["natural", "none"] = "natural"
+    "Weigh that batch back to the shares of the replay, or leave Q_c as biased upwards as the mix is."
     initial_nu: float = 1.0
     "Multiplier at the start [reward]."
     nu_max: float = 100.0

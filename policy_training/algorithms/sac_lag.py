@@ -64,6 +64,8 @@ class SacLagConfig:
     "Which of the twin safety critics counts."
     pos_fraction: float = 0.3
     "Share of violating transitions in the safety critics' batch."
+    pos_weight: Literal["natural", "none"] = "natural"
+    "Weigh that batch back to the shares of the replay, or leave Q_c as biased upwards as the mix is."
     alpha_lr: float = 3e-4
     "Adam's rate for log alpha; 0 keeps alpha fixed."
     initial_alpha: float = 0.2
