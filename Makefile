@@ -6,9 +6,6 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 export OMP_NUM_THREADS ?= 1
-ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
-export MUJOCO_GL ?= egl
-endif
 
 .PHONY: help setup demo test check lint train bench clean
 
@@ -39,7 +36,7 @@ train: $(READY)  ## train Meta SAC-Lag to pour
 	@$(BIN)/spillguard train --algo meta_sac_lag --env spillguard/PourCoffee-v0 --seed 1 $(ARGS)
 
 bench: $(READY)  ## print every speed as a ratio, and keep it in benchmarks/results
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/spillguard bench $(ARGS)
 
 clean:  ## remove .venv, caches and builds; runs/ stays
 	rm -rf .venv build spillguard.egg-info ros_ws/build ros_ws/install ros_ws/log

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -40,14 +40,14 @@ def matmul(precision: str, seconds: float = 0.3) -> Matmul:
     """256 x 256 by 256 x 256 on one thread at torch's precision "highest" or "medium"."""
     import torch
 
+    from policy_training.train import matmul_error
+
     threads, before = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(SIZE, SIZE, generator=generator) for _ in range(2))
-    exact = a.double() @ b.double()
+    a, b = torch.ones(2, SIZE, SIZE)
     try:
         torch.set_num_threads(1)
         torch.set_float32_matmul_precision(precision)
-        error = float((a @ b - exact).abs().max() / exact.abs().max())
+        error = matmul_error()
         best, end = float("inf"), time.perf_counter() + seconds
         while time.perf_counter() < end:
             start = time.perf_counter()
@@ -110,7 +110,9 @@ def _in_process(code: str, seconds: float = 30.0) -> tuple[bool, str]:
 
 
 RENDER = """
-import mujoco, time
+import os, time
+import sim  # chooses the backend before mujoco loads
+import mujoco
 model = mujoco.MjModel.from_xml_string(
     "<mujoco><worldbody><light pos='0 0 2'/><geom size='.1'/></worldbody></mujoco>")
 data = mujoco.MjData(model)
@@ -122,7 +124,7 @@ with mujoco.Renderer(model, 240, 320) as renderer:
     picture = renderer.render()
     took = time.perf_counter() - start
 assert picture.std() > 1, "the picture is empty"
-print(f"one 320 x 240 picture in {1e3 * took:.0f} ms")
+print(f"MUJOCO_GL {os.environ.get('MUJOCO_GL', 'unset')}: one 320 x 240 picture in {1e3 * took:.0f} ms")
 """
 
 ROS = """
@@ -146,10 +148,9 @@ print(f"{name}: a message went out and came back")
 
 def rendering() -> Iterator[Finding]:
     """Can pictures be made, and how fast."""
-    backend = os.environ.get("MUJOCO_GL", "unset")
     good, text = _in_process(RENDER)
-    advice = "" if good else "; without a screen set MUJOCO_GL=egl and install libegl1 and libgl1"
-    yield Finding("rendering", FINE if good else POOR, f"MUJOCO_GL {backend}: {text}{advice}")
+    advice = "" if good else "; without a screen install libosmesa6, or libegl1 and libgl1"
+    yield Finding("rendering", FINE if good else POOR, text + advice)
 
 
 def ros() -> Iterator[Finding]:
@@ -193,9 +194,9 @@ class Args:
     """Check this machine: versions, matmul rate both ways, rendering, ROS 2 and DDS."""
 
 
-def main(args: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table. Exit status 1 if something is absent."""
-    tyro.cli(Args, args=args, prog="spillguard doctor")
+    tyro.cli(Args, args=arguments, prog="spillguard doctor")
     table = Table("", "", "", show_header=False)
     findings = [finding for check in CHECKS for finding in check()]
     for finding in findings:

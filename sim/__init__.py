@@ -8,5 +8,8 @@ import os
 from ctypes.util import find_library
 
 # MuJoCo chooses its OpenGL when it is first imported; without a screen, software drawing is what works.
-if not (os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY")) and find_library("OSMesa"):
-    os.environ["MUJOCO_GL"] = "osmesa"
+if not (os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY")):
+    for backend, library in (("osmesa", "OSMesa"), ("egl", "EGL")):
+        if find_library(library):
+            os.environ["MUJOCO_GL"] = backend
+            break

@@ -12,11 +12,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-BLOCK_TRAINING = """
+BLOCK = """
 import sys
-for name in ("torch", "gymnasium", "onnx", "onnxscript", "tensorboard", "stable_baselines3"):
-    sys.modules[name] = None  # any import of it raises ImportError
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
+sys.meta_path.insert(0, Block())
 """
+TRAINING = {"torch", "gymnasium", "onnx", "onnxscript", "tensorboard", "stable_baselines3"}
 IMPORT_ALL = """
 import importlib, pkgutil
 package = importlib.import_module({package!r})
@@ -46,14 +50,14 @@ def test_import_contracts_hold() -> None:
 
 
 def test_core_imports_without_the_training_stack_and_without_ros() -> None:
-    block_ros = 'sys.modules["rclpy"] = None\n'
-    done = run_python(BLOCK_TRAINING + block_ros + IMPORT_ALL.format(package="spillguard_core"))
+    blocked = TRAINING | {"rclpy"}
+    done = run_python(BLOCK.format(blocked=blocked) + IMPORT_ALL.format(package="spillguard_core"))
     assert done.returncode == 0, done.stderr
 
 
 def test_nodes_import_without_the_training_stack() -> None:
     pytest.importorskip("rclpy")
-    done = run_python(BLOCK_TRAINING + IMPORT_ALL.format(package="spillguard_ros"))
+    done = run_python(BLOCK.format(blocked=TRAINING) + IMPORT_ALL.format(package="spillguard_ros"))
     assert done.returncode == 0, done.stderr
 
 
@@ -62,7 +66,7 @@ def test_demo_starts_without_the_training_stack() -> None:
     code = (
         "sys.argv = ['spillguard', 'demo', '--help']\nfrom policy_training.cli import main\nsys.exit(main())"
     )
-    done = run_python(BLOCK_TRAINING + code)
+    done = run_python(BLOCK.format(blocked=TRAINING) + code)
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout
 

@@ -1,8 +1,9 @@
-"""``python -m benchmarks``: every benchmark one after the other; one that lacks a package says so."""
+"""``spillguard bench``: every benchmark one after the other; one that lacks a package says so."""
 
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,9 @@ class Args:
     """A Python with sbx-rl for the comparison with SBX; its pins differ from ours."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 1 if a benchmark could not be run."""
-    args, console, failed = tyro.cli(Args), Console(), []
+    args, console, failed = tyro.cli(Args, args=arguments, prog="spillguard bench"), Console(), []
     for name in args.only:
         if name not in NEEDS:
             console.print(f"no benchmark is called {name!r}; there are {', '.join(NEEDS)}")
