@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spillguard_core.arm import GEN3_LIMITS
+from spillguard_core.decision import Verdict
 from spillguard_core.gate import initial_decision
 from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
 
@@ -22,9 +23,9 @@ QUICK = settings(
 )
 
 
-def command(rig, qd, coast=0.02):
+def command(rig, qd, coast=0.02, verdict=Verdict.PASS):
     config = replace(rig.config, coast_time=coast)
-    return braking_trajectory(replace(initial_decision(), q=np.zeros(7), qd=qd), config)
+    return braking_trajectory(replace(initial_decision(), verdict=verdict, q=np.zeros(7), qd=qd), config)
 
 
 def test_resting_command_is_one_point(rig):
@@ -39,6 +40,12 @@ def test_braking_by_hand(rig):
     np.testing.assert_allclose(trajectory.times, [0.01, 0.03, 0.23])  # 1 rad/s at 5 rad/s^2: 0.2 s
     np.testing.assert_allclose(trajectory.positions[:, 0], [0.0, 0.02, 0.12])  # 0.02 + 1 * 0.2 / 2
     np.testing.assert_allclose(trajectory.positions[:, 6], [0.0, 0.01, 0.06])
+
+
+@pytest.mark.parametrize("verdict", [Verdict.HOLD, Verdict.STOP])
+def test_braking_arm_does_not_coast(rig, verdict):
+    trajectory = command(rig, np.array([1.0, 0, 0, 0, 0, 0, 0.5]), verdict=verdict)
+    np.testing.assert_allclose(trajectory.times, [0.01, 0.21])
 
 
 @given(SPEED, st.sampled_from([0.0, 0.02, 0.1]))

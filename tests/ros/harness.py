@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from geometry_msgs.msg import TwistStamped
@@ -15,7 +17,7 @@ from spillguard_core.arm import Vec
 from spillguard_core.decision import Verdict
 from spillguard_ros import convert
 from spillguard_ros.graph import Graph
-from spillguard_ros.operator import COMMAND, Operator
+from spillguard_ros.operator import Operator
 from spillguard_ros.sensors import BASE_FRAME, SENSOR_QOS
 
 STILL = 0.02  # [rad/s]
@@ -42,7 +44,8 @@ class Witness(Operator):
     def __init__(self, namespace: str = "") -> None:
         super().__init__(namespace)
         self.heard = Heard()
-        self._stamp = Time().to_msg()
+        self._stamp = Time().to_msg()  # of the state that a proposal answers
+        self.frozen_stamp = False
         node = self.node
         node.create_subscription(JointState, "joint_states", self._on_joints, SENSOR_QOS)
         node.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 10)
@@ -50,7 +53,8 @@ class Witness(Operator):
 
     def _on_joints(self, msg: JointState) -> None:
         q, qd = convert.joint_state(msg)
-        self._stamp = msg.header.stamp
+        if not self.frozen_stamp:
+            self._stamp = msg.header.stamp
         self.heard.joints.append((time.monotonic(), q, qd))
 
     def _on_proposal(self, msg: TwistStamped) -> None:
@@ -124,3 +128,10 @@ class Stage:
         """Until the arm reports."""
         self.witness.heard.clear()
         self.until(lambda: len(self.witness.heard.joints) > 5, timeout, "a joint state")
+
+
+class MakeStage(Protocol):
+    """Starts a graph; it ends with the context."""
+
+    def __call__(self, *nodes: str, namespace: str = "") -> AbstractContextManager[Stage]:
+        """`nodes` are started, with the orbiting policy's bundle."""

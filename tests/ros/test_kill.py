@@ -4,7 +4,6 @@ import json
 import logging
 import multiprocessing
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -12,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeStage
-from harness import MOVED, Stage, Witness
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
 from spillguard_core.arm import GEN3_LIMITS
 from spillguard_ros import policy
 from spillguard_ros.graph import launch_file
+from tests.ros.harness import MOVED, MakeStage, Stage, Witness
 
 ROUNDS = 100
 COMMAND_TIMEOUT = 0.1  # [s] T, as in launch/params/safety_monitor.yaml; two periods of a 20 Hz policy
@@ -36,7 +34,12 @@ class Fleet:
     def __init__(self, bundle: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["__main__", "spillguard_ros.policy"])
-        self._parameters = ["--params-file", str(launch_file("params/policy.yaml")), "-p", f"bundle:={bundle}"]
+        self._parameters = [
+            "--params-file",
+            str(launch_file("params/policy.yaml")),
+            "-p",
+            f"bundle:={bundle}",
+        ]
         self.processes: list[BaseProcess] = []
 
     def launch(self) -> str:
@@ -114,7 +117,9 @@ def test_killed_policy_makes_the_arm_hold_in_every_round(
 ) -> None:
     rng = np.random.default_rng(0)
     with make_stage("sim_arm", "safety_monitor") as stage, fleet_for(stage) as fleet:
-        change = {name: change_state(stage.witness, name) for name in (fleet.launch() for _ in range(STANDBY))}
+        change = {
+            name: change_state(stage.witness, name) for name in (fleet.launch() for _ in range(STANDBY))
+        }
         stage.witness.open_gate()
         times = []
         for number in range(ROUNDS):

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import MakeStage
-from harness import MOVED, STILL, Stage
 
 from spillguard_core.decision import Verdict
+from tests.ros.harness import MOVED, STILL, MakeStage, Stage
 
 
 @pytest.fixture(scope="module")

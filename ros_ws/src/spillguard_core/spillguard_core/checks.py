@@ -4,6 +4,7 @@ Every check is written as what is fine, so NaN counts as a fault. Ages are on th
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +13,14 @@ from spillguard_core.arm import Vec
 from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Reason, Request
 from spillguard_core.kinematics import joint_difference
 from spillguard_core.observation import Measurement
+from spillguard_core.trajectory import braking_trajectory, coast_time, sample
 
 Finding = tuple[Reason, str]
 """A reason and the figures behind it."""
 FINE: Finding = (Reason.OK, "")
+
+
+ON_TIME = 1e-6  # [s]; a joint moves 2e-6 rad in it at most
 
 
 class Cycle(NamedTuple):
@@ -35,8 +40,24 @@ def all_finite(values: Vec) -> bool:
     return all(map(math.isfinite, values.tolist()))
 
 
+def carried(last: Decision, now: float, config: GateConfig) -> Decision:
+    """`last` with its command where its own trajectory stands by now.
+
+    Decisions are never made at exact intervals. One that came late and went on from the end of the period
+    would pull the arm back to where it no longer is.
+    """
+    late = now - last.decided - config.period
+    if not (last.anchored and math.isfinite(late) and abs(late) > ON_TIME):
+        return last
+    if late <= coast_time(last, config):
+        return replace(last, q=last.q + max(late, -config.period) * last.qd)
+    q, qd = sample(braking_trajectory(last, config), config.period + late, last.q, last.qd)
+    return replace(last, q=q, qd=qd)
+
+
 def begin(inputs: Inputs, last: Decision, config: GateConfig) -> Cycle:
     """Bring the clocks and counters up to this decision."""
+    last = carried(last, inputs.now, config)
     stamp, advanced = last.state_stamp, last.state_advanced
     # A stamp that stands still or goes back is no news. While stopped any change is, so that a driver
     # whose clock was set back can be used again after a reset.

@@ -147,6 +147,7 @@ class Decision:
     """What is sent, why, and what the next decision must remember."""
 
     cycle: int
+    decided: float  # [s] steady clock; NaN before the first decision
     verdict: Verdict
     reason: Reason
     detail: str  # the figures behind the reason, for a person

@@ -65,8 +65,9 @@ class Models:
 def initial_decision() -> Decision:
     """Closed: nothing is sent until the operator resets."""
     return Decision(
-        cycle=0, verdict=Verdict.STOP, reason=Reason.NOT_RESET, detail="", mode=Mode.STOPPED, send=False,
-        twist_sent=np.zeros(4), q=np.zeros(7), qd=np.zeros(7), q_c=math.nan, margins=Margins(),
+        cycle=0, decided=math.nan, verdict=Verdict.STOP, reason=Reason.NOT_RESET, detail="",
+        mode=Mode.STOPPED, send=False, twist_sent=np.zeros(4), q=np.zeros(7), qd=np.zeros(7),
+        q_c=math.nan, margins=Margins(),
         anchored=False, off_track=0, state_stamp=-math.inf, state_advanced=-math.inf, held_since=math.nan,
     )  # fmt: skip
 
@@ -159,9 +160,9 @@ def _decision(cycle: Cycle, mode: Mode, finding: Finding, motion: Motion, choice
     moving = verdict < Verdict.HOLD
     since = cycle.inputs.now if math.isnan(cycle.last.held_since) else cycle.last.held_since
     return Decision(
-        cycle=cycle.last.cycle + 1, verdict=verdict, reason=reason, detail=detail, mode=mode,
-        send=cycle.last.anchored, twist_sent=choice.twist, q=motion.q, qd=motion.qd, q_c=choice.q_c,
-        margins=_margins(cycle, motion, choice.q_c),
+        cycle=cycle.last.cycle + 1, decided=cycle.inputs.now, verdict=verdict, reason=reason, detail=detail,
+        mode=mode, send=cycle.last.anchored, twist_sent=choice.twist, q=motion.q, qd=motion.qd,
+        q_c=choice.q_c, margins=_margins(cycle, motion, choice.q_c),
         # A stopped arm that has come to rest hears nothing more: somebody may move it by hand.
         anchored=cycle.last.anchored and (mode is not Mode.STOPPED or bool(motion.qd.any())),
         off_track=cycle.off_track, state_stamp=cycle.stamp, state_advanced=cycle.advanced,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spillguard_core.arm import Vec
-from spillguard_core.decision import Decision, GateConfig
+from spillguard_core.decision import Decision, GateConfig, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,13 @@ def stop_position(q: Vec, qd: Vec, acceleration: Vec, coast: float) -> Vec:
     return q + (coast + 0.5 * braking_time(qd, acceleration)) * qd
 
 
+def coast_time(decision: Decision, config: GateConfig) -> float:
+    """Time [s] for which the arm goes on when no other decision comes: none when it is braking already."""
+    return config.coast_time if decision.verdict < Verdict.HOLD else 0.0
+
+
 def braking_trajectory(decision: Decision, config: GateConfig) -> Trajectory:
-    """Reach the decided state at the end of the period, go on for `coast_time`, then brake to rest.
+    """Reach the decided state at the end of the period, go on for the coast time, then brake to rest.
 
     All joints brake in the same time, each at or below its limit, so the path stays straight and every
     segment is a parabola at most: cubic interpolation between the points adds nothing.
@@ -43,10 +48,11 @@ def braking_trajectory(decision: Decision, config: GateConfig) -> Trajectory:
     brake = braking_time(qd, config.limits.acceleration)
     if not brake > SHORTEST:
         return Trajectory(np.array([config.period]), q[None].copy(), np.zeros((1, q.size)))
-    rest = stop_position(q, qd, config.limits.acceleration, config.coast_time)
-    if config.coast_time > 0.0:
-        times = np.array([0.0, config.coast_time, config.coast_time + brake]) + config.period
-        positions = np.stack([q, q + config.coast_time * qd, rest])
+    coast = coast_time(decision, config)
+    rest = stop_position(q, qd, config.limits.acceleration, coast)
+    if coast > 0.0:
+        times = np.array([0.0, coast, coast + brake]) + config.period
+        positions = np.stack([q, q + coast * qd, rest])
         velocities = np.stack([qd, qd, np.zeros_like(qd)])
     else:
         times = np.array([0.0, brake]) + config.period

@@ -72,13 +72,12 @@ def _check_alive(graph: Graph) -> None:
         raise OperatorError(f"{name} ended: {lines[-1]}")
 
 
-def pour(graph: Graph, operator: Operator, number: int, time_limit: float) -> Cup:
+def pour(operator: Operator, number: int, time_limit: float) -> Cup:
     """Put cup `number` (from 1) into the cell and let the policy pour."""
     if number > 1:
         operator.bring_to_rest()
         operator.insist("sim_arm/new_cup", 1.0)
     if not operator.wait(lambda: operator.outcome.get("cup") == str(number), START_TIMEOUT):
-        _check_alive(graph)
         raise OperatorError(f"the arm did not report cup {number} within {START_TIMEOUT:.0f} s")
     operator.insist("safety_monitor/reset", 5.0)
     operator.insist("safety_monitor/resume", 1.0)
@@ -88,7 +87,6 @@ def pour(graph: Graph, operator: Operator, number: int, time_limit: float) -> Cu
     start = time.time()
 
     def over() -> bool:
-        _check_alive(graph)
         seen = operator.outcome
         broken = seen["spilled"] != "0" or seen["contact"] == "true" or seen["limit_broken"] == "true"
         return seen["success"] == "true" or broken or operator.verdict == Verdict.STOP
@@ -99,12 +97,12 @@ def pour(graph: Graph, operator: Operator, number: int, time_limit: float) -> Cu
 
 def _pour_all(graph: Graph, demo: Demo, console: Console) -> list[Cup]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    operator, cups = Operator(), []
+    operator, cups = Operator(watch=lambda: _check_alive(graph)), []
     try:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("starting the graph", total=demo.cups)
             for number in range(1, demo.cups + 1):
-                cups.append(pour(graph, operator, number, demo.time_limit))
+                cups.append(pour(operator, number, demo.time_limit))
                 good = sum(cup.success for cup in cups)
                 progress.update(task, advance=1, description=f"pouring, {good} of {number} succeeded")
         operator.bring_to_rest()

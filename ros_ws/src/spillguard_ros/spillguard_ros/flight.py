@@ -101,7 +101,9 @@ def _decision(raw: dict[str, Any]) -> Decision:
         "margins": Margins(**{name: float(value) for name, value in raw["margins"].items()}),
     }
     arrays = {name: _floats(value) for name, value in raw.items() if isinstance(value, list)}
-    numbers = {name: float(raw[name]) for name in ("q_c", "state_stamp", "state_advanced", "held_since")}
+    numbers = {
+        name: float(raw[name]) for name in ("decided", "q_c", "state_stamp", "state_advanced", "held_since")
+    }
     return Decision(**{**raw, **arrays, **numbers, **special})
 
 

@@ -82,6 +82,10 @@ class Graph:
         """Send a signal to one process."""
         self._processes[name].send_signal(number)
 
+    def pid(self, name: str) -> int:
+        """Process number."""
+        return self._processes[name].pid
+
     def wait(self, name: str, timeout: float) -> int:
         """Exit status of a process that is about to end."""
         return self._processes[name].wait(timeout)

@@ -28,7 +28,9 @@ class OperatorError(RuntimeError):
 class Operator:
     """A node with clients, and a thread of nobody: it spins only while it waits."""
 
-    def __init__(self, namespace: str = "") -> None:
+    def __init__(self, namespace: str = "", watch: Callable[[], None] = lambda: None) -> None:
+        """`watch` is called while waiting; it raises when waiting has become pointless."""
+        self._watch = watch
         self.node = Node("operator", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
@@ -62,6 +64,7 @@ class Operator:
             if left <= 0.0:
                 return False
             self._executor.spin_once(timeout_sec=min(left, 0.05))
+            self._watch()
         return True
 
     def call(self, service: str) -> tuple[bool, str]:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, field, fields
 from typing import Any, TypeVar, get_type_hints
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import ParameterUninitializedException
+from rclpy.exceptions import ParameterException, ParameterUninitializedException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -48,10 +48,16 @@ def read_parameters(node: Node, cls: type[T]) -> T:
     for entry in fields(cls):  # type: ignore[arg-type]
         kind, text = hints[entry.name], entry.metadata["text"]
         default = _TYPES[kind] if entry.default is MISSING else entry.default
-        if not node.has_parameter(entry.name):
-            node.declare_parameter(entry.name, default, _descriptor(kind, text, *entry.metadata["range"]))
+        descriptor = _descriptor(kind, text, *entry.metadata["range"])
         try:
+            if not node.has_parameter(entry.name):
+                node.declare_parameter(entry.name, default, descriptor)
             values[entry.name] = node.get_parameter(entry.name).value
         except ParameterUninitializedException:
             raise ValueError(f"parameter '{entry.name}' is not set; it has no default: {text}") from None
+        except ParameterException as error:
+            low, high = entry.metadata["range"]
+            allowed = "" if low is None else f", from {low} to {high}"
+            needed = f"it has to be {kind.__name__}{allowed}: {text}"
+            raise ValueError(f"parameter '{entry.name}' is refused ({error}); {needed}") from None
     return cls(**values)

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import FrameType
@@ -47,6 +48,9 @@ class ShellNode(LifecycleNode, ABC):
             self.get_logger().fatal(f"refused to configure: {error}")
             self.release()
             return TransitionCallbackReturn.FAILURE
+        except Exception:  # rclpy would swallow the traceback of what must be a mistake of ours
+            self.get_logger().fatal(f"failed to configure:\n{traceback.format_exc()}")
+            raise
         return super().on_configure(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:

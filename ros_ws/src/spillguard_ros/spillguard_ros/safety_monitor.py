@@ -8,7 +8,7 @@ rest, and the last thing it sends before it ends is a stop.
 import math
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -163,9 +163,9 @@ class SafetyMonitor(ShellNode):
         self._late = 0  # cycles that began more than half a period late
 
     def _stop_arm(self) -> None:
-        """One more decision, with a stop: brake without coasting, since no other command will follow."""
+        """One more decision, with a stop."""
         self._requests.append(Request.STOP)
-        self._cycle(replace(self._config, coast_time=0.0))
+        self._tick()
         self._active = False
 
     def _record(self, topic: str, msg: object) -> None:
@@ -200,10 +200,7 @@ class SafetyMonitor(ShellNode):
         )
 
     def _tick(self) -> None:
-        self._cycle(self._config)
-
-    def _cycle(self, config: GateConfig) -> None:
-        now = time.monotonic()
+        config, now = self._config, time.monotonic()
         inputs = self._inputs(now)
         decision = decide(inputs, self._decision, config, self._models)
         decide_time = time.monotonic() - now

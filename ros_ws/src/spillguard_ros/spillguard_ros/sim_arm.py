@@ -122,6 +122,7 @@ class SimArm(ShellNode):
         except ValueError as error:
             self.get_logger().error(f"command refused: {error}", throttle_duration_sec=1.0)
             return
+        self._catch_up()  # what is due happened under the old command
         now = self._simulated()
         self._follower.accept(trajectory, now)
         if self._pour.started is None:
@@ -134,13 +135,17 @@ class SimArm(ShellNode):
         return response
 
     def _tick(self) -> None:
+        if self._catch_up():
+            self._publish()
+
+    def _catch_up(self) -> int:
+        """Simulate up to the present. Number of periods simulated."""
         due = int((self._simulated() - self._now) / MONITOR_PERIOD + 1e-6)
         if due > MOST_TICKS:
             self._base = time.monotonic(), self._now + MOST_TICKS * MONITOR_PERIOD
         for _ in range(min(due, MOST_TICKS)):
             self._advance()
-        if due:
-            self._publish()
+        return due
 
     def _advance(self) -> None:
         self._now += MONITOR_PERIOD

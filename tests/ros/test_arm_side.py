@@ -1,0 +1,166 @@
+"""What the simulated arm takes from its command topic, and how it follows: no processes needed."""
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from spillguard_core.arm import GRAVITY, JOINT_NAMES
+from spillguard_core.trajectory import Trajectory
+from spillguard_ros import convert
+from spillguard_ros.follower import TrajectoryFollower
+
+NAN = float("nan")
+
+
+def command() -> JointTrajectory:
+    """Two points, at 10 ms and 30 ms; joint k goes to 0.01 k."""
+    q = 0.01 * np.arange(7)
+    times = np.array([0.01, 0.03])
+    return convert.to_trajectory(Trajectory(times, np.stack([0.5 * q, q]), np.stack([q, np.zeros(7)])))
+
+
+def test_good_command_comes_through_unchanged() -> None:
+    got = convert.trajectory(command())
+    np.testing.assert_allclose(got.times, [0.01, 0.03], atol=1e-12)
+    np.testing.assert_array_equal(got.positions[1], 0.01 * np.arange(7))
+
+
+def test_command_is_read_by_joint_name() -> None:
+    msg = command()
+    msg.joint_names = list(JOINT_NAMES[::-1])
+    np.testing.assert_array_equal(convert.trajectory(msg).positions[1], 0.01 * np.arange(7)[::-1])
+
+
+def nan_position(msg: JointTrajectory) -> None:
+    msg.points[0].positions[3] = NAN
+
+
+def nan_velocity(msg: JointTrajectory) -> None:
+    msg.points[1].velocities[3] = NAN
+
+
+def same_time(msg: JointTrajectory) -> None:
+    msg.points[1].time_from_start = msg.points[0].time_from_start
+
+
+def zero_time(msg: JointTrajectory) -> None:
+    msg.points[0].time_from_start = Duration()
+
+
+def moving_end(msg: JointTrajectory) -> None:
+    msg.points[1].velocities[0] = 0.1
+
+
+def short_point(msg: JointTrajectory) -> None:
+    msg.points[0].positions = msg.points[0].positions[:6]
+
+
+def no_velocities(msg: JointTrajectory) -> None:
+    msg.points[0].velocities = []
+
+
+def double_name(msg: JointTrajectory) -> None:
+    msg.joint_names = ["joint_1", *JOINT_NAMES[:6]]
+
+
+def strange_name(msg: JointTrajectory) -> None:
+    msg.joint_names = [*JOINT_NAMES[:6], "finger"]
+
+
+def no_points(msg: JointTrajectory) -> None:
+    msg.points = []
+
+
+def huge_jump(msg: JointTrajectory) -> None:
+    msg.points = [JointTrajectoryPoint(positions=[3.0] * 7, velocities=[0.0] * 7)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (nan_position, "finite"),
+        (nan_velocity, "finite"),
+        (same_time, "increase"),
+        (zero_time, "above zero"),
+        (moving_end, "at rest"),
+        (short_point, "7 positions"),
+        (no_velocities, "7 velocities"),
+        (double_name, "joint names must be"),
+        (strange_name, "joint names must be"),
+        (no_points, "at least one point"),
+        (huge_jump, "above zero"),
+    ],
+)
+def test_bad_command_is_refused(damage: object, reason: str) -> None:
+    msg = command()
+    damage(msg)  # type: ignore[operator]
+    with pytest.raises(ValueError, match=reason):
+        convert.trajectory(msg)
+
+
+def test_follower_interpolates_and_holds_the_last_point() -> None:
+    follower = TrajectoryFollower(np.zeros(1))
+    # From rest at 0 to rest at 1 within 1 s: 3 t^2 - 2 t^3, speed 6 t - 6 t^2.
+    follower.accept(Trajectory(np.array([1.0]), np.ones((1, 1)), np.zeros((1, 1))), now=10.0)
+    for t in (0.0, 0.25, 0.5, 0.9):
+        q, qd = follower.desired(10.0 + t)
+        assert q[0] == pytest.approx(3 * t**2 - 2 * t**3)
+        assert qd[0] == pytest.approx(6 * t - 6 * t**2)
+    q, qd = follower.desired(99.0)
+    assert (q[0], qd[0]) == (1.0, 0.0)
+
+
+def test_new_command_replaces_the_old_one_from_the_present_state() -> None:
+    follower = TrajectoryFollower(np.zeros(1))
+    follower.accept(Trajectory(np.array([1.0]), np.ones((1, 1)), np.zeros((1, 1))), now=0.0)
+    before = follower.desired(0.5)
+    follower.accept(Trajectory(np.array([1.0]), np.zeros((1, 1)), np.zeros((1, 1))), now=0.5)
+    after = follower.desired(0.5)
+    assert (after[0][0], after[1][0]) == (before[0][0], before[1][0])
+    assert follower.desired(1.5)[0][0] == 0.0
+
+
+def test_joint_state_is_read_by_name_and_may_carry_more_joints() -> None:
+    names = ["finger", *JOINT_NAMES[::-1]]
+    msg = JointState(name=names, position=[9.0, *map(float, range(7))], velocity=[9.0] + [0.5] * 7)
+    q, qd = convert.joint_state(msg)
+    np.testing.assert_array_equal(q, np.arange(7)[::-1])
+    np.testing.assert_array_equal(qd, np.full(7, 0.5))
+
+
+@pytest.mark.parametrize(
+    "names", [list(JOINT_NAMES[:6]), [*JOINT_NAMES[:6], "joint_1"], [*JOINT_NAMES, "joint_7"]]
+)
+def test_joint_state_without_each_joint_once_is_no_number(names: list[str]) -> None:
+    zeros = [0.0] * len(names)
+    q, qd = convert.joint_state(JointState(name=names, position=zeros, velocity=zeros))
+    assert np.isnan(q).all()
+    assert np.isnan(qd).all()
+
+
+def test_joint_state_without_velocities_is_no_number() -> None:
+    q, _ = convert.joint_state(JointState(name=list(JOINT_NAMES), position=[0.0] * 7))
+    assert np.isnan(q).all()
+
+
+def test_values_in_another_frame_are_no_numbers() -> None:
+    pose, twist = PoseStamped(), TwistStamped()
+    pose.header.frame_id = twist.header.frame_id = "tool"
+    assert np.isnan(convert.position(pose, "base_link")).all()
+    assert np.isnan(convert.twist(twist, "base_link")).all()
+
+
+def test_twist_about_another_axis_is_no_number() -> None:
+    msg = convert.to_twist(np.zeros(4), "base_link", JointState().header.stamp)
+    assert np.isfinite(convert.twist(msg, "base_link")).all()
+    msg.twist.angular.z = 0.1
+    assert np.isnan(convert.twist(msg, "base_link")).all()
+
+
+def test_mass_comes_back_from_its_weight() -> None:
+    msg = convert.to_wrench(0.25, "scale", JointState().header.stamp)
+    assert msg.wrench.force.z == pytest.approx(0.25 * GRAVITY)
+    assert convert.mass(msg) == pytest.approx(0.25)

@@ -1,0 +1,126 @@
+"""Nodes that must not start, and say why."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spillguard_ros.graph import launch_file, private_environment
+
+NODES = ("safety_monitor", "policy")
+
+
+def run_node(node: str, *parameters: str, file: bool = True) -> subprocess.CompletedProcess[str]:
+    """Exit status and output of a node that is expected to refuse."""
+    command = [sys.executable, "-m", f"spillguard_ros.{node}", "--ros-args"]
+    if file:
+        command += ["--params-file", str(launch_file(f"params/{node}.yaml"))]
+    for parameter in parameters:
+        command += ["-p", parameter]
+    environment = {**os.environ, **private_environment()}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def damaged(bundle: Path, tmp_path: Path, damage: Callable[[Path], None]) -> Path:
+    copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    damage(copy)
+    return copy
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_damaged_bundle_is_refused_by_name(node: str, orbit_bundle: Path, tmp_path: Path) -> None:
+    bundle = damaged(orbit_bundle, tmp_path, lambda copy: cut(copy / "policy.onnx"))
+    ended = run_node(node, f"bundle:={bundle}")
+    assert ended.returncode == 1
+    assert "policy.onnx does not match its hash" in ended.stderr
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_missing_bundle_is_refused(node: str, tmp_path: Path) -> None:
+    ended = run_node(node, f"bundle:={tmp_path / 'nowhere'}")
+    assert ended.returncode == 1
+    assert "manifest.json cannot be read" in ended.stderr
+
+
+def test_missing_safety_value_is_refused(orbit_bundle: Path) -> None:
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", file=False)
+    assert ended.returncode == 1
+    assert "parameter 'command_timeout' is not set; it has no default" in ended.stderr
+
+
+def test_safety_value_out_of_range_is_refused(orbit_bundle: Path) -> None:
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", "state_timeout:=5.0")
+    assert ended.returncode != 0
+    assert "state_timeout" in ended.stderr
+
+
+def test_safety_value_that_is_not_a_number_is_refused(orbit_bundle: Path) -> None:
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", "state_timeout:=.nan")
+    assert ended.returncode != 0
+    assert "state_timeout" in ended.stderr
+
+
+def test_command_timeout_above_two_policy_periods_is_refused(orbit_bundle: Path) -> None:
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", "command_timeout:=0.15")
+    assert ended.returncode == 1
+    assert "two periods of the policy, 0.1 s" in ended.stderr
+
+
+def test_recording_that_cannot_be_opened_is_refused(orbit_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", f"record:={tmp_path / 'file' / 'f.mcap'}")
+    assert ended.returncode == 1
+    assert "refused to configure" in ended.stderr
+
+
+def test_unsigned_bundle_is_refused_where_a_key_is_given(orbit_bundle: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key.pub"
+    key.write_bytes(b"no key")
+    ended = run_node("policy", f"bundle:={orbit_bundle}", f"public_key:={key}")
+    assert ended.returncode == 1
+    assert "manifest.sig" in ended.stderr
+
+
+def test_robot_side_loads_neither_torch_nor_gymnasium() -> None:
+    modules = [
+        "safety_monitor",
+        "policy",
+        "sim_arm",
+        "recorder",
+        "recording",
+        "operator",
+        "demo",
+        "demo_report",
+    ]
+    code = "import sys\n" + "".join(f"import spillguard_ros.{name}\n" for name in modules)
+    code += "print(sorted({'torch', 'gymnasium', 'onnx', 'policy_training'} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+def test_nodes_end_when_their_starter_is_killed(orbit_bundle: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from spillguard_ros.graph import Graph, private_environment\n"
+        f"graph = Graph(Path({str(tmp_path)!r}), private_environment())\n"
+        "graph.start('sim_arm', 'sim_arm', {})\nprint(graph.pid('sim_arm'), flush=True)\ntime.sleep(60)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    pid = int(starter.stdout.readline())
+    starter.send_signal(signal.SIGKILL)
+    starter.wait()
+    deadline = time.monotonic() + 5.0
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
