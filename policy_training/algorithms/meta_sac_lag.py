@@ -32,15 +32,16 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
-from torch.nn.functional import softplus
 
-from policy_training.algorithms.sac_lag import multiplier, multiplier_inverse, multiplier_slope
 from policy_training.buffers import Batch, Memory
-from policy_training.critics import Critics, Values
+from policy_training.critics import Critics
 from policy_training.imitation import Lesson, lesson, pretrain
+from policy_training.lagrange import (
+    constraint_excess, initial_score, lagrangian, multiplier, multiplier_inverse, multiplier_slope,
+)  # fmt: skip
+from policy_training.lookahead import Batches, Start, autograd_gradients
 from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
-from policy_training.networks import Actor, SafetyCritic, Spaces, aggregate, squashed
+from policy_training.networks import Actor, SafetyCritic, Spaces
 from policy_training.optim import copy_into
 
 
@@ -123,27 +124,6 @@ class Inner(NamedTuple):
     entropy: float
 
 
-class Start(NamedTuple):
-    """Where an inner step began."""
-
-    phi: Tensor  # (P,)
-    square: Tensor  # (P,)
-    x: float
-    steps: int
-
-
-def lagrangian(
-    log_prob: Tensor, q_r: Tensor, excess: Tensor, alpha: Tensor | float, nu: Tensor | float
-) -> Tensor:
-    """Eqs. (4), (6). All (B,) -> scalar."""
-    return (alpha * log_prob - q_r + nu * excess).mean()
-
-
-def constraint_excess(q_c: Tensor, eps: Tensor | float, form: str) -> Tensor:
-    """What nu' multiplies in J_eps. (B,) -> (B,)."""
-    return q_c - eps if form == "linear" else 0.5 * (q_c - eps).square()
-
-
 class MetaSacLag:
     """Networks, optimisers and the update."""
 
@@ -193,16 +173,12 @@ class MetaSacLag:
         d_eps = d_alpha = 0.0
         if tune:
             fresh = memory.batch(cfg.meta_batch_size, prior_fraction=0.0).obs  # B', from D alone
-            initial, fresh_noise = (
-                memory.initial_states(cfg.meta_batch_size),
-                self._noise(cfg.meta_batch_size),
-            )
+            initial, fresh_noise = memory.initial_states(cfg.meta_batch_size), self._noise(cfg.meta_batch_size)
+            batches = Batches(batch.obs, noise, inner.taught, fresh, fresh_noise, initial)
             if cfg.meta_gradient == "closed" or start is None:
-                d_eps, d_alpha = self.closed_gradients(inner, rule, fresh, fresh_noise, initial)
+                d_eps, d_alpha = self.closed_gradients(inner, rule, batches)
             else:
-                d_eps, d_alpha = self.autograd_gradients(
-                    start, rule, batch.obs, noise, inner.taught, fresh, fresh_noise, initial
-                )
+                d_eps, d_alpha = autograd_gradients(self, start, rule, batches)
             self._tune(d_eps, d_alpha)
             if start is not None and cfg.order == "lookahead":
                 self._restore(start)
@@ -240,17 +216,15 @@ class MetaSacLag:
         entropy = -float(log_prob.detach().mean())
         return Inner(grad, grad_h, grad_c, taught, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
 
-    def closed_gradients(
-        self, inner: Inner, rule: RmsProp, fresh: Tensor, noise: Tensor, initial: Tensor
-    ) -> tuple[float, float]:
+    def closed_gradients(self, inner: Inner, rule: RmsProp, batches: Batches) -> tuple[float, float]:
         """Eqs. (8), (9): d J_eps / d eps and d J_alpha / d alpha, after the inner step."""
         cfg, nu = self.config, multiplier(self.x, self.config.nu_form)
         if inner.grad_h is None or inner.grad_c is None:
             raise ValueError("the inner step kept no parts of its gradient; call it with split=True")
         jacobian = rule.jacobian(inner.grad, self.square, self.steps)
         d_nu = -cfg.nu_lr * multiplier_slope(self.x, cfg.nu_form) if self.x < self.x_max else 0.0
-        action, log_prob = self.actor.fused(fresh, noise)
-        q_r, q_c = self.critics.judge(fresh, action)
+        action, log_prob = self.actor.fused(batches.fresh, batches.fresh_noise)
+        q_r, q_c = self.critics.judge(batches.fresh, action)
         excess = constraint_excess(q_c, self.eps, cfg.eps_objective)
         outer = torch.autograd.grad(lagrangian(log_prob, q_r, excess, self.alpha, nu), self.actor.mlp.flat)
         d_eps = d_nu * float(meta_gradient(outer[0], jacobian, inner.grad_c))
@@ -258,65 +232,11 @@ class MetaSacLag:
             d_eps += d_nu * float(excess.detach().mean())
         if cfg.eps_paths == "A":
             d_eps -= nu * (1.0 if cfg.eps_objective == "linear" else float(q_c.detach().mean()) - self.eps)
+        initial = batches.initial
         action, _ = self.actor.fused(initial, torch.zeros(len(initial), self.spaces.action_size))
-        outer = torch.autograd.grad(self._score(self.critics.judge(initial, action), nu), self.actor.mlp.flat)
+        q_r, q_c = self.critics.judge(initial, action)
+        outer = torch.autograd.grad(initial_score(q_r, q_c, self.eps, nu), self.actor.mlp.flat)
         return d_eps, float(meta_gradient(outer[0], jacobian, inner.grad_h))
-
-    def autograd_gradients(
-        self, start: Start, rule: RmsProp, obs: Tensor, noise: Tensor, taught: Lesson, fresh: Tensor,
-        fresh_noise: Tensor, initial: Tensor,
-    ) -> tuple[float, float]:  # fmt: skip
-        """The same by differentiating through the step that began at `start`. The oracle of the closed form."""
-        eps = torch.tensor(self.eps, dtype=self.phi.dtype, requires_grad=True)
-        alpha = torch.tensor(self.alpha, dtype=self.phi.dtype, requires_grad=True)
-        phi, nu = self.lookahead(start, rule, obs, noise, taught, eps, alpha)
-        j_eps, j_alpha = self.outer_objectives(phi, nu, eps, fresh, fresh_noise, initial)
-        (d_eps,) = torch.autograd.grad(j_eps, eps, retain_graph=True)
-        (d_alpha,) = torch.autograd.grad(j_alpha, alpha)
-        return float(d_eps), float(d_alpha)
-
-    def lookahead(
-        self,
-        start: Start,
-        rule: RmsProp,
-        obs: Tensor,
-        noise: Tensor,
-        taught: Lesson,
-        eps: Tensor,
-        alpha: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """phi' (P,) and nu' as differentiable functions of eps and alpha: eqs. (3) to (5), nothing in place."""
-        cfg = self.config
-        phi = start.phi.clone().requires_grad_(True)
-        action, log_prob, q_r, q_c = self._plain(phi, obs, noise)
-        x = (start.x + cfg.nu_lr * (q_c.detach().mean() - eps)).clamp(max=self.x_max)
-        nu = x.exp() if cfg.nu_form == "exp" else softplus(x)
-        loss = lagrangian(log_prob, q_r, q_c - eps, alpha, nu) + taught.penalty(action)
-        (grad,) = torch.autograd.grad(loss, phi, create_graph=True)
-        return rule.step(phi, grad, start.square, start.steps + 1)[0], nu
-
-    def outer_objectives(
-        self, phi: Tensor, nu: Tensor, eps: Tensor, fresh: Tensor, noise: Tensor, initial: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """J_eps of (6) with the configured paths cut, and J_alpha of (7)."""
-        cfg = self.config
-        _, log_prob, q_r, q_c = self._plain(phi, fresh, noise)
-        excess = constraint_excess(q_c, eps if cfg.eps_paths == "A" else eps.detach(), cfg.eps_objective)
-        j_eps = lagrangian(log_prob, q_r, excess, self.alpha, nu.detach() if cfg.eps_paths == "C" else nu)
-        _, _, *values = self._plain(phi, initial, torch.zeros(len(initial), self.spaces.action_size))
-        return j_eps, self._score(Values(*values), float(nu))
-
-    def _plain(self, phi: Tensor, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Action (B, A), log pi, Q_r, Q_c (B,) as twice differentiable functions of phi (P,)."""
-        mlp, critics = self.actor.mlp, self.critics
-        moments = functional_call(mlp, mlp.named_flat(phi), (self.actor.scaling(obs),)).squeeze(0)
-        action, log_prob = squashed(moments, noise)
-        q_c = aggregate(torch.sigmoid(critics.q_c(obs, action)), self.config.risk_agg)
-        return action, log_prob, aggregate(critics.q_r(obs, action), "min"), q_c
-
-    def _score(self, values: Values, nu: float) -> Tensor:
-        """J_alpha of (7)."""
-        return (values.q_r - nu * (values.q_c - self.eps)).mean()
 
     def _tune(self, d_eps: float, d_alpha: float) -> None:
         """Descend along d_eps, ascend along d_alpha."""

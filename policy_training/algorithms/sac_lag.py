@@ -25,6 +25,7 @@ from torch import Tensor
 from policy_training.buffers import Memory
 from policy_training.critics import Critics
 from policy_training.imitation import lesson, pretrain
+from policy_training.lagrange import multiplier, multiplier_inverse
 from policy_training.meta import ScalarAdam
 from policy_training.networks import Actor, SafetyCritic, Spaces
 from policy_training.optim import Trained
@@ -74,21 +75,6 @@ class SacLagConfig:
     "Weight [reward] of the distance to prior actions that the critics rate higher; falls with the policy's rate."
     target_entropy: float | None = None
     "H in (5) [nat]; none means minus the number of actions."
-
-
-def multiplier(x: float, form: str) -> float:
-    """nu(x) of eq. (3)."""
-    return math.exp(x) if form == "exp" else math.log1p(math.exp(-abs(x))) + max(x, 0.0)
-
-
-def multiplier_slope(x: float, form: str) -> float:
-    """d nu / d x."""
-    return math.exp(x) if form == "exp" else 1.0 / (1.0 + math.exp(-x))
-
-
-def multiplier_inverse(nu: float, form: str) -> float:
-    """x with nu(x) = nu > 0."""
-    return math.log(nu) if form == "exp" or nu < 1e-12 else nu + math.log(-math.expm1(-nu))
 
 
 class SacLag:

@@ -9,6 +9,7 @@ import torch
 from policy_training.algorithms.meta_sac_lag import Inner, MetaSacLag, MetaSacLagConfig
 from policy_training.buffers import Batch
 from policy_training.imitation import Lesson
+from policy_training.lookahead import Batches, autograd_gradients, lookahead, outer_objectives, plain_values
 from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
 from policy_training.networks import Spaces
 
@@ -34,39 +35,46 @@ class Setting:
         self.agent.square = 1e-4 * torch.rand(self.agent.phi.shape, generator=rng)
         self.agent.steps = 7
         self.start = self.agent._start()
-        self.obs, self.fresh, self.initial = torch.randn((3, BATCH, OBS), generator=rng)
-        self.noise, self.fresh_noise = torch.randn((2, BATCH, ACTION), generator=rng)
-        rows, zeros = torch.rand((BATCH, ACTION), generator=rng), torch.zeros(BATCH)
-        self.batch = Batch(self.obs, rows, self.obs, zeros, zeros, zeros, prior=BATCH // 2)
-
-    def oracle(self) -> tuple[float, float]:
-        taught = Setting(self.agent.config, self.rule).inner().taught
-        batches = (self.obs, self.noise, taught, self.fresh, self.fresh_noise, self.initial)
-        return self.agent.autograd_gradients(self.start, self.rule, *batches)
+        obs, fresh, initial = torch.randn((3, BATCH, OBS), generator=rng)
+        noise, fresh_noise = torch.randn((2, BATCH, ACTION), generator=rng)
+        actions, zeros = torch.rand((BATCH, ACTION), generator=rng), torch.zeros(BATCH)
+        self.batch = Batch(obs, actions, obs, zeros, zeros, zeros, prior=BATCH // 2)
+        self.batches = Batches(obs, noise, NOTHING, fresh, fresh_noise, initial)
 
     def inner(self) -> Inner:
         weight = self.agent.config.imitation
-        return self.agent._inner(self.batch, self.noise, self.rule, weight, split=True)
+        return self.agent._inner(self.batch, self.batches.noise, self.rule, weight, split=True)
+
+    def oracle(self) -> tuple[float, float]:
+        taught = Setting(self.agent.config, self.rule).inner().taught
+        return autograd_gradients(self.agent, self.start, self.rule, self.batches._replace(taught=taught))
 
     def closed(self) -> tuple[float, float]:
         """Takes the inner step."""
-        return self.agent.closed_gradients(self.inner(), self.rule, self.fresh, self.fresh_noise, self.initial)
+        return self.agent.closed_gradients(self.inner(), self.rule, self.batches)
+
+    def stepped(self, eps: float, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """phi' and nu' for these eps and alpha."""
+        knobs = torch.tensor(eps), torch.tensor(alpha)
+        phi, nu = lookahead(self.agent, self.start, self.rule, self.batches, *knobs)
+        return phi.detach(), nu.detach()
 
     def objectives(self, eps_inner: float, alpha: float, eps_outer: float, nu_outer: float | None) -> list[float]:
-        """J_eps and J_alpha as plain numbers: what finite differences see."""
-        eps, a, outside = (torch.tensor(v) for v in (eps_inner, alpha, eps_outer))
-        phi, nu = self.agent.lookahead(self.start, self.rule, self.obs, self.noise, NOTHING, eps, a)
-        nu_eps = nu if nu_outer is None else torch.tensor(nu_outer)
-        j_eps, _ = self.agent.outer_objectives(phi, nu_eps, outside, self.fresh, self.fresh_noise, self.initial)
-        nu0 = self.nu_now() if nu_outer is None else nu_outer
-        _, j_alpha = self.agent.outer_objectives(
-            phi, torch.tensor(nu0), outside, self.fresh, self.fresh_noise, self.initial
-        )
+        """J_eps and J_alpha as plain numbers: what finite differences see. J_alpha's nu' does not move."""
+        phi, nu = self.stepped(eps_inner, alpha)
+        fixed = torch.tensor(self.nu_now() if nu_outer is None else nu_outer)
+        eps, nu_eps = torch.tensor(eps_outer), nu if nu_outer is None else fixed
+        j_eps, _ = outer_objectives(self.agent, phi, nu_eps, eps, self.batches)
+        _, j_alpha = outer_objectives(self.agent, phi, fixed, eps, self.batches)
         return [float(j_eps), float(j_alpha)]
 
     def nu_now(self) -> float:
-        eps, alpha = torch.tensor(self.agent.eps), torch.tensor(self.agent.alpha)
-        return float(self.agent.lookahead(self.start, self.rule, self.obs, self.noise, NOTHING, eps, alpha)[1])
+        return float(self.stepped(self.agent.eps, self.agent.alpha)[1])
+
+    def values(self, phi: torch.Tensor) -> tuple[float, float]:
+        """Mean log pi and mean Q_c on the inner batch."""
+        _, log_prob, _, q_c = plain_values(self.agent, phi, self.batches.obs, self.batches.noise)
+        return float(log_prob.mean()), float(q_c.mean())
 
 
 @pytest.mark.parametrize("objective", ["linear", "nonlinear"])
@@ -112,11 +120,10 @@ def test_the_capped_multiplier_passes_no_gradient_to_the_threshold() -> None:
 def test_raising_eps_lowers_nu_and_moves_the_policy_uphill_in_q_c() -> None:
     # (6): d nu'/d eps = -b_nu nu'(x') and, for plain gradient steps, d phi'/d eps = +b_phi b_nu slope grad Q_c.
     s = Setting(replace(CONFIG, eps_paths="B"), RmsProp(lr=1e-3, e=1e3))  # a large e makes the step plain
-    alpha, uphill = torch.tensor(s.agent.alpha), []
+    uphill = []
     for eps in (0.2, 0.6):
-        phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, NOTHING, torch.tensor(eps), alpha)
-        *_, q_c = s.agent._plain(phi.detach(), s.obs, s.noise)
-        uphill.append((float(nu), float(q_c.mean())))
+        phi, nu = s.stepped(eps, s.agent.alpha)
+        uphill.append((float(nu), s.values(phi)[1]))
     assert uphill[1][0] < uphill[0][0]
     assert uphill[1][1] > uphill[0][1]
 
@@ -139,10 +146,10 @@ def test_without_multiplier_the_alpha_objective_is_that_of_meta_sac() -> None:
     # (8) with nu = 0: J_alpha = E_D0[Q_r(s0, deterministic action of phi')], the objective of Meta-SAC.
     s = Setting(replace(CONFIG, initial_nu=1e-300, nu_form="exp", nu_lr=0.0))
     alpha, eps = torch.tensor(s.agent.alpha, requires_grad=True), torch.tensor(s.agent.eps)
-    phi, nu = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, NOTHING, eps, alpha)
-    assert float(nu) < 1e-200
+    phi, nu = lookahead(s.agent, s.start, s.rule, s.batches, eps, alpha)
+    assert float(nu.detach()) < 1e-200
     still = torch.zeros(BATCH, ACTION)
-    j_meta_sac = s.agent._plain(phi, s.initial, still)[2].mean()
+    j_meta_sac = plain_values(s.agent, phi, s.batches.initial, still)[2].mean()
     (expected,) = torch.autograd.grad(j_meta_sac, alpha)
     assert s.closed()[1] == pytest.approx(float(expected), rel=1e-9)
 
@@ -150,11 +157,7 @@ def test_without_multiplier_the_alpha_objective_is_that_of_meta_sac() -> None:
 def test_raising_alpha_lowers_the_density_of_the_updated_policy() -> None:
     # d phi'/d alpha = -b_phi grad log pi for plain gradient steps.
     s = Setting(CONFIG, RmsProp(lr=1e-3, e=1e3))
-    density = []
-    for alpha in (0.1, 5.0):
-        eps = torch.tensor(s.agent.eps)
-        phi, _ = s.agent.lookahead(s.start, s.rule, s.obs, s.noise, NOTHING, eps, torch.tensor(alpha))
-        density.append(float(s.agent._plain(phi.detach(), s.obs, s.noise)[1].mean()))
+    density = [s.values(s.stepped(s.agent.eps, alpha)[0])[0] for alpha in (0.1, 5.0)]
     assert density[1] < density[0]
 
 

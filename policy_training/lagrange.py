@@ -1,0 +1,37 @@
+"""The Lagrangian and its multiplier, as pure functions."""
+
+import math
+
+from torch import Tensor
+
+
+def multiplier(x: float, form: str) -> float:
+    """nu(x) >= 0: softplus or exp."""
+    return math.exp(x) if form == "exp" else math.log1p(math.exp(-abs(x))) + max(x, 0.0)
+
+
+def multiplier_slope(x: float, form: str) -> float:
+    """d nu / d x."""
+    return math.exp(x) if form == "exp" else 1.0 / (1.0 + math.exp(-x))
+
+
+def multiplier_inverse(nu: float, form: str) -> float:
+    """x with nu(x) = nu > 0."""
+    return math.log(nu) if form == "exp" or nu < 1e-12 else nu + math.log(-math.expm1(-nu))
+
+
+def lagrangian(
+    log_prob: Tensor, q_r: Tensor, excess: Tensor, alpha: Tensor | float, nu: Tensor | float
+) -> Tensor:
+    """E[ alpha log pi - Q_r + nu excess ], excess = Q_c - eps or what stands for it. All (B,) -> scalar."""
+    return (alpha * log_prob - q_r + nu * excess).mean()
+
+
+def constraint_excess(q_c: Tensor, eps: Tensor | float, form: str) -> Tensor:
+    """How far the risk is above the threshold: Q_c - eps, or half its square (ours). (B,) -> (B,)."""
+    return q_c - eps if form == "linear" else 0.5 * (q_c - eps).square()
+
+
+def initial_score(q_r: Tensor, q_c: Tensor, eps: float, nu: float) -> Tensor:
+    """E[ Q_r - nu (Q_c - eps) ]: what a policy is worth at its initial states. (B,), (B,) -> scalar."""
+    return (q_r - nu * (q_c - eps)).mean()
