@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from policy_training.checkpoint import State
+
 Array = NDArray[np.float32]
 
 
@@ -47,11 +49,11 @@ class Table:
         """Fill out (count, W) with rows drawn with replacement."""
         np.take(self.rows, rng.integers(self.size, size=count), axis=0, out=out, mode="clip")
 
-    def state_dict(self) -> dict[str, Tensor | int]:
+    def state_dict(self) -> State:
         """Only the filled part."""
         return {"rows": torch.from_numpy(self.rows[: self.size].copy()), "size": self.size, "next": self.next}
 
-    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         rows, size, place = state["rows"], state["size"], state["next"]
         if not (isinstance(rows, Tensor) and isinstance(size, int) and isinstance(place, int)):
@@ -146,12 +148,12 @@ class Memory:
         obs, action, next_obs, reward, cost, end = torch.from_numpy(rows).split(sizes, dim=1)
         return Batch(obs, action, next_obs, reward.squeeze(1), cost.squeeze(1), end.squeeze(1), prior)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Everything, the generator's state included."""
         tables = {k: getattr(self, k).state_dict() for k in ("all", "violating", "initial", "prior")}
         return {**tables, "rng": self.rng.bit_generator.state}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         for name in ("all", "violating", "initial", "prior"):
             getattr(self, name).load_state_dict(state[name])

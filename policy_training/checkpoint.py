@@ -3,11 +3,14 @@
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
+State = dict[str, Any]  # tensors, numbers, strings, and containers of them
 
-def write_atomically(path: Path, data: bytes) -> None:
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Replace `path`. On a full disk or a kill the previous content stays."""
     part = path.with_name(path.name + ".part")
     try:
@@ -26,14 +29,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def save(path: Path, state: dict[str, object]) -> None:
+def save(path: Path, state: State) -> None:
     """A checkpoint of tensors, numbers, strings and containers of them."""
     stream = io.BytesIO()
     torch.save(state, stream)
     write_atomically(path, stream.getbuffer())
 
 
-def load(path: Path) -> dict[str, object]:
+def load(path: Path) -> State:
     """Inverse of `save`. A checkpoint is data: loading one runs no code from it."""
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")

@@ -10,7 +10,7 @@ COMMANDS = {
     "train": ("policy_training.train", "train a policy"),
     "evaluate": (
         "policy_training.evaluate",
-        "held-out episodes of a trained policy: report.json, curves, pictures",
+        "held-out episodes: report.json, curves, pictures",
     ),
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run: Callable[[Sequence[str]], int] = importlib.import_module(module).main
     except ModuleNotFoundError as error:
         console.print(
-            f"spillguard {name} needs {error.name!r}, which is not installed; see the README's set-up section",
+            f"spillguard {name} needs {error.name!r}, which is not installed; see the README on set-up",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
         return 2

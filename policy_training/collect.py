@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from policy_training.buffers import Memory
+from policy_training.checkpoint import State
 from policy_training.episodes import TRAINING_SEEDS, ActionRule, Array, make_env
 from policy_training.networks import Actor
 from policy_training.runs import RunConfig
@@ -106,8 +107,8 @@ class Collector:
         self.restart = step.ended
         for i in range(self.count):
             self.actions[i].append(self.action[i].copy())
-        for i in np.flatnonzero(step.ended):
-            self._finish(int(i), bool(step.success[i]))
+        for i in np.flatnonzero(step.ended).tolist():
+            self._finish(i, bool(step.success[i]))
         if step.ended.any():
             self.memory.add_initial(step.obs[step.ended])
         self.obs = step.obs
@@ -133,16 +134,17 @@ class Collector:
     def _seed(self, i: int, episode: int) -> int:
         return episode_seed(self.config.seed, i, episode)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
             "episode": list(self.episode), "actions": [torch.from_numpy(np.array(a)) for a in self.actions],
             "restart": torch.from_numpy(self.restart.copy()), "sums": torch.from_numpy(self.sums.copy()),
-            "finished": list(self.finished), "totals": dict(self.totals), "obs": torch.from_numpy(self.obs.copy()),
+            "finished": list(self.finished), "totals": dict(self.totals),
+            "obs": torch.from_numpy(self.obs.copy()),
             "noise": torch.from_numpy(self.noise.value.copy()), "rng": self.rng.bit_generator.state,
         }  # fmt: skip
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`; `begin` then replays the episodes under way."""
         self.episode, self.totals = list(state["episode"]), dict(state["totals"])
         self.actions = [list(a.numpy()) for a in state["actions"]]

@@ -3,10 +3,10 @@
     (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
     (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}
 
-Q_c is a sigmoid of the network's output, trained by cross-entropy on a mix of all and of violating transitions:
-it cannot leave [0, 1], small probabilities keep their resolution, and a wrong certainty still has a gradient.
-The mix would teach it that violations are as frequent as they are drawn, and a threshold that follows Q_c would
-follow that error; `pos_weight` natural weighs the rows back to the shares they have in the replay.
+Q_c is a sigmoid of the network's output, trained by cross-entropy on a mix of all and of violating
+transitions: it cannot leave [0, 1], small probabilities keep their resolution, and a wrong certainty still
+has a gradient. The mix would teach it that violations are as frequent as they are drawn, and a threshold that
+follows Q_c would follow that error; `pos_weight` natural weighs the rows back to the shares of the replay.
 """
 
 from typing import NamedTuple, Protocol
@@ -15,10 +15,16 @@ import torch
 from torch import Tensor
 
 from policy_training.buffers import Batch
+from policy_training.checkpoint import State
 from policy_training.networks import EnsembleCritic, Spaces, aggregate
 from policy_training.optim import Trained, copy_into, follow, slow_copy
 from policy_training.targets import (
-    cost_targets, cross_entropy, natural_weights, reward_targets, safety_rows, squared_error,
+    cost_targets,
+    cross_entropy,
+    natural_weights,
+    reward_targets,
+    safety_rows,
+    squared_error,
 )  # fmt: skip
 
 RATE_GAIN = 0.01  # of the running share of violating transitions in the replay
@@ -95,7 +101,7 @@ class Critics:
         follow(self.q_r_slow, self.q_r, self.config.tau)
         follow(self.q_c_slow, self.q_c, self.config.tau)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
             "reward": self.reward.state_dict(), "cost": self.cost.state_dict(),
@@ -103,7 +109,7 @@ class Critics:
             "q_r_slow": self.q_r_slow.mlp.flat.clone(), "q_c_slow": self.q_c_slow.mlp.flat.clone(),
         }  # fmt: skip
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         self.reward.load_state_dict(state["reward"])
         self.cost.load_state_dict(state["cost"])

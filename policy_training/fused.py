@@ -9,6 +9,7 @@ Shapes: E members, B batch, I and H widths.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ class Layout:
     def views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each layer as views of flat (P,)."""
         out, start, e = [], 0, self.members
-        for i, o in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+        for i, o in pairwise(self.sizes):
             middle = start + e * i * o
             weight = flat[start:middle].view(e, i, o)
             start = middle + e * o
@@ -41,7 +42,7 @@ class FusedMlp(torch.autograd.Function):
     """x (B, I) shared by all members, flat (P,) -> (E, B, O)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, flat: Tensor, layout: Layout) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, x: Tensor, flat: Tensor, layout: Layout) -> Tensor:
         """Layer by layer; what the backward pass needs is kept."""
         layers = layout.views(flat)
         h, kept = x.unsqueeze(0).expand(layout.members, -1, -1), []
@@ -63,27 +64,27 @@ class FusedMlp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """grad (E, B, O). Skips the parameters, or the input, if nothing asks for them."""
         flat, *kept = ctx.saved_tensors
         layout: Layout = ctx.layout
         wants_x, wants_flat, _ = ctx.needs_input_grad
         layers = layout.views(flat)
         out = torch.empty_like(flat) if wants_flat else None
-        grads = layout.views(out) if out is not None else [None] * len(layers)
+        grads = layout.views(out) if out is not None else []
         grad = grad.contiguous()
         for i in reversed(range(len(layers))):
             h = kept.pop()
             if i < len(layers) - 1 and layout.layer_norm:
                 rstd, mean, product, h = h, kept.pop(), kept.pop(), kept.pop()
-                if grads[i] is not None:
+                if grads:
                     torch.sum(grad, dim=1, keepdim=True, out=grads[i][1])
                 grad = torch.ops.aten.native_layer_norm_backward(
                     grad, product, product.shape[-1:], mean, rstd, None, None, [True, False, False]
                 )[0]
-            elif grads[i] is not None:
+            elif grads:
                 torch.sum(grad, dim=1, keepdim=True, out=grads[i][1])
-            if grads[i] is not None:
+            if grads:
                 torch.bmm(h.transpose(1, 2), grad, out=grads[i][0])
             if i == 0:
                 break

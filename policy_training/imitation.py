@@ -29,7 +29,7 @@ class Lesson(NamedTuple):
 
 
 def lesson(batch: Batch, own: Values, critics: Critics, nu: float, weight: float) -> Lesson:
-    """Prior actions that the critics rate above the actor's own, all at the same weight; the others at none."""
+    """Prior actions that the critics rate above the actor's own, all at one weight; the others at none."""
     rows = batch.prior if weight > 0.0 else 0
     action = batch.action[:rows]
     if not rows:

@@ -1,7 +1,7 @@
 """Meta-gradients of one inner step by differentiating through it: the oracle of the closed form.
 
-phi' and nu' are differentiable functions of eps and alpha here; nothing happens in place. Slower than the closed
-form by the second backward pass, and needs no algebra that could be wrong.
+phi' and nu' are differentiable functions of eps and alpha here; nothing happens in place. Slower than the
+closed form by the second backward pass, and needs no algebra that could be wrong.
 """
 
 from typing import NamedTuple, Protocol

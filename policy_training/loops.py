@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from policy_training.algorithms import ALGORITHMS
 from policy_training.buffers import Memory
-from policy_training.checkpoint import load, save
+from policy_training.checkpoint import State, load, save
 from policy_training.collect import Collector, record_prior
 from policy_training.episodes import make_env
 from policy_training.networks import Actor, SafetyCritic, Spaces
@@ -43,10 +43,10 @@ class Algorithm(Protocol):
     def safety_critic(self) -> SafetyCritic | None:
         """The aggregated safety critic, if there is one."""
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
 
 
@@ -98,12 +98,13 @@ class Trainer:
             if loop.ema_decay > 0.0:
                 follow(self.average, self.algorithm.actor, 1.0 - loop.ema_decay)
 
-    def networks(self) -> dict[str, object]:
+    def networks(self) -> State:
         """What evaluation and export need: the policy, the safety critic, and where they come from."""
         critic = self.algorithm.safety_critic()
         return {
             "algo": self.config.algo, "env": self.config.env, "seed": self.config.seed, "step": self.step,
-            "config": self.config.to_json(), "action_size": self.spaces.action_size, "policy": copy_state(self.shown_actor()),
+            "config": self.config.to_json(), "action_size": self.spaces.action_size,
+            "policy": copy_state(self.shown_actor()),
             "safety_critic": None if critic is None else copy_state(critic),
         }  # fmt: skip
 

@@ -30,7 +30,7 @@ class RmsProp:
         return (square / (1.0 - self.rho**count) + self.e**2).sqrt()
 
     def step(self, theta: Tensor, grad: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Eqs. (1), (2). theta, grad, square (P,) -> theta', s'. Nothing in place: autograd may pass through."""
+        """Eqs. (1), (2). theta, grad, square (P,) -> theta', s'. Nothing in place: autograd may pass."""
         square = self.rho * square + (1.0 - self.rho) * grad.square()
         return theta - self.lr * grad / self.denominator(square, count), square
 

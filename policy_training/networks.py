@@ -9,6 +9,7 @@ weights into the exported graph. Shapes: B batch, O observation, A action, E mem
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ class Mlp(nn.Module):
         super().__init__()
         self.layout = Layout(members, tuple(sizes), layer_norm)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in pairwise(sizes):
             bound = 1.0 / math.sqrt(fan_in)
             self.weights.append(nn.Parameter(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.empty(members, 1, fan_out).uniform_(-bound, bound)))
@@ -104,7 +105,7 @@ class Mlp(nn.Module):
 
     def named_flat(self, flat: Tensor) -> dict[str, Tensor]:
         """A vector (P,) cut into tensors by parameter name, for functional_call."""
-        named = {}
+        named: dict[str, Tensor] = {}
         for i, (weight, bias) in enumerate(self.layout.views(flat)):
             named |= {f"weights.{i}": weight, f"biases.{i}": bias}
         return named
@@ -158,7 +159,7 @@ class EnsembleCritic(nn.Module):
         return self.mlp(torch.cat((self.scaling(obs), action), dim=-1)).squeeze(-1)
 
     def fused(self, obs: Tensor, action: Tensor, *, frozen: bool = False) -> Tensor:
-        """The same, faster; gradients arrive at `mlp.flat` and at the action, or only at the action if frozen."""
+        """The same, faster; gradients arrive at `mlp.flat` and the action, or the action alone if frozen."""
         return self.mlp.fused(torch.cat((self.scaling(obs), action), dim=-1), frozen=frozen).squeeze(-1)
 
 

@@ -4,9 +4,10 @@ import copy
 from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from policy_training.networks import Mlp
+from policy_training.checkpoint import State
+from policy_training.networks import Actor, EnsembleCritic, Mlp
 
 
 class Network(Protocol):
@@ -15,7 +16,7 @@ class Network(Protocol):
     mlp: Mlp
 
 
-N = TypeVar("N", bound=nn.Module)
+N = TypeVar("N", Actor, EnsembleCritic)
 
 
 class Trained:
@@ -32,11 +33,11 @@ class Trained:
         (self.flat.grad,) = torch.autograd.grad(loss, self.flat)
         self.adam.step()
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Parameters and moments."""
         return {"flat": self.flat.detach().clone(), "adam": self.adam.state_dict()}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         copy_into(self.flat, state["flat"])
         self.adam.load_state_dict(state["adam"])

@@ -1,6 +1,7 @@
 """Tuned configurations by environment and algorithm, made with `replace`."""
 
 from dataclasses import replace
+from typing import Any
 
 from policy_training.algorithms import ALGORITHMS, CONFIGS, MetaSacLagConfig, SacConfig, SacLagConfig
 from policy_training.runs import LoopConfig, RunConfig
@@ -14,18 +15,23 @@ _pour_loop = LoopConfig(
     matmul="medium",
 )  # fmt: skip
 
+_nav2d: dict[str, Any] = {
+    "hidden": (64, 64),
+    "gamma": 0.95,
+    "tau": 0.02,
+    "policy_lr": 1e-3,
+    "critic_lr": 1e-3,
+}
+
 PRESETS: dict[tuple[str, str], RunConfig] = {
-    (NAV2D, "sac"): RunConfig(
-        "sac", NAV2D, loop=_nav2d_loop, algorithm=SacConfig((64, 64), gamma=0.95, tau=0.02, policy_lr=1e-3, critic_lr=1e-3)
-    ),
-    (NAV2D, "sac_lag"): RunConfig(
-        "sac_lag", NAV2D, loop=_nav2d_loop, algorithm=SacLagConfig((64, 64), gamma=0.95, tau=0.02, policy_lr=1e-3, critic_lr=1e-3)
-    ),
+    (NAV2D, "sac"): RunConfig("sac", NAV2D, loop=_nav2d_loop, algorithm=SacConfig(**_nav2d)),
+    (NAV2D, "sac_lag"): RunConfig("sac_lag", NAV2D, loop=_nav2d_loop, algorithm=SacLagConfig(**_nav2d)),
     (NAV2D, "meta_sac_lag"): RunConfig(
-        "meta_sac_lag", NAV2D, loop=_nav2d_loop,
-        algorithm=MetaSacLagConfig((64, 64), gamma=0.95, tau=0.02, policy_lr=1e-3, critic_lr=1e-3),
+        "meta_sac_lag", NAV2D, loop=_nav2d_loop, algorithm=MetaSacLagConfig(**_nav2d)
     ),
-    (POUR, "sac"): RunConfig("sac", POUR, loop=_pour_loop, algorithm=SacConfig(layer_norm=True, initial_alpha=0.05)),
+    (POUR, "sac"): RunConfig(
+        "sac", POUR, loop=_pour_loop, algorithm=SacConfig(layer_norm=True, initial_alpha=0.05)
+    ),
     (POUR, "sac_lag"): RunConfig(
         "sac_lag", POUR, loop=_pour_loop,
         algorithm=SacLagConfig(layer_norm=True, initial_alpha=0.05, initial_nu=5.0),

@@ -167,7 +167,7 @@ def load_policy(path: Path | str) -> TrainedPolicy:
     critic = None
     if state["safety_critic"] is not None:
         ensemble = EnsembleCritic(spaces, config.algorithm.hidden, layer_norm=config.algorithm.layer_norm)
-        critic = SafetyCritic(ensemble, config.algorithm.risk_agg)
+        critic = SafetyCritic(ensemble, getattr(config.algorithm, "risk_agg", "max"))
         critic.load_state_dict(state["safety_critic"])
         critic.eval().requires_grad_(False)
     policy = DeterministicPolicy(actor).eval().requires_grad_(False)

@@ -15,7 +15,7 @@ def reward_targets(batch: Batch, q_next: Tensor, log_prob: Tensor, alpha: float,
 
 
 def cost_targets(batch: Batch, q_next: Tensor, gamma: float) -> Tensor:
-    """c + (1 - c)(1 - d) gamma_c Q_c', c = 1 where the cost is positive. q_next (B,) in [0, 1] -> (B,) in [0, 1]."""
+    """c + (1 - c)(1 - d) gamma_c Q_c', c = 1 where the cost is positive. q_next and result (B,) in [0, 1]."""
     violated = (batch.cost > 0.0).float()
     return violated + (1.0 - violated) * (1.0 - batch.terminated) * gamma * q_next
 

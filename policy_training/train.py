@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 import tyro
@@ -53,14 +53,15 @@ def parse(arguments: Sequence[str]) -> TrainArguments:
     first.add_argument("--env", default=DEFAULT_ENV)
     known, _ = first.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
     chosen = preset(known.algo, known.env)
-    kind = TrainArguments[type(chosen.algorithm)]  # type: ignore[misc]
+    kind: Any = TrainArguments[type(chosen.algorithm)]  # type: ignore[misc]
     default = kind(
         loop=chosen.loop, memory=chosen.memory, algorithm=chosen.algorithm, algo=known.algo, env=known.env
     )
-    return tyro.cli(
-        Annotated[kind, tyro.conf.OmitArgPrefixes], default=default, args=list(arguments),
+    args: TrainArguments = tyro.cli(
+        kind, config=(tyro.conf.OmitArgPrefixes,), default=default, args=list(arguments),
         prog="spillguard train", description=TrainArguments.__doc__,
     )  # fmt: skip
+    return args
 
 
 def set_matmul(wish: str) -> str:

@@ -1,4 +1,4 @@
-"""Periodic deterministic episodes on the validation seeds, here or in a second process, and the best policy."""
+"""Periodic deterministic episodes on the validation seeds, here or in a second process."""
 
 import multiprocessing as mp
 import os
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from policy_training.checkpoint import State
 from policy_training.episodes import VALIDATION_SEEDS, Episodes, MlpPolicy, run_episodes
 from policy_training.networks import Actor
 
@@ -15,7 +16,7 @@ from policy_training.networks import Actor
 def plain_policy(actor: Actor) -> MlpPolicy:
     """The deterministic half of an actor as arrays of its own."""
     layers = [(_copy(w[0].T), _copy(b[0, 0])) for w, b in actor.mlp.layout.views(actor.mlp.flat)]
-    weight, bias = layers[-1]
+    weight, bias = layers[-1]  # means, then log standard deviations
     layers[-1] = (weight[: actor.action_size], bias[: actor.action_size])
     return MlpPolicy(_copy(actor.scaling.shift), _copy(actor.scaling.scale), tuple(layers))
 
@@ -30,14 +31,15 @@ class Verdict:
 
     step: int
     episodes: Episodes
-    networks: dict[str, object]
+    networks: State
 
     def figures(self) -> dict[str, float]:
         """For the log."""
         e = self.episodes
         return {
             "validation/success": float(e.success.mean()), "validation/return": float(e.returns.mean()),
-            "validation/violations": float((e.costs > 0.0).mean()), "validation/length": float(e.lengths.mean()),
+            "validation/violations": float((e.costs > 0.0).mean()),
+            "validation/length": float(e.lengths.mean()),
         }  # fmt: skip
 
 
@@ -46,12 +48,12 @@ class Validator:
 
     def __init__(self, env_id: str, episodes: int, *, process: bool) -> None:
         self.env_id, self.seeds = env_id, range(VALIDATION_SEEDS, VALIDATION_SEEDS + episodes)
-        self.pending: tuple[int, Future[Episodes], dict[str, object]] | None = None
+        self.pending: tuple[int, Future[Episodes], State] | None = None
         self.pool: ProcessPoolExecutor | None = None
         if process:
             self.pool = ProcessPoolExecutor(1, mp_context=mp.get_context("spawn"), initializer=_be_polite)
 
-    def start(self, step: int, actor: Actor, networks: dict[str, object]) -> None:
+    def start(self, step: int, actor: Actor, networks: State) -> None:
         """Validate this actor; `networks` is kept for the verdict."""
         if self.pending is not None:
             raise RuntimeError("a validation is under way; collect it first")

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +116,7 @@ class RemoteEnv:
         self.pipe.close()
         self.process.join(timeout=5.0)
 
-    def _answer(self):  # noqa: ANN202
+    def _answer(self) -> Any:
         try:
             answer = self.pipe.recv()
         except (EOFError, ConnectionResetError) as error:

@@ -5,7 +5,7 @@ or leaving the arena costs 1 and ends the episode; reaching the goal ends it as 
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -34,9 +34,9 @@ def potential(obs: Array) -> NDArray[np.floating[Any]]:
 
 
 class Nav2DEnv(gymnasium.Env[Array, Array]):
-    """Observation (O,): position (2), goal minus position (2), each obstacle's centre minus position (2) [m]."""
+    """Observation (O,) [m]: position (2), then goal (2) and each obstacle (2) relative to it."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
     observation_scaling = (np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32))
     potential = staticmethod(potential)
 

@@ -1,7 +1,8 @@
 """Meta SAC-Lag: SAC-Lag that tunes its threshold eps and its temperature alpha by meta-gradients.
 
-Honari, Soufi Enayati, Ghafarian Tamizi, Najjaran, IROS 2024, arXiv:2408.07962. The paper's abstract and outline
-were available, its formulas and constants were not: this is our reading, and what it leaves open is a switch.
+Honari, Soufi Enayati, Ghafarian Tamizi, Najjaran, IROS 2024, arXiv:2408.07962. The paper's abstract and
+outline were available, its formulas and constants were not: this is our reading, and what it leaves open is a
+switch. (1), (2) are in `critics`, (4) and the terms of (6), (7) in `lagrange`.
 eps [-] is the allowed discounted probability of a violation, alpha [reward per nat], nu [reward].
 
     (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
@@ -9,21 +10,23 @@ eps [-] is the allowed discounted probability of a violation, alpha [reward per 
     (3)  x'  = x + b_nu E_B[ Q_c(s, a_phi) - eps ],   nu = softplus(x) or exp(x)
     (4)  L(phi; nu', eps, alpha) = E_B[ alpha log pi - Q_r(s, a_phi) + nu' (Q_c(s, a_phi) - eps) ]
     (5)  phi' = phi - RMSProp(grad_phi L)
-    (6)  eps descends    J_eps   = L(phi'; nu', eps, alpha) on a fresh batch B' of D          (linear)
-                         J_eps   = the same with (Q_c - eps)^2 / 2 for Q_c - eps              (non-linear, ours)
+    (6)  eps descends    J_eps   = L(phi'; nu', eps, alpha) on a fresh batch B' of D     (linear)
+                         or the same with (Q_c - eps)^2 / 2 for Q_c - eps           (non-linear, ours)
     (7)  alpha ascends   J_alpha = E_D0[ Q_r(s0, a) - nu' (Q_c(s0, a) - eps) ],   a = tanh(mean_phi'(s0))
 
 nu' eps is constant in phi, so eps reaches phi' through nu' alone. Paths of d J_eps / d eps: direct (-nu'),
-through nu' in J_eps, through phi'. Variant A takes all, B (default) leaves out the direct one, which pushes eps
-up for ever, C keeps only the one through phi'.
+through nu' in J_eps, through phi'. Variant A takes all, B (default) leaves out the direct one, which pushes
+eps up for ever, C keeps only the one through phi'.
 
 With the split gradient of (4), grad L = alpha g_H - g_R + nu' g_C, and D = d phi'/d grad from `meta`:
-    (8)  d J_eps / d eps   = (d nu'/d eps) [ d J_eps / d nu' + < d J_eps/d phi', D g_C > ],  d nu'/d eps = -b_nu nu'(x')
+    (8)  d J_eps / d eps   = (d nu'/d eps) [ d J_eps / d nu' + < d J_eps / d phi', D g_C > ],
+         d nu' / d eps = -b_nu nu'(x')
     (9)  d J_alpha / d alpha = < d J_alpha / d phi', D g_H >
-This closed form and the double backward pass agree; the former is the default because it is faster.
+This closed form and the double backward pass of `lookahead` agree; the former is the default, being faster.
 
-Differs from the paper: the larger safety critic counts (`risk_agg`), the multiplier steps in x without the slope
-of nu(x), sigmoid safety critics trained by cross-entropy, bias-corrected RMSProp, Adam on the two meta-parameters.
+Differs from the paper: the larger safety critic counts (`risk_agg`); the multiplier steps in x without the
+slope of nu(x); sigmoid safety critics, trained by cross-entropy; bias-corrected RMSProp; Adam on eps and
+alpha; a meta-step every second update; prior actions may teach the policy (`imitation`).
 """
 
 import math
@@ -34,10 +37,16 @@ import torch
 from torch import Tensor
 
 from policy_training.buffers import Batch, Memory
+from policy_training.checkpoint import State
 from policy_training.critics import Critics
 from policy_training.imitation import Lesson, lesson, pretrain
 from policy_training.lagrange import (
-    constraint_excess, initial_score, lagrangian, multiplier, multiplier_inverse, multiplier_slope,
+    constraint_excess,
+    initial_score,
+    lagrangian,
+    multiplier,
+    multiplier_inverse,
+    multiplier_slope,
 )  # fmt: skip
 from policy_training.lookahead import Batches, Start, autograd_gradients
 from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
@@ -106,7 +115,7 @@ class MetaSacLagConfig:
     meta_gradient: Literal["closed", "autograd"] = "closed"
     "Eqs. (8), (9), or differentiating through the step."
     imitation: float = 0.0
-    "Weight [reward] of the distance to prior actions that the critics rate higher; falls with the policy's rate."
+    "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
     order: Literal["keep", "lookahead"] = "keep"
     "Keep the inner step and then tune eps, alpha; or tune after a trial step, take it back and do it anew."
 
@@ -168,12 +177,13 @@ class MetaSacLag:
         rule = RmsProp(cfg.policy_lr * lr_scale, cfg.policy_rho)
         tune = (self.steps + 1) % cfg.meta_interval == 0 and cfg.eps_lr + cfg.alpha_lr > 0.0
         start = self._start() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
-        noise = self._noise(cfg.batch_size)
-        inner = self._inner(batch, noise, rule, cfg.imitation * lr_scale, split=tune)
+        noise, imitation = self._noise(cfg.batch_size), cfg.imitation * lr_scale
+        inner = self._inner(batch, noise, rule, imitation, split=tune)
         d_eps = d_alpha = 0.0
         if tune:
-            fresh = memory.batch(cfg.meta_batch_size, prior_fraction=0.0).obs  # B', from D alone
-            initial, fresh_noise = memory.initial_states(cfg.meta_batch_size), self._noise(cfg.meta_batch_size)
+            count = cfg.meta_batch_size
+            fresh = memory.batch(count, prior_fraction=0.0).obs  # B', from D alone
+            initial, fresh_noise = memory.initial_states(count), self._noise(count)
             batches = Batches(batch.obs, noise, inner.taught, fresh, fresh_noise, initial)
             if cfg.meta_gradient == "closed" or start is None:
                 d_eps, d_alpha = self.closed_gradients(inner, rule, batches)
@@ -182,10 +192,8 @@ class MetaSacLag:
             self._tune(d_eps, d_alpha)
             if start is not None and cfg.order == "lookahead":
                 self._restore(start)
-                anew = memory.batch(cfg.batch_size)
-                inner = self._inner(
-                    anew, self._noise(cfg.batch_size), rule, cfg.imitation * lr_scale, split=False
-                )
+                anew, noise = memory.batch(cfg.batch_size), self._noise(cfg.batch_size)
+                inner = self._inner(anew, noise, rule, imitation, split=False)
         self.critics.follow()
         return {
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
@@ -275,7 +283,7 @@ class MetaSacLag:
         """The aggregated safety critic, sharing its weights with this object."""
         return SafetyCritic(self.critics.q_c, self.config.risk_agg)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         floats = {k: getattr(self, k) for k in ("x", "eps_x", "log_alpha", "steps")}
         return {
@@ -284,7 +292,7 @@ class MetaSacLag:
             "eps_adam": self.eps_adam.state_dict(), "alpha_adam": self.alpha_adam.state_dict(),
         }  # fmt: skip
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         copy_into(self.phi, state["phi"])
         copy_into(self.square, state["square"])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from policy_training.buffers import Memory
+from policy_training.checkpoint import State
 from policy_training.meta import ScalarAdam
 from policy_training.networks import Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate
 from policy_training.optim import Trained, copy_into, follow, slow_copy
@@ -65,9 +66,8 @@ class Sac:
         self.critic = Trained(self.q_r, config.critic_lr)
         self.log_alpha = math.log(config.initial_alpha)
         self.alpha_adam = ScalarAdam(config.alpha_lr)
-        self.target_entropy = config.target_entropy
-        if self.target_entropy is None:
-            self.target_entropy = -float(spaces.action_size)
+        wish = config.target_entropy
+        self.target_entropy = -float(spaces.action_size) if wish is None else wish
 
     def update(self, memory: Memory, lr_scale: float = 1.0) -> dict[str, Tensor | float]:
         """One gradient step of everything."""
@@ -97,7 +97,7 @@ class Sac:
         """SAC has none."""
         return None
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
             "policy": self.policy.state_dict(),
@@ -108,7 +108,7 @@ class Sac:
             "rng": self.rng.get_state(),
         }
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.critic.load_state_dict(state["critic"])

@@ -1,7 +1,7 @@
 """SAC-Lag: soft actor-critic with a Lagrange multiplier on the predicted probability of a violation.
 
-The Lagrangian relaxation of Ha et al. 2020, arXiv:2002.08550, with the safety critic of Srinivasan et al. 2020,
-arXiv:2010.14603. eps [-] is the allowed discounted probability of a violation.
+The Lagrangian relaxation of Ha et al. 2020, arXiv:2002.08550, with the safety critic of Srinivasan et al.
+2020, arXiv:2010.14603. eps [-] is the allowed discounted probability of a violation.
 
     (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
     (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from policy_training.buffers import Memory
+from policy_training.checkpoint import State
 from policy_training.critics import Critics
 from policy_training.imitation import lesson, pretrain
 from policy_training.lagrange import multiplier, multiplier_inverse
@@ -72,7 +73,7 @@ class SacLagConfig:
     initial_alpha: float = 0.2
     "Temperature at the start [reward per nat]."
     imitation: float = 0.0
-    "Weight [reward] of the distance to prior actions that the critics rate higher; falls with the policy's rate."
+    "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
     target_entropy: float | None = None
     "H in (5) [nat]; none means minus the number of actions."
 
@@ -93,9 +94,8 @@ class SacLag:
         self.x = multiplier_inverse(config.initial_nu, config.nu_form)
         self.log_alpha = math.log(config.initial_alpha)
         self.alpha_adam = ScalarAdam(config.alpha_lr)
-        self.target_entropy = config.target_entropy
-        if self.target_entropy is None:
-            self.target_entropy = -float(spaces.action_size)
+        wish = config.target_entropy
+        self.target_entropy = -float(spaces.action_size) if wish is None else wish
 
     def update(self, memory: Memory, lr_scale: float = 1.0) -> dict[str, Tensor | float]:
         """One gradient step of everything."""
@@ -135,14 +135,15 @@ class SacLag:
         """The aggregated safety critic, sharing its weights with this object."""
         return SafetyCritic(self.critics.q_c, self.config.risk_agg)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
             "policy": self.policy.state_dict(), "critics": self.critics.state_dict(), "x": self.x,
-            "log_alpha": self.log_alpha, "alpha_adam": self.alpha_adam.state_dict(), "rng": self.rng.get_state(),
+            "log_alpha": self.log_alpha, "alpha_adam": self.alpha_adam.state_dict(),
+            "rng": self.rng.get_state(),
         }  # fmt: skip
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.critics.load_state_dict(state["critics"])

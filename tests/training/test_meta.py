@@ -1,4 +1,4 @@
-"""The meta-gradient: closed form, double backward pass and finite differences say the same; signs are right."""
+"""The meta-gradient: closed form, double backward pass and finite differences agree; signs are right."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -59,14 +59,16 @@ class Setting:
         phi, nu = lookahead(self.agent, self.start, self.rule, self.batches, *knobs)
         return phi.detach(), nu.detach()
 
-    def objectives(self, eps_inner: float, alpha: float, eps_outer: float, nu_outer: float | None) -> list[float]:
+    def objectives(
+        self, eps_inner: float, alpha: float, eps_outer: float, nu_outer: float | None
+    ) -> list[float]:
         """J_eps and J_alpha as plain numbers: what finite differences see. J_alpha's nu' does not move."""
         phi, nu = self.stepped(eps_inner, alpha)
         fixed = torch.tensor(self.nu_now() if nu_outer is None else nu_outer)
         eps, nu_eps = torch.tensor(eps_outer), nu if nu_outer is None else fixed
         j_eps, _ = outer_objectives(self.agent, phi, nu_eps, eps, self.batches)
         _, j_alpha = outer_objectives(self.agent, phi, fixed, eps, self.batches)
-        return [float(j_eps), float(j_alpha)]
+        return [float(j_eps.detach()), float(j_alpha.detach())]
 
     def nu_now(self) -> float:
         return float(self.stepped(self.agent.eps, self.agent.alpha)[1])
@@ -74,7 +76,7 @@ class Setting:
     def values(self, phi: torch.Tensor) -> tuple[float, float]:
         """Mean log pi and mean Q_c on the inner batch."""
         _, log_prob, _, q_c = plain_values(self.agent, phi, self.batches.obs, self.batches.noise)
-        return float(log_prob.mean()), float(q_c.mean())
+        return float(log_prob.detach().mean()), float(q_c.detach().mean())
 
 
 @pytest.mark.parametrize("objective", ["linear", "nonlinear"])
@@ -105,7 +107,12 @@ def test_closed_form_agrees_with_double_backward(
     paths: str, objective: str, nu_form: str, risk_agg: str, imitation: float
 ) -> None:
     config = replace(
-        CONFIG, eps_paths=paths, eps_objective=objective, nu_form=nu_form, risk_agg=risk_agg, imitation=imitation
+        CONFIG,
+        eps_paths=paths,
+        eps_objective=objective,
+        nu_form=nu_form,
+        risk_agg=risk_agg,
+        imitation=imitation,
     )
     oracle = Setting(config).oracle()
     assert Setting(config).closed() == pytest.approx(oracle, rel=1e-9, abs=1e-14)
@@ -118,7 +125,7 @@ def test_the_capped_multiplier_passes_no_gradient_to_the_threshold() -> None:
 
 
 def test_raising_eps_lowers_nu_and_moves_the_policy_uphill_in_q_c() -> None:
-    # (6): d nu'/d eps = -b_nu nu'(x') and, for plain gradient steps, d phi'/d eps = +b_phi b_nu slope grad Q_c.
+    # d nu'/d eps = -b_nu nu'(x') and, for plain gradient steps, d phi'/d eps = +b_phi b_nu slope grad Q_c
     s = Setting(replace(CONFIG, eps_paths="B"), RmsProp(lr=1e-3, e=1e3))  # a large e makes the step plain
     uphill = []
     for eps in (0.2, 0.6):

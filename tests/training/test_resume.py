@@ -127,7 +127,8 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
     # a file size limit makes write() fail as a full disk does
     code = (
         "import resource, signal, sys; from pathlib import Path; from policy_training.checkpoint import *\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "import torch\n"
         "try:\n    save(Path(sys.argv[1]), {'x': torch.zeros(10_000)})\nexcept OSError:\n    sys.exit(7)\n"
     )
