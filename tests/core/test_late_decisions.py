@@ -53,7 +53,7 @@ def test_arm_never_goes_back_after_a_very_late_decision(rig):
     rows = path(rig, [0.010] * 5 + [0.060] + [0.010] * 20, SIDEWAYS)
     y = np.array([rig.models.kinematics.lip_position(q)[1] for q in rows])
     assert (np.diff(y) > -1e-6).all()  # it slows down meanwhile, and goes on
-    assert (np.abs(accelerations(rows)) <= 1.1 * GEN3_LIMITS.acceleration).all()
+    assert (np.abs(accelerations(rows)) <= 1.5 * GEN3_LIMITS.acceleration).all()
 
 
 def test_late_hold_brakes_on_from_where_the_arm_is(rig):

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from spillguard_core.arm import GEN3_LIMITS
 from spillguard_core.decision import Verdict
 from spillguard_core.gate import initial_decision
-from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
+from spillguard_core.trajectory import Trajectory, after, braking_trajectory, sample
 
 SPEED = st.lists(st.floats(-1.0, 1.0), min_size=7, max_size=7).map(
     lambda v: np.array(v) * GEN3_LIMITS.velocity
@@ -30,22 +30,41 @@ def command(rig, qd, coast=0.02, verdict=Verdict.PASS):
 
 def test_resting_command_is_one_point(rig):
     trajectory = command(rig, np.zeros(7))
-    np.testing.assert_array_equal(trajectory.times, [0.01])
+    np.testing.assert_allclose(trajectory.times, [0.03])
     np.testing.assert_array_equal(trajectory.positions, np.zeros((1, 7)))
     np.testing.assert_array_equal(trajectory.velocities, np.zeros((1, 7)))
 
 
 def test_braking_by_hand(rig):
     trajectory = command(rig, np.array([1.0, 0, 0, 0, 0, 0, 0.5]))
-    np.testing.assert_allclose(trajectory.times, [0.01, 0.03, 0.23])  # 1 rad/s at 5 rad/s^2: 0.2 s
-    np.testing.assert_allclose(trajectory.positions[:, 0], [0.0, 0.02, 0.12])  # 0.02 + 1 * 0.2 / 2
-    np.testing.assert_allclose(trajectory.positions[:, 6], [0.0, 0.01, 0.06])
+    np.testing.assert_allclose(trajectory.times, [0.03, 0.23])  # 1 rad/s at 5 rad/s^2: 0.2 s
+    np.testing.assert_allclose(trajectory.positions[:, 0], [0.02, 0.12])  # 0.02 + 1 * 0.2 / 2
+    np.testing.assert_allclose(trajectory.positions[:, 6], [0.01, 0.06])
 
 
 @pytest.mark.parametrize("verdict", [Verdict.HOLD, Verdict.STOP])
 def test_braking_arm_does_not_coast(rig, verdict):
     trajectory = command(rig, np.array([1.0, 0, 0, 0, 0, 0, 0.5]), verdict=verdict)
-    np.testing.assert_allclose(trajectory.times, [0.01, 0.21])
+    np.testing.assert_allclose(trajectory.times, [0.21])
+    np.testing.assert_allclose(trajectory.positions[0, [0, 6]], [0.1, 0.05])
+
+
+@given(SPEED, st.sampled_from([0.0, 0.02, 0.1]), st.sampled_from([Verdict.PASS, Verdict.HOLD]))
+@QUICK
+def test_where_a_late_decision_begins_is_on_the_trajectory(rig, qd, coast, verdict):
+    decision = replace(initial_decision(), verdict=verdict, q=np.zeros(7), qd=qd)
+    config = replace(rig.config, coast_time=coast)
+    trajectory = braking_trajectory(decision, config)
+    assume(float(np.max(np.abs(qd) / GEN3_LIMITS.acceleration)) > coast)  # the last crawl is given more time
+    # A braking arm was faster by one period's braking when that period began; another one was not.
+    brake = float(np.max(np.abs(qd) / GEN3_LIMITS.acceleration))
+    before = qd * (1.0 + 0.01 / brake) if verdict is Verdict.HOLD else qd
+    begin = -0.005 * (before + qd)
+    for late in (0.0, 0.5 * coast, coast, coast + 0.02, 1.0):
+        expected_q, expected_qd = sample(trajectory, 0.01 + late, begin, before)
+        got_q, got_qd = after(decision, late, config)
+        np.testing.assert_allclose(got_q, expected_q, atol=1e-9)
+        np.testing.assert_allclose(got_qd, expected_qd, atol=1e-9)
 
 
 @given(SPEED, st.sampled_from([0.0, 0.02, 0.1]))

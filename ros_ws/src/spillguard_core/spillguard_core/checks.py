@@ -13,7 +13,7 @@ from spillguard_core.arm import Vec
 from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Reason, Request
 from spillguard_core.kinematics import joint_difference
 from spillguard_core.observation import Measurement
-from spillguard_core.trajectory import braking_trajectory, coast_time, sample
+from spillguard_core.trajectory import after
 
 Finding = tuple[Reason, str]
 """A reason and the figures behind it."""
@@ -49,9 +49,7 @@ def carried(last: Decision, now: float, config: GateConfig) -> Decision:
     late = now - last.decided - config.period
     if not (last.anchored and math.isfinite(late) and abs(late) > ON_TIME):
         return last
-    if late <= coast_time(last, config):
-        return replace(last, q=last.q + max(late, -config.period) * last.qd)
-    q, qd = sample(braking_trajectory(last, config), config.period + late, last.q, last.qd)
+    q, qd = after(last, max(late, -config.period), config)
     return replace(last, q=q, qd=qd)
 
 

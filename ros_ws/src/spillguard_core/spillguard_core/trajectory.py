@@ -39,25 +39,28 @@ def coast_time(decision: Decision, config: GateConfig) -> float:
 
 
 def braking_trajectory(decision: Decision, config: GateConfig) -> Trajectory:
-    """Reach the decided state at the end of the period, go on for the coast time, then brake to rest.
+    """Go on as decided until the coast time is over, then brake to rest.
 
-    All joints brake in the same time, each at or below its limit, so the path stays straight and every
-    segment is a parabola at most: cubic interpolation between the points adds nothing.
+    All joints brake in the same time, each at or below its limit, so the path is straight. The points are
+    few and at least `coast_time` beyond the period away: messages come early or late by milliseconds, and
+    the closer the next point, the harder the arm would have to catch up with it.
     """
     q, qd = decision.q, decision.qd
-    brake = braking_time(qd, config.limits.acceleration)
-    if not brake > SHORTEST:
-        return Trajectory(np.array([config.period]), q[None].copy(), np.zeros((1, q.size)))
-    coast = coast_time(decision, config)
-    rest = stop_position(q, qd, config.limits.acceleration, coast)
-    if coast > 0.0:
-        times = np.array([0.0, coast, coast + brake]) + config.period
-        positions = np.stack([q, q + coast * qd, rest])
-        velocities = np.stack([qd, qd, np.zeros_like(qd)])
-    else:
-        times = np.array([0.0, brake]) + config.period
-        positions, velocities = np.stack([q, rest]), np.stack([qd, np.zeros_like(qd)])
-    return Trajectory(times, positions, velocities)
+    coast, brake = coast_time(decision, config), braking_time(qd, config.limits.acceleration)
+    rest = stop_position(q, qd, config.limits.acceleration, coast)[None]
+    if decision.verdict < Verdict.HOLD and brake > SHORTEST:
+        times = np.array([coast, coast + brake]) + config.period
+        return Trajectory(times, np.vstack([q + coast * qd, rest]), np.vstack([qd, np.zeros_like(qd)]))
+    return Trajectory(np.array([config.period + max(brake, config.coast_time)]), rest, np.zeros_like(rest))
+
+
+def after(decision: Decision, late: float, config: GateConfig) -> tuple[Vec, Vec]:
+    """Where its trajectory stands, q and qd each (J,), `late` [s] after the end of the decision's period."""
+    coast, brake = coast_time(decision, config), braking_time(decision.qd, config.limits.acceleration)
+    braking = min(max(late - coast, 0.0), brake)
+    left = 1.0 - braking / brake if brake > SHORTEST else 1.0  # of the speed
+    way = min(late, coast) + 0.5 * (1.0 + left) * braking  # [s] at the decided speed
+    return decision.q + way * decision.qd, left * decision.qd
 
 
 def sample(trajectory: Trajectory, t: float, q: Vec, qd: Vec) -> tuple[Vec, Vec]:

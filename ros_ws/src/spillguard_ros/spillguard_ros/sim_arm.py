@@ -83,7 +83,9 @@ class SimArm(ShellNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let simulated time run."""
         self._base = time.monotonic(), self._now
-        self._timer = self.create_timer(MONITOR_PERIOD / self._settings.speed, self._tick, clock=self.steady)
+        self._timer = self.create_timer(
+            MONITOR_PERIOD / self._settings.speed, self._catch_up, clock=self.steady
+        )
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -134,18 +136,15 @@ class SimArm(ShellNode):
         response.success, response.message = True, f"cup {self._cups}"
         return response
 
-    def _tick(self) -> None:
-        if self._catch_up():
-            self._publish()
-
-    def _catch_up(self) -> int:
-        """Simulate up to the present. Number of periods simulated."""
+    def _catch_up(self) -> None:
+        """Simulate up to the present, and report if that took a period or more."""
         due = int((self._simulated() - self._now) / MONITOR_PERIOD + 1e-6)
         if due > MOST_TICKS:
             self._base = time.monotonic(), self._now + MOST_TICKS * MONITOR_PERIOD
         for _ in range(min(due, MOST_TICKS)):
             self._advance()
-        return due
+        if due:
+            self._publish()
 
     def _advance(self) -> None:
         self._now += MONITOR_PERIOD
