@@ -9,11 +9,26 @@ from policy_training.runs import LoopConfig, RunConfig
 NAV2D, POUR = "spillguard/Nav2D-v0", "spillguard/PourCoffee-v0"
 
 _nav2d_loop = LoopConfig(steps=20_000, warmup=1_000, eval_every=2_500, checkpoint_every=5_000)
+# Three environments feed one learner: physics is cheap beside a gradient step, and variety is what helps.
+# Prior episodes and imitation are there because a spill ends the episode, so that nothing else would ever
+# get to see a whole pour; --prior-episodes 0 --pretrain 0 --imitation 0 trains without them.
 _pour_loop = LoopConfig(
-    steps=100_000, warmup=0, envs=1, env_processes=True, eval_process=True, prior_episodes=60,
-    exploration_noise="coloured", ema_decay=0.999, policy_lr_final=0.1, eval_every=2_500, eval_episodes=20,
-    matmul="medium",
+    steps=45_000, warmup=0, envs=3, utd=1.0 / 3.0, env_processes=True, eval_process=True, prior_episodes=100,
+    prior_noise=0.15, pretrain=6_000, exploration_noise="coloured", ema_decay=0.999, policy_lr_final=0.05,
+    eval_every=3_000, eval_episodes=100, checkpoint_every=15_000, log_every=1_500, matmul="medium",
 )  # fmt: skip
+
+_pour: dict[str, Any] = {
+    "hidden": (128, 128),
+    "layer_norm": True,
+    "gamma_c": 0.97,  # a violation within a second or two counts
+    "tau": 0.01,
+    "initial_nu": 5.0,
+    "nu_max": 30.0,
+    "nu_lr": 0.05,
+    "initial_alpha": 0.005,  # full exploration noise spills in every episode
+    "imitation": 20.0,
+}
 
 _nav2d: dict[str, Any] = {
     "hidden": (64, 64),
@@ -30,15 +45,13 @@ PRESETS: dict[tuple[str, str], RunConfig] = {
         "meta_sac_lag", NAV2D, loop=_nav2d_loop, algorithm=MetaSacLagConfig(**_nav2d)
     ),
     (POUR, "sac"): RunConfig(
-        "sac", POUR, loop=_pour_loop, algorithm=SacConfig(layer_norm=True, initial_alpha=0.05)
+        "sac", POUR, loop=replace(_pour_loop, pretrain=0),
+        algorithm=SacConfig(hidden=(128, 128), layer_norm=True, tau=0.01, initial_alpha=0.005),
     ),
-    (POUR, "sac_lag"): RunConfig(
-        "sac_lag", POUR, loop=_pour_loop,
-        algorithm=SacLagConfig(layer_norm=True, initial_alpha=0.05, initial_nu=5.0),
-    ),
+    (POUR, "sac_lag"): RunConfig("sac_lag", POUR, loop=_pour_loop, algorithm=SacLagConfig(**_pour, eps=0.02)),
     (POUR, "meta_sac_lag"): RunConfig(
         "meta_sac_lag", POUR, loop=_pour_loop,
-        algorithm=MetaSacLagConfig(layer_norm=True, initial_alpha=0.05, initial_nu=5.0),
+        algorithm=MetaSacLagConfig(**_pour, initial_eps=0.02, eps_max=0.05),
     ),
 }  # fmt: skip
 

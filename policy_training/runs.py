@@ -69,6 +69,8 @@ class LoopConfig:
             raise ValueError("steps, envs and eval_episodes must be at least 1, utd at least 0")
         if not (0.0 <= self.noise_correlation < 1.0 and 0.0 <= self.ema_decay < 1.0):
             raise ValueError("noise_correlation and ema_decay must lie in [0, 1)")
+        if self.pretrain and not self.prior_episodes:
+            raise ValueError("pretrain needs prior episodes; say --prior-episodes N or --pretrain 0")
         if not min(self.eval_every, self.checkpoint_every, self.log_every) >= 1:
             raise ValueError("eval_every, checkpoint_every and log_every must be at least 1")
 
@@ -83,6 +85,10 @@ class RunConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     algorithm: AlgorithmConfig = field(default_factory=SacConfig)
+
+    def __post_init__(self) -> None:
+        if self.loop.pretrain and not hasattr(ALGORITHMS[self.algo], "pretrain"):
+            raise ValueError(f"{self.algo} has no pretraining; say --pretrain 0")
 
     def to_json(self) -> str:
         """Round trip of `from_json`."""
