@@ -1,6 +1,6 @@
 """One decision (observation, policy, critic, limits) over the bare onnxruntime calls that it makes.
 
-An ideal arm follows what the gate sends. Every cycle is timed twice on the same inputs: as it runs on the
+The bundle pours in the simulated cell. Every cycle is timed twice on the same inputs: as it runs on the
 robot, and as the two sessions alone with their tensors ready. Both in one thread, processor time.
 """
 
@@ -15,13 +15,14 @@ import tyro
 
 from benchmarks.bundles import SHIPPED, make_bundle
 from benchmarks.record import Ratio, report
+from sim.cell import PourCell
+from sim.scenario import sample_scenario
 from spillguard_core.arm import ACTION_SCALE, JOINT_NAMES, Vec
 from spillguard_core.bundle import Bundle, load_bundle
 from spillguard_core.decision import Decision, GateConfig, Inputs, Proposal, Request, Verdict
 from spillguard_core.fallback import Critic
 from spillguard_core.gate import decide, initial_decision
-from spillguard_core.kinematics import NOMINAL_POSTURE
-from spillguard_core.observation import Measurement, observe
+from spillguard_core.observation import observe
 
 Array32 = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 CLEARANCE = 0.005  # [m]
@@ -53,7 +54,7 @@ class Noted:
 
 
 class Cell:
-    """An ideal arm above a receiving cup, and the gate that moves it."""
+    """The simulated cell, and the gate that moves its arm."""
 
     def __init__(self, bundle: Bundle, clearance: bool) -> None:
         self.bundle, self.critic = bundle, Noted(bundle.critic)
@@ -66,30 +67,33 @@ class Cell:
             tracking_lag=0.06, settle_time=1.0, still_speed=0.02, coast_time=0.02, clearance=CLEARANCE,
             critic_threshold=bundle.manifest.threshold.value,
         )  # fmt: skip
+        self.world, self.rng = PourCell(), np.random.default_rng(0)
         self.restart()
 
     def restart(self) -> None:
-        """Back to the nominal posture, reset and resumed."""
-        self.now, self.decision = 100.0, initial_decision()
-        self.q, self.qd = NOMINAL_POSTURE.copy(), np.zeros(7)
+        """The next cup; the gate is reset and resumed."""
+        self.world.reset(sample_scenario(self.rng))
+        self.now, self.decision, self.measured = 100.0, initial_decision(), self.world.measure()
         for request in (Request.RESET, Request.RESUME):
             self.follow(self.decide(np.zeros(4), (request,)))
-
-    def measurement(self) -> Measurement:
-        """What the ideal arm and constant scales read."""
-        return Measurement(self.q, self.qd, 0.0, 0.05, np.array([0.6, 0.25, 0.12]))
 
     def decide(self, twist: Vec, requests: tuple[Request, ...] = ()) -> Decision:
         """The gate's answer to a fresh proposal."""
         proposal = Proposal(twist, self.now, self.now)
-        inputs = Inputs(self.now, self.measurement(), self.now, self.now, self.now, proposal, requests)
+        inputs = Inputs(self.now, self.measured, self.now, self.now, self.now, proposal, requests)
         return decide(inputs, self.decision, self.config, self.models)
 
     def follow(self, decision: Decision) -> None:
         """One period later."""
         self.decision, self.now = decision, self.now + self.config.period
-        if decision.anchored:
-            self.q, self.qd = decision.q, decision.qd
+        if decision.send:
+            self.world.advance(decision.q[None], decision.qd[None])
+        self.measured = self.world.measure()
+
+    def over(self) -> bool:
+        """Poured, failed, or held for a reason of its own."""
+        outcome = self.world.outcome()
+        return outcome.success or outcome.violated or self.decision.verdict >= Verdict.HOLD
 
 
 def bare_seconds(cell: Cell) -> float:
@@ -110,7 +114,7 @@ def timed_cycle(cell: Cell, bare_first: bool) -> tuple[float, float, float, Deci
     """
     bundle, bare = cell.bundle, bare_seconds(cell) if bare_first else 0.0
     wall, start = time.perf_counter(), time.process_time()
-    obs = observe(bundle.terms, cell.measurement(), cell.kinematics)
+    obs = observe(bundle.terms, cell.measured, cell.kinematics)
     (action,) = bundle.policy(obs[None])
     decision = cell.decide(np.asarray(action * ACTION_SCALE, dtype=np.float64))
     whole, wall = time.process_time() - start, time.perf_counter() - wall
@@ -128,21 +132,20 @@ def chosen_bundle(asked: Path | None, scratch: Path) -> tuple[Bundle, str]:
 
 
 def measured(cell: Cell, cycles: int) -> tuple[float, list[float], Counter[str]]:
-    """Ratio over the cycles whose proposal passed, [s] of each decision on the clock, and all verdicts."""
+    """Ratio over cycles in which the arm may move, [s] of each decision on the clock, and all verdicts."""
     whole = bare = 0.0
     walls, verdicts = [], Counter[str]()
-    cell.restart()
     for cycle in range(cycles):
         first, second, wall, decision = timed_cycle(cell, bare_first=bool(cycle % 2))
-        verdicts[decision.verdict.name] += 1
-        if decision.verdict is Verdict.PASS:
+        verdicts[f"{decision.verdict.name} ({decision.reason.value})"] += 1
+        if decision.verdict < Verdict.HOLD:
             whole, bare = whole + first, bare + second
             walls.append(wall)
         cell.follow(decision)
-        if decision.verdict is not Verdict.PASS:
+        if cell.over():
             cell.restart()
     if not walls:
-        raise RuntimeError(f"no proposal passed the gate, so there is nothing to time: {verdicts}")
+        raise RuntimeError(f"the arm was never allowed to move, so there is nothing to time: {verdicts}")
     return whole / bare, walls, verdicts
 
 

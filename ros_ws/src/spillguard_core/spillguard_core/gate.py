@@ -134,9 +134,14 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
     clipped = Reason.OK if excess <= 1.0 else Reason.TWIST_LIMIT
     # Among equals the hard limit speaks.
     reason = max(result.reason, choice.reason, clipped, key=VERDICTS.__getitem__)
-    detail = "" if reason is Reason.OK else f"asked {proposal.twist}, Q_c {choice.q_c:.4f}"
+    detail = "" if reason is Reason.OK else _asked(proposal.twist, choice.q_c)
     sent = Choice(result.twist, choice.q_c, choice.reason)
     return _decision(cycle, Mode.FOLLOWING, (reason, detail), result.motion, sent)
+
+
+def _asked(twist: Vec, q_c: float) -> str:
+    """For a person. Without numpy's printer, which takes as long as the whole decision."""
+    return f"asked ({', '.join(f'{value:.4f}' for value in twist.tolist())}), Q_c {q_c:.4f}"
 
 
 def _screened(twist: Vec, measurement: Measurement, config: GateConfig, models: Models) -> Choice:
