@@ -4,7 +4,6 @@ The graphs are checked through `spillguard_core.bundle.load_bundle` on recorded 
 that check is byte for byte what the robot will run.
 """
 
-import csv
 import json
 import logging
 import shutil
@@ -25,6 +24,7 @@ from torch import nn
 
 from policy_training.episodes import VALIDATION_SEEDS, make_env
 from policy_training.runs import TrainedPolicy, load_policy
+from policy_training.threshold import measured_threshold
 from sim.cell_model import guard_model_xml
 from spillguard_core import bundle as robot
 from spillguard_core.arm import (
@@ -172,7 +172,7 @@ class ExportArguments:
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     "Directory of the bundle."
     threshold: float | None = None
-    "Highest Q_c that the monitor lets pass, in [0, 1]; by default eps of the run."
+    "Highest Q_c that the monitor lets pass, in [0, 1]; by default measured on validation episodes."
     uncalibrated: bool = False
     "No threshold: the monitor reports Q_c and does not act on it."
     overwrite: bool = False
@@ -203,19 +203,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def threshold_of(trained: TrainedPolicy, value: float | None, *, uncalibrated: bool) -> Threshold:
-    """The threshold asked for, else the run's eps at the step of the checkpoint."""
+    """The threshold asked for, else the one that validation episodes suggest."""
     if uncalibrated:
         return Threshold(None, "uncalibrated")
     if value is not None:
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"the threshold must be in [0, 1], got {value}")
         return Threshold(value, "given at export")
-    progress = trained.run / "progress.csv"
-    rows = list(csv.DictReader(progress.open(newline=""))) if progress.is_file() else []
-    known = [row for row in rows if row.get("eps") and int(row["step"]) <= trained.step]
-    if not known:
-        raise ValueError(f"{trained.run} tells no eps; say --threshold VALUE or --uncalibrated")
-    return Threshold(float(known[-1]["eps"]), f"eps of training at step {known[-1]['step']}")
+    if trained.safety_critic is None:
+        raise ValueError(f"{trained.config.algo} trains no safety critic, and the monitor needs one")
+    return measured_threshold(trained.policy, trained.safety_critic, trained.config.env)
 
 
 def contents_of(trained: TrainedPolicy, threshold: Threshold) -> Contents:
@@ -259,8 +256,8 @@ def provenance_of(trained: TrainedPolicy) -> Provenance:
     facts, report = trained.provenance, trained.run / "evaluation" / "report.json"
     evaluation: dict[str, JsonValue] = {f"validation_{k}": v for k, v in trained.validation.items()}
     if report.is_file():
-        figures = json.loads(report.read_text())
-        evaluation |= {name: value for name, value in figures.items() if not isinstance(value, list)}
+        found = json.loads(report.read_text())
+        evaluation |= {name: found[name] for name in ("episodes", "first_seed", "figures")}
     versions = facts.get("versions", {})
     return Provenance(
         algorithm=trained.config.algo,
