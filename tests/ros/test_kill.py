@@ -113,7 +113,7 @@ def one_round(stage: Stage, process: BaseProcess, phase: float) -> float:
 
 @pytest.mark.timeout(400)
 def test_killed_policy_makes_the_arm_hold_in_every_round(
-    make_stage: MakeStage, record_property: Callable[[str, object], None], tmp_path: Path
+    make_stage: MakeStage, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     rng = np.random.default_rng(0)
     with make_stage("sim_arm", "safety_monitor") as stage, fleet_for(stage) as fleet:
@@ -133,7 +133,7 @@ def test_killed_policy_makes_the_arm_hold_in_every_round(
     figures = {"median": float(np.median(times)), "max": max(times), "rounds": len(times)}
     log.info("kill to hold: %s", json.dumps(figures))
     for name, value in figures.items():
-        record_property(f"kill_to_hold_{name}", value)
+        record_testsuite_property(f"kill_to_hold_{name}", value)
     assert len(times) == ROUNDS
     assert max(times) <= ALLOWED, sorted(times)[-5:]
 
@@ -163,7 +163,9 @@ def test_frozen_policy_makes_the_arm_hold(make_stage: MakeStage) -> None:
         witness = stage.witness
         witness.open_gate()
         stage.until(witness.moving, 5.0, "motion")
-        witness.spin(0.3)
+        heard = witness.heard
+        stage.until(lambda: min(len(heard.proposals), len(heard.commands)) > 3, 10.0, "proposals, commands")
+        witness.spin(0.2)
         stage.graph.signal("policy", signal.SIGSTOP)
         witness.spin(ALLOWED + BRAKING)
         assert witness.still()
