@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -112,7 +112,7 @@ def run_seed(env_id: str, rule: ActionRule, seed: int) -> Episode:
     rate = env.metadata.get("render_fps", 1)
     total = effort = cost = 0.0
     steps, ended = 0, False
-    info: dict[str, object] = {}
+    info: dict[str, Any] = {}
     broken: set[str] = set()
     while not ended:
         obs, reward, terminated, truncated, info = env.step(rule(obs))

@@ -91,7 +91,7 @@ def each_run(groups: Mapping[str, Sequence[Evaluated]]) -> list[str]:
             success = r.report["figures"]["success"]  # type: ignore[index]
             subject: Mapping[str, object] = r.report["subject"]  # type: ignore[assignment]
             training: Mapping[str, object] = subject.get("training", {})  # type: ignore[assignment]
-            command = " ".join(training.get("command", [])) or "-"  # type: ignore[call-overload]
+            command = " ".join(training.get("command", [])) or "-"  # type: ignore[call-overload,arg-type]
             commit = str(training.get("commit", ""))[:9] or "-"
             seed = subject.get("training_seed", "-")
             lines.append(
@@ -109,7 +109,8 @@ def page(groups: Mapping[str, Sequence[Evaluated]], title: str, picture: Path) -
     lines = [
         f"# {title}", "",
         f"{first['episodes']} held-out episodes a run (seeds from {first['first_seed']}), deterministic "
-        "policy, chosen on validation seeds. A row is the mean over training seeds with Student's 95 % interval.", "",
+        "policy, chosen on validation seeds. A row is the mean over training seeds with Student's 95 % "
+        "interval.", "",
         *table(groups), "", f"![learning curves]({picture.name})", "",
         "Lines are means over seeds, bands reach from the lowest to the highest.", "",
         "## Every run", "", *each_run(groups), "",

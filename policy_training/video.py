@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -44,7 +44,8 @@ def frames(env_id: str, rule: ActionRule, seed: int) -> list[Picture]:
         raise RenderingUnavailableError(f"{env_id} draws no pictures")
     env.unwrapped.render_mode = "rgb_array"
     obs, _ = env.reset(seed=seed)
-    pictures, ended, step = [env.unwrapped.render()], False, 0
+    pictures: list[Any] = [env.unwrapped.render()]
+    ended, step = False, 0
     while not ended:
         obs, _, terminated, truncated, _ = env.step(rule(obs))
         ended, step = terminated or truncated, step + 1

@@ -40,7 +40,7 @@ def test_terms_stand_in_the_order_asked_for(kinematics: ArmKinematics) -> None:
 
 def test_lip_to_target_moves_against_the_target(kinematics: ArmKinematics) -> None:
     here = observe(("lip_to_target",), REST, kinematics)
-    moved = replace(REST, target_position=REST.target_position + (0.1, 0.0, -0.05))
+    moved = replace(REST, target_position=REST.target_position + np.array([0.1, 0.0, -0.05]))
     assert_allclose(here - observe(("lip_to_target",), moved, kinematics), [0.1, 0.0, -0.05], atol=1e-6)
 
 

@@ -18,7 +18,9 @@ def env() -> PourCoffeeEnv:
     return PourCoffeeEnv()
 
 
-def play(env: PourCoffeeEnv, seed: int, policy, steps: int = 200) -> tuple[list[np.ndarray], list[float], dict]:
+def play(
+    env: PourCoffeeEnv, seed: int, policy, steps: int = 200
+) -> tuple[list[np.ndarray], list[float], dict]:
     obs, info = env.reset(seed=seed)
     seen, rewards = [obs], []
     for _ in range(steps):
@@ -57,7 +59,7 @@ def test_scripted_controller_solves_at_least_95_of_100_seeds(env: PourCoffeeEnv)
 
 
 def test_doing_nothing_costs_nothing_and_never_succeeds(env: PourCoffeeEnv) -> None:
-    seen, rewards, info = play(env, 3, lambda obs: np.zeros(4, np.float32))
+    _, rewards, info = play(env, 3, lambda obs: np.zeros(4, np.float32))
     assert len(rewards) == 200 and info["cost"] == 0 and not info["success"]
     assert max(rewards) < 0  # time has a price
 

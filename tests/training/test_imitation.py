@@ -16,7 +16,9 @@ SPACES = Spaces.unscaled(OBS, ACTION)
 
 def batch(prior: int) -> Batch:
     zeros = torch.zeros(ROWS)
-    return Batch(torch.randn(ROWS, OBS), torch.rand(ROWS, ACTION), torch.randn(ROWS, OBS), zeros, zeros, zeros, prior)
+    return Batch(
+        torch.randn(ROWS, OBS), torch.rand(ROWS, ACTION), torch.randn(ROWS, OBS), zeros, zeros, zeros, prior
+    )
 
 
 def test_penalty_is_the_weighted_squared_distance_to_the_first_rows() -> None:
