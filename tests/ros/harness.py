@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from rclpy.time import Time
 from sensor_msgs.msg import JointState
@@ -31,11 +32,13 @@ class Heard:
     joints: list[tuple[float, Vec, Vec]] = field(default_factory=list)
     proposals: list[float] = field(default_factory=list)
     commands: list[tuple[float, JointTrajectory]] = field(default_factory=list)
+    status: list[DiagnosticArray] = field(default_factory=list)
+    diagnostics: list[DiagnosticArray] = field(default_factory=list)
 
     def clear(self) -> None:
         """Forget all of it."""
-        for messages in (self.joints, self.proposals, self.commands):
-            messages.clear()
+        for entry in fields(self):
+            getattr(self, entry.name).clear()
 
 
 class Witness(Operator):
@@ -49,6 +52,9 @@ class Witness(Operator):
         node = self.node
         node.create_subscription(JointState, "joint_states", self._on_joints, SENSOR_QOS)
         node.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 10)
+        heard = self.heard
+        node.create_subscription(DiagnosticArray, "safety_monitor/status", heard.status.append, 10)
+        node.create_subscription(DiagnosticArray, "/diagnostics", heard.diagnostics.append, 10)
         self._proposals = node.create_publisher(TwistStamped, "policy/proposal", 1)
 
     def _on_joints(self, msg: JointState) -> None:

@@ -11,17 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+SCRIPTED = ("--policy-module", "tests.ros.scripted_policy")
+
+
 def demo(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the demo with the scripted controller in the policy's place."""
+    """Run the demo."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "spillguard_ros.demo", "--out", str(out)]
-    command += ["--policy-module", "tests.ros.scripted_policy", *arguments]
+    command = [sys.executable, "-m", "spillguard_ros.demo", "--out", str(out), *arguments]
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "120"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_demo_pours_prints_and_leaves_recording_plot_and_picture(orbit_bundle: Path, tmp_path: Path) -> None:
-    ended = demo(tmp_path, "--bundle", str(orbit_bundle), "--cups", "2")
+    ended = demo(tmp_path, "--bundle", str(orbit_bundle), *SCRIPTED, "--cups", "2")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "success 2 of 2, 0 granules spilled" in ended.stdout
     (folder,) = tmp_path.iterdir()
@@ -32,8 +34,14 @@ def test_demo_pours_prints_and_leaves_recording_plot_and_picture(orbit_bundle: P
     assert pictured
 
 
+def test_shipped_bundle_pours(tmp_path: Path) -> None:
+    bundle = ROOT / "artifacts" / "pour_coffee"
+    ended = demo(tmp_path, "--bundle", str(bundle), "--cups", "4", "--required", "0.75")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 def test_demo_fails_where_pours_fail(orbit_bundle: Path, tmp_path: Path) -> None:
-    ended = demo(tmp_path, "--bundle", str(orbit_bundle), "--cups", "1", "--time-limit", "1.0")
+    ended = demo(tmp_path, "--bundle", str(orbit_bundle), *SCRIPTED, "--cups", "1", "--time-limit", "1.0")
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "did not hold: 0% poured" in ended.stdout
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spillguard_core.decision import Verdict
+from spillguard_ros.convert import status_values
 from tests.ros.harness import MOVED, STILL, MakeStage, Stage
 
 
@@ -24,6 +25,20 @@ def stage(cell: Stage) -> Stage:
     cell.witness.bring_to_rest()
     cell.settle()
     return cell
+
+
+def test_every_cycle_is_reported_and_every_second_to_the_diagnostics(stage: Stage) -> None:
+    heard = stage.witness.heard
+    stage.until(lambda: bool(heard.status and heard.diagnostics), 10.0, "status and diagnostics")
+    heard.clear()
+    stage.witness.spin(3.0)
+    assert 240 <= len(heard.status) <= 310  # 100 Hz, on a machine that may be busy
+    assert 2 <= len(heard.diagnostics) <= 4
+    cycles = [int(status_values(message.status[0])["cycle"]) for message in heard.status]
+    assert cycles == list(range(cycles[0], cycles[0] + len(cycles)))
+    shown = status_values(heard.status[-1].status[0])
+    assert (shown["verdict"], shown["mode"], shown["sent"]) == ("STOP", "stopped", "false")
+    assert shown["reason"] in ("NOT_RESET", "OPERATOR_STOP")
 
 
 def test_nothing_moves_before_a_reset(stage: Stage) -> None:

@@ -1,6 +1,5 @@
 """Starts nodes as processes of their own, on a private domain, and ends them whatever happens."""
 
-import ctypes
 import os
 import random
 import signal
@@ -11,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from spillguard_ros.runtime import STARTER
+
 PROFILE = "udp_loopback_profile.xml"
 GRACE = 2.0  # [s] for a process to end by itself
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 def launch_file(name: str) -> Path:
@@ -37,16 +36,11 @@ def private_environment() -> dict[str, str]:
     }
 
 
-def _die_with_parent() -> None:
-    """Runs in the child: a killed starter leaves no robot process behind."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Graph:
     """Processes by name. Leaving the context ends all of them."""
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
-        self._logs, self._environment = logs, {**os.environ, **environment}
+        self._logs, self._environment = logs, {**os.environ, **environment, STARTER: str(os.getpid())}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -70,9 +64,7 @@ class Graph:
         for key, value in parameters.items():
             command += ["-p", f"{key}:={value}"]
         with self.log(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                command, env=self._environment, stdout=log, stderr=log, preexec_fn=_die_with_parent
-            )
+            self._processes[name] = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
 
     def log(self, name: str) -> Path:
         """Where the output of a process goes."""

@@ -1,6 +1,8 @@
 """Runs one lifecycle node as a process: start, spin, and an orderly end on SIGINT or SIGTERM."""
 
+import ctypes
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -16,6 +18,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.signals import SignalHandlerOptions
 
 LONGEST_WAIT = 0.05  # [s] in which a signal is noticed
+STARTER = "SPILLGUARD_STARTER"  # environment variable: process that this one must not outlive
+PR_SET_PDEATHSIG = 1
 SWITCH_INTERVAL = 0.0005  # [s] for which another thread may keep the interpreter from the control loop
 
 
@@ -75,6 +79,16 @@ def _executor() -> Executor:
     return EventsExecutor()
 
 
+def end_with_starter() -> None:
+    """A starter that dies, however it dies, leaves no robot process behind: this one gets a SIGTERM then."""
+    starter = os.environ.get(STARTER)
+    if starter is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(starter):  # it died before we asked
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def run(make_node: Callable[[], ShellNode], args: list[str] | None = None) -> int:
     """Exit status of the process: 0 after a signal, 1 if the node refused to start."""
     logging.basicConfig(level=logging.INFO, format="[%(levelname)s] [%(name)s]: %(message)s")
@@ -86,6 +100,7 @@ def run(make_node: Callable[[], ShellNode], args: list[str] | None = None) -> in
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
+    end_with_starter()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
