@@ -40,7 +40,7 @@ def matmul(precision: str, seconds: float = 0.3) -> Matmul:
     """256 x 256 by 256 x 256 on one thread at torch's precision "highest" or "medium"."""
     import torch
 
-    from policy_training.train import matmul_error
+    from policy_training.processor import matmul_error
 
     threads, before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     a, b = torch.ones(2, SIZE, SIZE)

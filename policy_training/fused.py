@@ -1,4 +1,4 @@
-"""An ensemble of MLPs as one autograd node: forward and backward written out, few allocations.
+"""An ensemble of MLPs, and a squashed Gaussian, as one autograd node each: both passes written out.
 
 Autograd spends as long on the bookkeeping of small layers as on their products. Here a whole network is one
 node whose parameters are one vector: its gradient comes back as one vector too, and only what is asked for is
@@ -8,6 +8,7 @@ Layers: x W + b, or norm(x W) + b with layer normalisation, then ReLU; the last 
 Shapes: E members, B batch, I and H widths.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,8 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F  # noqa: N812
 
 NORM_EPS = 1e-5
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,41 @@ class Layout:
             start = middle + e * o
             out.append((weight, flat[middle:start].view(e, 1, o)))
         return out
+
+
+class Squash(torch.autograd.Function):
+    """Mean and log standard deviation (B, 2 A), noise (B, A) -> action (B, A), log-density (B,)."""
+
+    @staticmethod
+    def forward(ctx: Any, moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """`squashed`, keeping what the backward pass needs."""
+        action, log_prob, spread = squashed(moments, noise)
+        ctx.save_for_backward(moments, action, spread)
+        return action, log_prob
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_action: Tensor, grad_log_prob: Tensor) -> tuple[Tensor, None]:
+        """d action / d x = 1 - action^2 and d log pi / d x = 2 action, x = mean + spread."""
+        moments, action, spread = ctx.saved_tensors
+        per_row = grad_log_prob.unsqueeze(-1)
+        grad_mean = grad_action * (1.0 - action.square()) + 2.0 * per_row * action
+        log_std = moments[:, action.shape[-1] :]
+        free = (log_std >= LOG_STD_MIN) & (log_std <= LOG_STD_MAX)
+        return torch.cat((grad_mean, (grad_mean * spread - per_row) * free), dim=-1), None
+
+
+def squashed(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and log standard deviation (B, 2 A), noise (B, A) -> action (B, A), log-density (B,), and the
+    standard deviation times the noise (B, A)."""
+    mean, log_std = moments.chunk(2, dim=-1)
+    log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+    spread = log_std.exp() * noise
+    pre = mean + spread
+    # log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2x)): no difference of nearly equal numbers
+    squash = 2.0 * (math.log(2.0) - pre - F.softplus(-2.0 * pre))
+    log_prob = -(0.5 * noise.square() + log_std + HALF_LOG_TAU + squash).sum(dim=-1)
+    return torch.tanh(pre), log_prob, spread
 
 
 class FusedMlp(torch.autograd.Function):

@@ -12,10 +12,11 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 
 from policy_training.critics import Critics
+from policy_training.fused import squashed
 from policy_training.imitation import Lesson
 from policy_training.lagrange import constraint_excess, initial_score, lagrangian
 from policy_training.meta import RmsProp
-from policy_training.networks import Actor, aggregate, squashed
+from policy_training.networks import Actor, aggregate
 
 
 class Start(NamedTuple):
@@ -115,6 +116,6 @@ def plain_values(
     """Action (B, A), log pi, Q_r, Q_c, each (B,), as twice differentiable functions of phi (P,)."""
     mlp, critics = agent.actor.mlp, agent.critics
     moments = functional_call(mlp, mlp.named_flat(phi), (agent.actor.scaling(obs),)).squeeze(0)
-    action, log_prob = squashed(moments, noise)
+    action, log_prob, _ = squashed(moments, noise)
     q_c = aggregate(torch.sigmoid(critics.q_c(obs, action)), agent.config.risk_agg)
     return action, log_prob, aggregate(critics.q_r(obs, action), "min"), q_c

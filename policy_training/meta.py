@@ -31,8 +31,8 @@ class RmsProp:
 
     def step(self, theta: Tensor, grad: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Eqs. (1), (2). theta, grad, square (P,) -> theta', s'. Nothing in place: autograd may pass."""
-        square = self.rho * square + (1.0 - self.rho) * grad.square()
-        return theta - self.lr * grad / self.denominator(square, count), square
+        square = square.lerp(grad.square(), 1.0 - self.rho)
+        return torch.addcdiv(theta, grad, self.denominator(square, count), value=-self.lr), square
 
     def jacobian(self, grad: Tensor, square: Tensor, count: int) -> Tensor:
         """Eq. (3): the diagonal D (P,), from the gradient and the s' of that step."""

@@ -17,10 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from policy_training.fused import NORM_EPS, FusedMlp, Layout
-
-LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
-HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
+from policy_training.fused import NORM_EPS, FusedMlp, Layout, Squash, squashed
 
 
 @dataclass(frozen=True)
@@ -122,26 +119,15 @@ class Actor(nn.Module):
 
     def forward(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Standard normal noise (B, A) -> action (B, A) in [-1, 1] and its log-density (B,)."""
-        return squashed(self.mlp(self.scaling(obs)).squeeze(0), noise)
+        return squashed(self.mlp(self.scaling(obs)).squeeze(0), noise)[:2]
 
     def fused(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """The same, faster; gradients arrive at `mlp.flat`."""
-        return squashed(self.mlp.fused(self.scaling(obs)).squeeze(0), noise)
+        return Squash.apply(self.mlp.fused(self.scaling(obs)).squeeze(0), noise)
 
     def mode(self, obs: Tensor) -> Tensor:
         """Deterministic action (B, A)."""
         return torch.tanh(self.mlp(self.scaling(obs)).squeeze(0)[:, : self.action_size])
-
-
-def squashed(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log standard deviation (B, 2 A), noise (B, A) -> action (B, A), log-density (B,)."""
-    mean, log_std = moments.chunk(2, dim=-1)
-    log_std = log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
-    pre = mean + log_std.exp() * noise
-    # log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2x)): no difference of nearly equal numbers
-    squash = 2.0 * (math.log(2.0) - pre - F.softplus(-2.0 * pre))
-    log_prob = -(0.5 * noise.square() + log_std + HALF_LOG_TAU + squash).sum(dim=-1)
-    return torch.tanh(pre), log_prob
 
 
 class EnsembleCritic(nn.Module):

@@ -25,22 +25,29 @@ class Trained:
     def __init__(self, network: Network, lr: float) -> None:
         self.flat = network.mlp.flat  # (P,)
         self.lr = lr
-        self.adam = torch.optim.Adam([self.flat], lr=lr, fused=True)
+        self.moments = torch.zeros((2, len(self.flat)), dtype=self.flat.dtype)  # mean, mean square
+        self.count = torch.zeros(())
 
     def descend(self, loss: Tensor, lr_scale: float = 1.0) -> None:
         """One step down the gradient of `loss` with respect to this network alone."""
-        self.adam.param_groups[0]["lr"] = self.lr * lr_scale
-        (self.flat.grad,) = torch.autograd.grad(loss, self.flat)
-        self.adam.step()
+        grad, flat = torch.autograd.grad(loss, self.flat)[0], self.flat.detach()
+        self.count += 1.0
+        # what torch.optim.Adam(fused=True) ends up calling, without the bookkeeping for many tensors
+        torch._fused_adam_(
+            [flat], [grad], [self.moments[0]], [self.moments[1]], [], [self.count],
+            lr=self.lr * lr_scale, beta1=0.9, beta2=0.999, eps=1e-8,
+            weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
     def state_dict(self) -> State:
         """Parameters and moments."""
-        return {"flat": self.flat.detach().clone(), "adam": self.adam.state_dict()}
+        return {"flat": self.flat.detach().clone(), "moments": self.moments, "count": self.count}
 
     def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         copy_into(self.flat, state["flat"])
-        self.adam.load_state_dict(state["adam"])
+        copy_into(self.moments, state["moments"])
+        copy_into(self.count, state["count"])
 
 
 def slow_copy(network: N) -> N:

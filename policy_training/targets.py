@@ -1,5 +1,6 @@
 """Bootstrap targets. `terminated` is 1 at a true terminal state only; a time limit bootstraps on."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -49,7 +50,7 @@ def safety_rows(batch: Batch, targets: Tensor, violations: Batch) -> SafetyRows:
     violated, extra = (batch.cost > 0.0).to(targets.dtype), len(violations.cost)
     if not extra:
         return SafetyRows(batch.obs, batch.action, targets, violated)
-    keep = torch.linspace(0, len(targets) - 1, len(targets) - extra).long()
+    keep = evenly(len(targets), len(targets) - extra)
     ones = torch.ones(extra, dtype=targets.dtype)
     return SafetyRows(
         torch.cat((batch.obs[keep], violations.obs)),
@@ -57,6 +58,12 @@ def safety_rows(batch: Batch, targets: Tensor, violations: Batch) -> SafetyRows:
         torch.cat((targets[keep], ones)),
         torch.cat((violated[keep], ones)),
     )
+
+
+@lru_cache(maxsize=8)
+def evenly(count: int, kept: int) -> Tensor:
+    """`kept` indices spread over `count` rows."""
+    return torch.linspace(0, count - 1, kept).long()
 
 
 def natural_weights(violated: Tensor, rate: float) -> Tensor:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-import torch
 import tyro
 from rich.console import Console
 
@@ -17,6 +16,7 @@ from policy_training.buffers import MemoryConfig
 from policy_training.episodes import make_env
 from policy_training.loops import train
 from policy_training.presets import preset
+from policy_training.processor import set_processor
 from policy_training.runs import LoopConfig, RunConfig, create_run
 
 C = TypeVar("C")
@@ -64,32 +64,9 @@ def parse(arguments: Sequence[str]) -> TrainArguments:
     return args
 
 
-def set_matmul(wish: str) -> str:
-    """The precision of float32 products that is really used; `medium` only after a look at its error."""
-    if wish == "medium":
-        torch.set_float32_matmul_precision("medium")
-        error = matmul_error()
-        if error <= 1e-4:
-            return "medium"
-        logging.getLogger(__name__).warning(
-            "matmul 'medium' has a relative error of %.1e here; using 'highest'", error
-        )
-    torch.set_float32_matmul_precision("highest")
-    return "highest"
-
-
-def matmul_error() -> float:
-    """Largest error of a 256-long float32 product against float64, relative to the largest entry."""
-    rng = torch.Generator().manual_seed(0)
-    a, b = torch.randn((2, 256, 256), generator=rng)
-    exact = a.double() @ b.double()
-    return float(((a @ b).double() - exact).abs().max() / exact.abs().max())
-
-
 def run_seed(config: RunConfig, root: Path) -> Path:
     """One whole run in this process."""
-    torch.set_num_threads(1)
-    set_matmul(config.loop.matmul)
+    set_processor(config.loop.matmul)
     run = create_run(config, root)
     train(config, run)
     return run
@@ -103,7 +80,7 @@ def resume_run(arguments: TrainArguments, steps: int | None) -> Path:
     config = RunConfig.from_json((run / "config.json").read_text())
     if steps is not None:
         config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, steps=steps))
-    set_matmul(config.loop.matmul)
+    set_processor(config.loop.matmul)
     train(config, run, resume=True)
     return run
 

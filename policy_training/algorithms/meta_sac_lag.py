@@ -1,9 +1,8 @@
 """Meta SAC-Lag: SAC-Lag that tunes its threshold eps and its temperature alpha by meta-gradients.
 
 Honari, Soufi Enayati, Ghafarian Tamizi, Najjaran, IROS 2024, arXiv:2408.07962. The paper's abstract and
-outline were available, its formulas and constants were not: this is our reading, and what it leaves open is a
-switch. (1), (2) are in `critics`, (4) and the terms of (6), (7) in `lagrange`.
-eps [-] is the allowed discounted probability of a violation, alpha [reward per nat], nu [reward].
+outline were available, its formulas and constants were not: this is our reading, what it leaves open is a
+switch. eps [-] is the allowed discounted probability of a violation, alpha [reward per nat], nu [reward].
 
     (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
     (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}
@@ -59,7 +58,7 @@ class MetaSacLagConfig:
     """SAC-Lag whose safety threshold and temperature follow meta-gradients."""
 
     hidden: tuple[int, ...] = (256, 256)
-    "Widths of the hidden layers of every network."
+    "Widths of the hidden layers of all networks."
     layer_norm: bool = False
     "Layer normalisation in the critics."
     batch_size: int = 256
@@ -117,7 +116,7 @@ class MetaSacLagConfig:
     imitation: float = 0.0
     "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
     order: Literal["keep", "lookahead"] = "keep"
-    "Keep the inner step and then tune eps, alpha; or tune after a trial step, take it back and do it anew."
+    "Keep the inner step, then tune eps, alpha; or tune after a trial step, take it back and do it anew."
 
 
 class Inner(NamedTuple):
@@ -135,8 +134,6 @@ class Inner(NamedTuple):
 
 class MetaSacLag:
     """Networks, optimisers and the update."""
-
-    name = "meta_sac_lag"
 
     def __init__(self, spaces: Spaces, config: MetaSacLagConfig, seed: int) -> None:
         torch.manual_seed(seed)
@@ -176,9 +173,9 @@ class MetaSacLag:
         loss_r, loss_c = self.critics.learn(batch, violations, next_action, next_log_prob, alpha)  # (1), (2)
         rule = RmsProp(cfg.policy_lr * lr_scale, cfg.policy_rho)
         tune = (self.steps + 1) % cfg.meta_interval == 0 and cfg.eps_lr + cfg.alpha_lr > 0.0
-        start = self._start() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
+        start = self.place() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
         noise, imitation = self._noise(cfg.batch_size), cfg.imitation * lr_scale
-        inner = self._inner(batch, noise, rule, imitation, split=tune)
+        inner = self.inner(batch, noise, rule, imitation, split=tune)
         d_eps = d_alpha = 0.0
         if tune:
             count = cfg.meta_batch_size
@@ -193,7 +190,7 @@ class MetaSacLag:
             if start is not None and cfg.order == "lookahead":
                 self._restore(start)
                 anew, noise = memory.batch(cfg.batch_size), self._noise(cfg.batch_size)
-                inner = self._inner(anew, noise, rule, imitation, split=False)
+                inner = self.inner(anew, noise, rule, imitation, split=False)
         self.critics.follow()
         return {
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
@@ -201,7 +198,7 @@ class MetaSacLag:
             "nu": multiplier(self.x, cfg.nu_form), "d_eps": d_eps, "d_alpha": d_alpha,
         }  # fmt: skip
 
-    def _inner(self, batch: Batch, noise: Tensor, rule: RmsProp, imitation: float, *, split: bool) -> Inner:
+    def inner(self, batch: Batch, noise: Tensor, rule: RmsProp, imitation: float, *, split: bool) -> Inner:
         """Eqs. (3) to (5), kept in x, phi and s; the parts of the gradient if they are asked for."""
         cfg, alpha, actor, flat = self.config, self.alpha, self.actor, self.actor.mlp.flat
         action, log_prob = actor.fused(batch.obs, noise)
@@ -218,17 +215,14 @@ class MetaSacLag:
             (grad_h,) = torch.autograd.grad(log_prob.mean(), flat, retain_graph=True)
             (grad_c,) = torch.autograd.grad(action, flat, dq_c, retain_graph=True)
         (grad,) = torch.autograd.grad(loss, flat)
-        self.steps += 1
-        phi, self.square = rule.step(self.phi, grad, self.square, self.steps)  # (5)
-        self.phi.copy_(phi)
+        self._step(grad, rule)
         entropy = -float(log_prob.detach().mean())
         return Inner(grad, grad_h, grad_c, taught, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
 
     def closed_gradients(self, inner: Inner, rule: RmsProp, batches: Batches) -> tuple[float, float]:
         """Eqs. (8), (9): d J_eps / d eps and d J_alpha / d alpha, after the inner step."""
         cfg, nu = self.config, multiplier(self.x, self.config.nu_form)
-        if inner.grad_h is None or inner.grad_c is None:
-            raise ValueError("the inner step kept no parts of its gradient; call it with split=True")
+        assert inner.grad_h is not None and inner.grad_c is not None  # of an inner step with split=True
         jacobian = rule.jacobian(inner.grad, self.square, self.steps)
         d_nu = -cfg.nu_lr * multiplier_slope(self.x, cfg.nu_form) if self.x < self.x_max else 0.0
         action, log_prob = self.actor.fused(batches.fresh, batches.fresh_noise)
@@ -262,17 +256,21 @@ class MetaSacLag:
         rule = RmsProp(self.config.policy_lr, self.config.policy_rho)
 
         def descend(loss: Tensor) -> None:
-            (grad,) = torch.autograd.grad(loss, self.actor.mlp.flat)
-            self.steps += 1
-            phi, self.square = rule.step(self.phi, grad, self.square, self.steps)
-            self.phi.copy_(phi)
+            self._step(torch.autograd.grad(loss, self.actor.mlp.flat)[0], rule)
 
         return pretrain(self.actor, self.critics, memory, self.config, self.alpha, self.rng, descend)
+
+    def _step(self, grad: Tensor, rule: RmsProp) -> None:
+        """Eq. (5), kept in phi and s."""
+        self.steps += 1
+        phi, self.square = rule.step(self.phi, grad, self.square, self.steps)
+        self.phi.copy_(phi)
 
     def _noise(self, count: int) -> Tensor:
         return torch.randn((count, self.spaces.action_size), generator=self.rng)
 
-    def _start(self) -> Start:
+    def place(self) -> Start:
+        """Where the next inner step begins."""
         return Start(self.phi.clone(), self.square, self.x, self.steps)
 
     def _restore(self, start: Start) -> None:
@@ -287,8 +285,8 @@ class MetaSacLag:
         """Everything that an exact continuation needs."""
         floats = {k: getattr(self, k) for k in ("x", "eps_x", "log_alpha", "steps")}
         return {
-            "phi": self.phi.clone(), "square": self.square, "floats": floats, "rng": self.rng.get_state(),
-            "critics": self.critics.state_dict(),
+            "phi": self.phi.clone(), "square": self.square, "floats": floats,
+            "rng": self.rng.get_state(), "critics": self.critics.state_dict(),
             "eps_adam": self.eps_adam.state_dict(), "alpha_adam": self.alpha_adam.state_dict(),
         }  # fmt: skip
 

@@ -53,8 +53,6 @@ class SacConfig:
 class Sac:
     """Networks, optimisers and the update."""
 
-    name = "sac"
-
     def __init__(self, spaces: Spaces, config: SacConfig, seed: int) -> None:
         torch.manual_seed(seed)
         self.config, self.spaces = config, spaces

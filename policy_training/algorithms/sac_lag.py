@@ -81,8 +81,6 @@ class SacLagConfig:
 class SacLag:
     """Networks, optimisers and the update."""
 
-    name = "sac_lag"
-
     def __init__(self, spaces: Spaces, config: SacLagConfig, seed: int) -> None:
         torch.manual_seed(seed)
         self.config, self.spaces = config, spaces

@@ -34,7 +34,7 @@ class Setting:
         rng = torch.Generator().manual_seed(seed)
         self.agent.square = 1e-4 * torch.rand(self.agent.phi.shape, generator=rng)
         self.agent.steps = 7
-        self.start = self.agent._start()
+        self.start = self.agent.place()
         obs, fresh, initial = torch.randn((3, BATCH, OBS), generator=rng)
         noise, fresh_noise = torch.randn((2, BATCH, ACTION), generator=rng)
         actions, zeros = torch.rand((BATCH, ACTION), generator=rng), torch.zeros(BATCH)
@@ -43,7 +43,7 @@ class Setting:
 
     def inner(self) -> Inner:
         weight = self.agent.config.imitation
-        return self.agent._inner(self.batch, self.batches.noise, self.rule, weight, split=True)
+        return self.agent.inner(self.batch, self.batches.noise, self.rule, weight, split=True)
 
     def oracle(self) -> tuple[float, float]:
         taught = Setting(self.agent.config, self.rule).inner().taught
