@@ -13,9 +13,9 @@ _nav2d_loop = LoopConfig(steps=20_000, warmup=1_000, eval_every=2_500, checkpoin
 # Prior episodes and imitation are there because a spill ends the episode, so that nothing else would ever
 # get to see a whole pour; --prior-episodes 0 --pretrain 0 --imitation 0 trains without them.
 _pour_loop = LoopConfig(
-    steps=45_000, warmup=0, envs=3, utd=1.0 / 3.0, env_processes=True, eval_process=True, prior_episodes=100,
+    steps=36_000, warmup=0, envs=3, utd=1.0 / 3.0, env_processes=True, eval_process=True, prior_episodes=100,
     prior_noise=0.15, pretrain=6_000, exploration_noise="coloured", ema_decay=0.999, policy_lr_final=0.05,
-    eval_every=3_000, eval_episodes=100, checkpoint_every=15_000, log_every=1_500, matmul="medium",
+    eval_every=4_500, eval_episodes=100, checkpoint_every=18_000, log_every=1_500, matmul="medium",
 )  # fmt: skip
 
 _pour: dict[str, Any] = {

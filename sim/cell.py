@@ -14,11 +14,12 @@ from spillguard_core.kinematics import NOMINAL_POSTURE, ArmKinematics
 from spillguard_core.observation import Measurement
 
 SENSOR_LAG = 0.1  # [s] first-order filter of load cell and wrist
-SENSOR_GAIN = 1.0 - float(np.exp(-MONITOR_PERIOD / SENSOR_LAG))
+SENSOR_GAIN = 1.0 - float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))
 LOAD_CELL_NOISE = 0.0003  # [kg] standard deviation
 WRIST_NOISE = 0.001  # [kg]
 SETTLE_TICKS = 30  # before an episode, so that the granules lie still
 SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
+STEP_SHARES = (np.arange(1, SUBSTEPS + 1) / SUBSTEPS)[:, None]  # (SUBSTEPS, 1) of a period
 SPEED_TOLERANCE = 1.05  # a measured joint speed above its limit by more than this breaks the limit
 POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
 SUCCESS_SHARE = 0.95
@@ -113,6 +114,7 @@ class PourCell:
         self._lead = -self.model.actuator_biasprm[:, 2] / self._gain  # velocity feed-forward [s]
         self._poured, self._remaining = 0.0, scenario.granules * self.granule_mass  # [kg] filtered
         self.contact = self.limit_broken = False
+        self._last_target = posture
         still = np.tile(posture, (SETTLE_TICKS, 1))
         self.advance(still, np.zeros_like(still))
         self.data.time = 0.0
@@ -162,20 +164,34 @@ class PourCell:
             self.data.qpos[address + 3 : address + 7] = [1, 0, 0, 0]
 
     def advance(self, q: NDArray[np.float64], qd: NDArray[np.float64]) -> None:
-        """Run K monitor periods. q, qd: (K, 7) commanded positions [rad] and velocities [rad/s]."""
+        """Run K monitor periods. q, qd: (K, 7) commanded positions [rad] and velocities [rad/s].
+
+        Between two periods the position loops get interpolated targets, as from a controller that runs
+        faster. The sensors weigh at every step of the physics: contact forces ring from one step to the
+        next, and every second sample of them is no weight.
+        """
         model, data, command = self.model, self.data, self.data.ctrl
         force, receiver, cup = self.data.cfrc_ext, self._receiver, self._cup
         speeds = np.empty_like(qd)
-        for tick, target in enumerate(q + self._lead * qd):
+        for step, target in enumerate(self._fine_targets(q + self._lead * qd)):
             command[ARM] = target
-            mujoco.mj_step(model, data, SUBSTEPS)
+            mujoco.mj_step(model, data)
             mujoco.mj_rnePostConstraint(model, data)  # contact forces on every body
             self._poured += SENSOR_GAIN * (force[receiver, 5] / -GRAVITY - self._poured)
             self._remaining += SENSOR_GAIN * (force[cup, 5] / -GRAVITY - self._remaining)
-            speeds[tick] = data.qvel[ARM]
-            if data.ncon and not self._at.is_granule[data.contact.geom].any(axis=1).all():
-                self.contact = True  # two bodies met that are not granules
+            tick, within = divmod(step, SUBSTEPS)
+            if within == SUBSTEPS - 1:
+                speeds[tick] = data.qvel[ARM]
+                if data.ncon and not self._at.is_granule[data.contact.geom].any(axis=1).all():
+                    self.contact = True  # two bodies met that are not granules
         self.limit_broken |= not (np.abs(speeds) / GEN3_LIMITS.velocity).max() <= SPEED_TOLERANCE
+
+    def _fine_targets(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Targets (K, 7) at the ends of periods -> (K SUBSTEPS, 7) at the ends of physics steps."""
+        before = np.vstack([self._last_target, targets[:-1]])
+        self._last_target = targets[-1]
+        fine = before[:, None] + STEP_SHARES * (targets - before)[:, None]
+        return fine.reshape(-1, targets.shape[1])
 
     def _inside(self) -> bool:
         """Joints within their stops and the lip within the workspace box."""
