@@ -87,6 +87,18 @@ def test_sensors_weigh_what_was_poured(env: PourCoffeeEnv) -> None:
     assert seen[-1][12] == pytest.approx(content, rel=0.10) and abs(seen[-1][13]) < 0.005
 
 
+def test_the_wrist_feels_the_whole_content_while_the_cup_tilts(env: PourCoffeeEnv) -> None:
+    obs, _ = env.reset(seed=3)
+    content = env.scenario.granules * env.cell.granule_mass
+    felt = []
+    while env.cell.outcome().landed == 0:
+        obs, *_ = env.step(pour_controller(obs))
+        felt.append(obs[13])
+    assert len(felt) > 50
+    assert np.mean(felt[20:-10]) == pytest.approx(content, rel=0.05)
+    assert max(abs(np.array(felt[20:-10]) / content - 1.0)) < 0.25
+
+
 def test_a_nan_action_is_refused(env: PourCoffeeEnv) -> None:
     env.reset(seed=0)
     with pytest.raises(ValueError, match="finite"):
