@@ -35,6 +35,8 @@ class ResultsArguments:
     "One label per run."
     title: str = "PourCoffee"
     "Headline of the page."
+    notes: Path | None = None
+    "Markdown to put between the tables: what the numbers mean. Without numbers of its own."
     out: Path = Path("docs/results/pour_coffee.md")
     "Page to write; the curves go beside it as a PNG of the same name."
 
@@ -51,6 +53,14 @@ class Evaluated:
         """Rate or mean of one figure."""
         figure = self.report["figures"][name]  # type: ignore[index]
         return float(figure["rate"] if "rate" in figure else figure["mean"])
+
+
+def minutes(run: Path) -> str:
+    """Wall time of a training run, from its first file to its last checkpoint."""
+    first, last = run / "config.json", run / "checkpoint.pt"
+    if not (first.is_file() and last.is_file()):
+        return "-"
+    return f"{(last.stat().st_mtime - first.stat().st_mtime) / 60.0:.1f}"
 
 
 def read(run: Path) -> Evaluated:
@@ -84,8 +94,8 @@ def table(groups: Mapping[str, Sequence[Evaluated]]) -> list[str]:
 
 def each_run(groups: Mapping[str, Sequence[Evaluated]]) -> list[str]:
     """Success of every run with its exact binomial interval, and the command that trained it."""
-    lines = ["| run | success | 95 % interval | spill | contact | training command | commit |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    heads = ["run", "success", "95 % interval", "spill", "contact", "minutes", "training command", "commit"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for label, runs in groups.items():
         for r in runs:
             success = r.report["figures"]["success"]  # type: ignore[index]
@@ -98,12 +108,12 @@ def each_run(groups: Mapping[str, Sequence[Evaluated]]) -> list[str]:
                 f"| {label}, seed {seed} | {100 * success['rate']:.1f} % "
                 f"| {100 * success['low']:.1f} to {100 * success['high']:.1f} % "
                 f"| {100 * r.value('spill'):.1f} % | {100 * r.value('contact'):.1f} % "
-                f"| `{command}` | {commit} |"
+                f"| {minutes(r.run)} | `{command}` | {commit} |"
             )
     return lines
 
 
-def page(groups: Mapping[str, Sequence[Evaluated]], title: str, picture: Path) -> str:
+def page(groups: Mapping[str, Sequence[Evaluated]], title: str, picture: Path, notes: str) -> str:
     """The whole page."""
     first = next(iter(groups.values()))[0].report
     lines = [
@@ -112,7 +122,7 @@ def page(groups: Mapping[str, Sequence[Evaluated]], title: str, picture: Path) -
         "policy, chosen on validation seeds. A row is the mean over training seeds with Student's 95 % "
         "interval.", "",
         *table(groups), "", f"![learning curves]({picture.name})", "",
-        "Lines are means over seeds, bands reach from the lowest to the highest.", "",
+        "Lines are means over seeds, bands reach from the lowest to the highest.", "", notes, "",
         "## Every run", "", *each_run(groups), "",
         f"Machine: {platform.machine()}, Python {platform.python_version()}, two cores. Written by "
         "`spillguard results` from the runs' report.json and progress.csv.", "",
@@ -137,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         learned = {label: [r.run for r in runs if r.learned] for label, runs in groups.items()}
         plot({label: runs for label, runs in learned.items() if runs}, picture)
-        args.out.write_text(page(groups, args.title, picture))
+        notes = args.notes.read_text().strip() if args.notes else ""
+        args.out.write_text(page(groups, args.title, picture, notes))
     except (ValueError, FileNotFoundError, KeyError) as error:
         Console(stderr=True).print(
             f"spillguard results: {error}", style="red", highlight=False, soft_wrap=True
