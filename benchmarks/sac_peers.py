@@ -1,7 +1,8 @@
 """SAC of Stable-Baselines3 and of SBX, fed like ours: random transitions, one update a call.
 
-SBX (JAX) needs other packages than this project pins, so it runs as a child of any Python that has it:
-``python sac_peers.py`` prints seconds for each number of updates that it reads.
+Each peer is a child process, so that nothing we set for our own process reaches it, and SBX (JAX), which
+needs other packages than this project pins, may run in any Python that has it: ``python sac_peers.py sb3|sbx
+highest|medium`` reads the width, the batch size and then numbers of updates, and prints seconds for each.
 """
 
 import os
@@ -63,14 +64,27 @@ def seconds(model: Any, updates: int, batch_size: int) -> float:
     return time.process_time() - start
 
 
-def serve() -> None:
-    """Child process on one core: hidden width, batch size, then numbers of updates on stdin."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # XLA sizes its pool from this
-    from sbx import SAC
+def make_algorithm(peer: str, precision: str) -> tuple[type[Any], dict[str, Any]]:
+    """The peer's class and what it is given besides the networks. One thread."""
+    if peer == "sbx":
+        from sbx import SAC
 
+        return SAC, {}
+    import torch
+    from stable_baselines3 import SAC
+
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision(precision)
+    return SAC, {"device": "cpu"}
+
+
+def serve(peer: str, precision: str) -> None:
+    """Answer on stdin and stdout until stdin ends."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # XLA sizes its pool from this
+    algorithm, options = make_algorithm(peer, precision)
     width, batch_size = int(sys.stdin.readline()), int(sys.stdin.readline())
-    model = make_peer(SAC, (width, width), batch_size)
-    seconds(model, 20, batch_size)  # compiles
+    model = make_peer(algorithm, (width, width), batch_size, **options)
+    seconds(model, 20, batch_size)  # JAX compiles
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
@@ -79,4 +93,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1], sys.argv[2])

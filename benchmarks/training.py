@@ -3,9 +3,11 @@
 Equal networks (256 x 256 ReLU), batch (256), one update a call, one thread, observations and actions of
 Hopper's size, the same random transitions. Contenders take turns, in another order each time. Time is the
 processor's, which a busy neighbour disturbs less; with one thread a quiet machine's clock shows the same.
+Ours runs as `spillguard train` sets its process up, the peers as they come.
 """
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +18,11 @@ import torch
 import tyro
 
 from benchmarks.record import Ratio, report
-from benchmarks.sac_peers import ACTIONS, OBS, TRANSITIONS, make_peer, seconds, transitions
+from benchmarks.sac_peers import ACTIONS, OBS, TRANSITIONS, transitions
 from policy_training.algorithms import ALGORITHMS, CONFIGS
 from policy_training.buffers import Memory, MemoryConfig
 from policy_training.networks import Spaces
+from policy_training.processor import set_processor
 
 WIDTH, BATCH = 256, 256
 Contender = Callable[[int], float]  # number of updates -> [s]
@@ -57,27 +60,12 @@ def ours(name: str, precision: str) -> Contender:
     return run
 
 
-def stable_baselines(precision: str) -> Contender:
-    """Stable-Baselines3's SAC in this process."""
-    from stable_baselines3 import SAC
-
-    model = make_peer(SAC, (WIDTH, WIDTH), BATCH, device="cpu")
-
-    def run(updates: int) -> float:
-        torch.set_float32_matmul_precision(precision)
-        return seconds(model, updates, BATCH)
-
-    return run
-
-
-def sbx(python: Path) -> Contender:
-    """SBX's SAC in a child process on one core."""
+def peer(name: str, precision: str, python: Path) -> Contender:
+    """A peer's SAC in a child process on one core."""
     child = subprocess.Popen(
-        [python, Path(__file__).parent / "sac_peers.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+        [python, Path(__file__).parent / "sac_peers.py", name, precision],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
     def ask(line: str) -> str:
         assert child.stdin and child.stdout  # both are pipes
@@ -85,7 +73,7 @@ def sbx(python: Path) -> Contender:
         child.stdin.flush()
         answer = child.stdout.readline()
         if not answer:
-            raise RuntimeError(f"{python} ended with status {child.wait()}; does it have sbx-rl?")
+            raise RuntimeError(f"{name} in {python} ended with status {child.wait()}; is it installed there?")
         return answer
 
     ask(f"{WIDTH}\n{BATCH}\n")
@@ -109,15 +97,18 @@ def measured(contenders: dict[str, Contender], args: Args) -> dict[str, list[flo
 def main() -> None:
     """Print the ratios."""
     args = tyro.cli(Args)
-    torch.set_num_threads(1)
+    set_processor()
     contenders = {
         f"{name} {precision}": ours(name, precision)
         for precision in ("medium", "highest")
         for name in ALGORITHMS
     }
-    contenders |= {f"sb3 {precision}": stable_baselines(precision) for precision in ("medium", "highest")}
+    contenders |= {
+        f"sb3 {precision}": peer("sb3", precision, Path(sys.executable))
+        for precision in ("medium", "highest")
+    }
     if args.sbx_python:
-        contenders["sbx"] = sbx(args.sbx_python)
+        contenders["sbx"] = peer("sbx", "highest", args.sbx_python)
     rates = measured(contenders, args)
 
     def ratio(name: str, over: str, aim: float | None) -> Ratio:
