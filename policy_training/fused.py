@@ -33,13 +33,9 @@ class Layout:
 
     def views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each layer as views of flat (P,)."""
-        out, start, e = [], 0, self.members
-        for i, o in pairwise(self.sizes):
-            middle = start + e * i * o
-            weight = flat[start:middle].view(e, i, o)
-            start = middle + e * o
-            out.append((weight, flat[middle:start].view(e, 1, o)))
-        return out
+        e = self.members
+        pieces = iter(flat.split([e * n for i, o in pairwise(self.sizes) for n in (i * o, o)]))
+        return [(next(pieces).view(e, i, o), next(pieces).view(e, 1, o)) for i, o in pairwise(self.sizes)]
 
 
 class Squash(torch.autograd.Function):
@@ -77,13 +73,22 @@ def squashed(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.tanh(pre), log_prob, spread
 
 
+def outer(h: Tensor, grad: Tensor, out: Tensor) -> None:
+    """Gradient of a weight: h (E, B, I), grad (E, B, O) -> out (E, I, O)."""
+    if grad.shape[-1] == 1:  # a product with one column is slower than a sum
+        torch.sum(h * grad, dim=1, out=out.squeeze(-1))
+    else:
+        torch.bmm(h.transpose(1, 2), grad, out=out)
+
+
 class FusedMlp(torch.autograd.Function):
-    """x (B, I) shared by all members, flat (P,) -> (E, B, O)."""
+    """x (B, I) shared by all members, flat (P,), its views by layer -> (E, B, O)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, flat: Tensor, layout: Layout) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, flat: Tensor, layers: list[tuple[Tensor, Tensor]], layout: Layout
+    ) -> Tensor:
         """Layer by layer; what the backward pass needs is kept."""
-        layers = layout.views(flat)
         h, kept = x.unsqueeze(0).expand(layout.members, -1, -1), []
         for weight, bias in layers[:-1]:
             kept.append(h)
@@ -96,19 +101,18 @@ class FusedMlp(torch.autograd.Function):
                 h = torch.baddbmm(bias, h, weight).relu_()
         weight, bias = layers[-1]
         ctx.save_for_backward(flat, *kept, h)
-        ctx.layout = layout
-        if weight.shape[-1] == 1:  # a product with one column is slower than a sum
+        ctx.layers, ctx.layout = layers, layout
+        if weight.shape[-1] == 1:
             return (h * weight.transpose(1, 2)).sum(dim=-1, keepdim=True).add_(bias)
         return torch.baddbmm(bias, h, weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """grad (E, B, O). Skips the parameters, or the input, if nothing asks for them."""
         flat, *kept = ctx.saved_tensors
-        layout: Layout = ctx.layout
-        wants_x, wants_flat, _ = ctx.needs_input_grad
-        layers = layout.views(flat)
+        layers, layout = ctx.layers, ctx.layout
+        wants_x, wants_flat, *_ = ctx.needs_input_grad
         out = torch.empty_like(flat) if wants_flat else None
         grads = layout.views(out) if out is not None else []
         grad = grad.contiguous()
@@ -124,12 +128,12 @@ class FusedMlp(torch.autograd.Function):
             elif grads:
                 torch.sum(grad, dim=1, keepdim=True, out=grads[i][1])
             if grads:
-                torch.bmm(h.transpose(1, 2), grad, out=grads[i][0])
+                outer(h, grad, grads[i][0])
             if i == 0:
                 break
             weight = layers[i][0].transpose(1, 2)
             grad = grad * weight if weight.shape[1] == 1 else torch.bmm(grad, weight)
             torch.ops.aten.threshold_backward.grad_input(grad, h, 0.0, grad_input=grad)
         if not wants_x:
-            return None, out, None
-        return torch.bmm(grad, layers[0][0].transpose(1, 2)).sum(dim=0), out, None
+            return None, out, None, None
+        return torch.bmm(grad, layers[0][0].transpose(1, 2)).sum(dim=0), out, None, None

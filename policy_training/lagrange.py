@@ -21,7 +21,7 @@ def multiplier_inverse(nu: float, form: str) -> float:
 
 
 def lagrangian(
-    log_prob: Tensor, q_r: Tensor, excess: Tensor, alpha: Tensor | float, nu: Tensor | float
+    log_prob: Tensor, q_r: Tensor, excess: Tensor | float, alpha: Tensor | float, nu: Tensor | float
 ) -> Tensor:
     """E[ alpha log pi - Q_r + nu excess ], excess = Q_c - eps or what stands for it. All (B,) -> scalar."""
     return (alpha * log_prob - q_r + nu * excess).mean()

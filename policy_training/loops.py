@@ -94,7 +94,9 @@ class Trainer:
             for name, value in figures.items():
                 self.figures[name] = number = float(value)
                 if not math.isfinite(number):
-                    raise FloatingPointError(f"step {self.step}: {name} is {number}; last checkpoint intact")
+                    raise FloatingPointError(
+                        f"step {self.step}: {name} is {number}; the last checkpoint is intact"
+                    )
             if loop.ema_decay > 0.0:
                 follow(self.average, self.algorithm.actor, 1.0 - loop.ema_decay)
 
@@ -210,7 +212,10 @@ def advance(trainer: Trainer, log: RunLog, bar: Progress) -> None:
     trainer.collector.send(None if warm else trainer.algorithm.actor)
     if before >= loop.warmup // 2 and trainer.memory.all.size:
         trainer.learn()
-    trainer.collector.receive()
+    try:
+        trainer.collector.receive()
+    except FloatingPointError as error:
+        raise FloatingPointError(f"step {before}: {error}; the last checkpoint is intact") from error
     trainer.step += loop.envs
 
     def passed(every: int) -> bool:

@@ -71,3 +71,50 @@ class ScalarAdam:
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Inverse of `state_dict`; the rate stays as configured."""
         self.mean, self.square, self.count = state["mean"], state["square"], int(state["count"])
+
+
+class Knob:
+    """A positive number up to a cap, tuned by Adam on x: cap * sigmoid(x), exp(x), or x itself, clamped."""
+
+    def __init__(self, form: str, value: float, cap: float, lr: float) -> None:
+        if not 0.0 < value <= cap or (form == "sigmoid" and value == cap):
+            raise ValueError(
+                f"a value of {value} is not within (0, {cap}], or not inside it as a sigmoid must be"
+            )
+        self.form, self.cap, self.adam = form, cap, ScalarAdam(lr)
+        match form:
+            case "sigmoid":
+                self.x = math.log(value / (cap - value))
+            case "exp":
+                self.x = math.log(value)
+            case "clamp":
+                self.x = value
+            case _:
+                raise ValueError(f"form is {form!r}; allowed are 'sigmoid', 'exp' and 'clamp'")
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        if self.form == "sigmoid":
+            return self.cap / (1.0 + math.exp(-self.x))
+        return math.exp(self.x) if self.form == "exp" else self.x
+
+    def descend(self, grad: float) -> None:
+        """One step down a gradient with respect to the value."""
+        value = self.value
+        match self.form:
+            case "sigmoid":
+                self.x += self.adam.step(grad * value * (1.0 - value / self.cap))
+            case "exp":
+                self.x = min(self.x + self.adam.step(grad * value), math.log(self.cap))
+            case _:
+                self.x = min(max(self.x + self.adam.step(grad), 0.0), self.cap)
+
+    def state_dict(self) -> dict[str, float]:
+        """x and Adam's moments."""
+        return {"x": self.x, **self.adam.state_dict()}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Inverse of `state_dict`."""
+        self.x = state["x"]
+        self.adam.load_state_dict(state)

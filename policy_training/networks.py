@@ -9,6 +9,7 @@ weights into the exported graph. Shapes: B batch, O observation, A action, E mem
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -81,6 +82,7 @@ class Mlp(nn.Module):
         for p, piece in zip(ordered, flat.split([p.numel() for p in ordered]), strict=True):
             p.data = piece.view_as(p)
         self.flat = flat.requires_grad_(True)
+        self.layers = self.layout.views(flat.detach())
         return self.flat
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ class Mlp(nn.Module):
 
     def fused(self, x: Tensor, *, frozen: bool = False) -> Tensor:
         """The same, faster. Gradients of the parameters arrive at `flat`, or nowhere if frozen."""
-        return FusedMlp.apply(x, self.flat.detach() if frozen else self.flat, self.layout)
+        return FusedMlp.apply(x, self.flat.detach() if frozen else self.flat, self.layers, self.layout)
 
     def named_flat(self, flat: Tensor) -> dict[str, Tensor]:
         """A vector (P,) cut into tensors by parameter name, for functional_call."""
@@ -177,7 +179,7 @@ def aggregate(values: Tensor, how: str) -> Tensor:
     """(E, B) -> (B,): the smallest or the largest member."""
     match how:
         case "min":
-            return values.amin(dim=0)
+            return reduce(torch.minimum, values.unbind(0))
         case "max":
-            return values.amax(dim=0)
+            return reduce(torch.maximum, values.unbind(0))
     raise ValueError(f"aggregation is {how!r}; allowed are 'min' and 'max'")

@@ -25,10 +25,8 @@ This closed form and the double backward pass of `lookahead` agree; the former i
 
 Differs from the paper: the larger safety critic counts (`risk_agg`); the multiplier steps in x without the
 slope of nu(x); sigmoid safety critics, trained by cross-entropy; bias-corrected RMSProp; Adam on eps and
-alpha; a meta-step every second update; prior actions may teach the policy (`imitation`).
-"""
+alpha; a meta-step every second update; prior actions may teach (`imitation`)."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -48,7 +46,7 @@ from policy_training.lagrange import (
     multiplier_slope,
 )  # fmt: skip
 from policy_training.lookahead import Batches, Start, autograd_gradients
-from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
+from policy_training.meta import Knob, RmsProp, meta_gradient
 from policy_training.networks import Actor, SafetyCritic, Spaces
 from policy_training.optim import copy_into
 
@@ -146,22 +144,18 @@ class MetaSacLag:
         self.steps = 0
         self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
         self.x = multiplier_inverse(config.initial_nu, config.nu_form)
-        share = config.initial_eps / config.eps_max
-        self.eps_x = math.log(share / (1.0 - share)) if config.eps_form == "sigmoid" else config.initial_eps
-        self.log_alpha = math.log(config.initial_alpha)
-        self.eps_adam, self.alpha_adam = ScalarAdam(config.eps_lr), ScalarAdam(config.alpha_lr)
+        self.eps_knob = Knob(config.eps_form, config.initial_eps, config.eps_max, config.eps_lr)
+        self.alpha_knob = Knob("exp", config.initial_alpha, config.alpha_max, config.alpha_lr)
 
     @property
     def eps(self) -> float:
         """Threshold in [0, eps_max]."""
-        if self.config.eps_form == "clamp":
-            return self.eps_x
-        return self.config.eps_max / (1.0 + math.exp(-self.eps_x))
+        return self.eps_knob.value
 
     @property
     def alpha(self) -> float:
         """Temperature."""
-        return math.exp(self.log_alpha)
+        return self.alpha_knob.value
 
     def update(self, memory: Memory, lr_scale: float = 1.0) -> dict[str, Tensor | float]:
         """One gradient step of everything."""
@@ -186,7 +180,8 @@ class MetaSacLag:
                 d_eps, d_alpha = self.closed_gradients(inner, rule, batches)
             else:
                 d_eps, d_alpha = autograd_gradients(self, start, rule, batches)
-            self._tune(d_eps, d_alpha)
+            self.eps_knob.descend(d_eps)  # (6)
+            self.alpha_knob.descend(-d_alpha)  # (7)
             if start is not None and cfg.order == "lookahead":
                 self._restore(start)
                 anew, noise = memory.batch(cfg.batch_size), self._noise(cfg.batch_size)
@@ -208,13 +203,16 @@ class MetaSacLag:
         self.x = min(self.x + cfg.nu_lr * (q_c_mean - self.eps), self.x_max)  # (3)
         nu = multiplier(self.x, cfg.nu_form)
         taught = lesson(batch, own, self.critics, nu, imitation)
-        loss = lagrangian(log_prob, q_r, q_c - self.eps, alpha, nu) + taught.penalty(action)  # (4)
+        rest = lagrangian(log_prob, q_r, 0.0, alpha, nu) + taught.penalty(action)
+        loss = rest + nu * (q_c - self.eps).mean()  # (4)
         grad_h = grad_c = None
         if split:
-            (dq_c,) = torch.autograd.grad(q_c.mean(), action, retain_graph=True)
+            (dq_c,) = torch.autograd.grad(q_c.mean(), action)
             (grad_h,) = torch.autograd.grad(log_prob.mean(), flat, retain_graph=True)
             (grad_c,) = torch.autograd.grad(action, flat, dq_c, retain_graph=True)
-        (grad,) = torch.autograd.grad(loss, flat)
+            grad = torch.autograd.grad(rest, flat)[0].add_(grad_c, alpha=nu)
+        else:
+            (grad,) = torch.autograd.grad(loss, flat)
         self._step(grad, rule)
         entropy = -float(log_prob.detach().mean())
         return Inner(grad, grad_h, grad_c, taught, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
@@ -225,40 +223,32 @@ class MetaSacLag:
         assert inner.grad_h is not None and inner.grad_c is not None  # of an inner step with split=True
         jacobian = rule.jacobian(inner.grad, self.square, self.steps)
         d_nu = -cfg.nu_lr * multiplier_slope(self.x, cfg.nu_form) if self.x < self.x_max else 0.0
-        action, log_prob = self.actor.fused(batches.fresh, batches.fresh_noise)
-        q_r, q_c = self.critics.judge(batches.fresh, action)
+        fresh, initial, rows = batches.fresh, batches.initial, len(batches.fresh)
+        action, log_prob = self.actor.fused(fresh, batches.fresh_noise)
+        still, _ = self.actor.fused(initial, torch.zeros_like(batches.fresh_noise))
+        all_r, all_c = self.critics.judge(torch.cat((fresh, initial)), torch.cat((action, still)))
+        q_c = all_c[:rows]
         excess = constraint_excess(q_c, self.eps, cfg.eps_objective)
-        outer = torch.autograd.grad(lagrangian(log_prob, q_r, excess, self.alpha, nu), self.actor.mlp.flat)
-        d_eps = d_nu * float(meta_gradient(outer[0], jacobian, inner.grad_c))
+        j_eps = lagrangian(log_prob, all_r[:rows], excess, self.alpha, nu)  # (6)
+        j_alpha = initial_score(all_r[rows:], all_c[rows:], self.eps, nu)  # (7)
+        # rows do not mix, so one way back through the critics serves both
+        *d_j_eps, d_j_alpha = torch.autograd.grad(j_eps + j_alpha, (action, log_prob, still))
+        (outer_eps,) = torch.autograd.grad((action, log_prob), self.actor.mlp.flat, d_j_eps)
+        (outer_alpha,) = torch.autograd.grad(still, self.actor.mlp.flat, d_j_alpha)
+        d_eps = d_nu * float(meta_gradient(outer_eps, jacobian, inner.grad_c))
         if cfg.eps_paths in "AB":
             d_eps += d_nu * float(excess.detach().mean())
         if cfg.eps_paths == "A":
             d_eps -= nu * (1.0 if cfg.eps_objective == "linear" else float(q_c.detach().mean()) - self.eps)
-        initial = batches.initial
-        action, _ = self.actor.fused(initial, torch.zeros(len(initial), self.spaces.action_size))
-        q_r, q_c = self.critics.judge(initial, action)
-        outer = torch.autograd.grad(initial_score(q_r, q_c, self.eps, nu), self.actor.mlp.flat)
-        return d_eps, float(meta_gradient(outer[0], jacobian, inner.grad_h))
-
-    def _tune(self, d_eps: float, d_alpha: float) -> None:
-        """Descend along d_eps, ascend along d_alpha."""
-        cfg = self.config
-        if cfg.eps_form == "sigmoid":
-            share = self.eps / cfg.eps_max
-            self.eps_x += self.eps_adam.step(d_eps * cfg.eps_max * share * (1.0 - share))
-        else:
-            self.eps_x = min(max(self.eps_x + self.eps_adam.step(d_eps), 0.0), cfg.eps_max)
-        change = self.alpha_adam.step(-d_alpha * self.alpha)
-        self.log_alpha = min(self.log_alpha + change, math.log(cfg.alpha_max))
+        return d_eps, float(meta_gradient(outer_alpha, jacobian, inner.grad_h))
 
     def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:
         """One update on prior episodes alone."""
-        rule = RmsProp(self.config.policy_lr, self.config.policy_rho)
-
-        def descend(loss: Tensor) -> None:
-            self._step(torch.autograd.grad(loss, self.actor.mlp.flat)[0], rule)
-
-        return pretrain(self.actor, self.critics, memory, self.config, self.alpha, self.rng, descend)
+        rule, flat = RmsProp(self.config.policy_lr, self.config.policy_rho), self.actor.mlp.flat
+        return pretrain(
+            self.actor, self.critics, memory, self.config, self.alpha, self.rng,
+            lambda loss: self._step(torch.autograd.grad(loss, flat)[0], rule),
+        )  # fmt: skip
 
     def _step(self, grad: Tensor, rule: RmsProp) -> None:
         """Eq. (5), kept in phi and s."""
@@ -283,18 +273,18 @@ class MetaSacLag:
 
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
-        floats = {k: getattr(self, k) for k in ("x", "eps_x", "log_alpha", "steps")}
+        floats = {k: getattr(self, k) for k in ("x", "steps")}
         return {
             "phi": self.phi.clone(), "square": self.square, "floats": floats,
             "rng": self.rng.get_state(), "critics": self.critics.state_dict(),
-            "eps_adam": self.eps_adam.state_dict(), "alpha_adam": self.alpha_adam.state_dict(),
+            "eps_knob": self.eps_knob.state_dict(), "alpha_knob": self.alpha_knob.state_dict(),
         }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         copy_into(self.phi, state["phi"])
         copy_into(self.square, state["square"])
-        for part in ("critics", "eps_adam", "alpha_adam"):
+        for part in ("critics", "eps_knob", "alpha_knob"):
             getattr(self, part).load_state_dict(state[part])
         for key, value in state["floats"].items():
             setattr(self, key, value)

@@ -10,7 +10,7 @@ from policy_training.algorithms.meta_sac_lag import Inner, MetaSacLag, MetaSacLa
 from policy_training.buffers import Batch
 from policy_training.imitation import Lesson
 from policy_training.lookahead import Batches, autograd_gradients, lookahead, outer_objectives, plain_values
-from policy_training.meta import RmsProp, ScalarAdam, meta_gradient
+from policy_training.meta import Knob, RmsProp, ScalarAdam, meta_gradient
 from policy_training.networks import Spaces
 
 CONFIG = MetaSacLagConfig(hidden=(16, 16), initial_nu=2.0, nu_lr=0.5, initial_eps=0.3)
@@ -197,4 +197,37 @@ def test_scalar_adam_equals_torch_adam() -> None:
         value.grad = torch.tensor(grad)
         adam.step()
         mine += own.step(grad)
-    assert mine == pytest.approx(float(value), rel=1e-9)
+    assert mine == pytest.approx(float(value.detach()), rel=1e-9)
+
+
+@pytest.mark.parametrize("form", ["sigmoid", "exp", "clamp"])
+def test_a_knob_starts_where_it_is_set_and_stays_in_its_range(form: str) -> None:
+    knob = Knob(form, 0.1, 0.5, lr=0.05)
+    assert knob.value == pytest.approx(0.1)
+    before = knob.value
+    knob.descend(-1.0)
+    assert knob.value > before
+    for _ in range(500):
+        knob.descend(-1.0)
+    assert 0.49 < knob.value <= 0.5
+    for _ in range(2000):
+        knob.descend(1.0)
+    assert 0.0 <= knob.value < 0.01
+
+
+@pytest.mark.parametrize("form", ["sigmoid", "exp"])
+def test_a_knob_steps_along_the_slope_of_its_form(form: str) -> None:
+    # Adam's first step has length lr in x; its sign and the next moments follow grad * d value / d x
+    knob, h = Knob(form, 0.2, 0.9, lr=0.0), 1e-6
+    knob.descend(3.0)
+    x, slope = knob.x, []
+    for side in (h, -h):
+        knob.x = x + side
+        slope.append(knob.value)
+    assert knob.adam.mean == pytest.approx(0.1 * 3.0 * (slope[0] - slope[1]) / (2.0 * h), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.5, float("nan")])
+def test_a_knob_outside_its_range_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="not within"):
+        Knob("exp", value, 1.0, 0.1)
