@@ -1,5 +1,6 @@
 """The running pouring cell: physics, sensors and outcome, without Gymnasium and without ROS."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,10 +21,10 @@ WRIST_NOISE = 0.001  # [kg]
 SETTLE_TICKS = 30  # before an episode, so that the granules lie still
 SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
 STEP_SHARES = (np.arange(1, SUBSTEPS + 1) / SUBSTEPS)[:, None]  # (SUBSTEPS, 1) of a period
-SPEED_TOLERANCE = 1.05  # a measured joint speed above its limit by more than this breaks the limit
+FASTEST = 1.05 * GEN3_LIMITS.velocity  # (7,) [rad/s] measured; above it the speed limit is broken
 POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
 SUCCESS_SHARE = 0.95
-UPRIGHT = 0.2  # [rad]
+UPRIGHT = math.cos(0.2)  # share of the held cup's axis that points up, 0.2 rad off
 ARM = slice(0, 7)
 LOWEST = np.concatenate([GEN3_LIMITS.position_min, GEN3_LIMITS.workspace_min]) - POSITION_TOLERANCE
 HIGHEST = np.concatenate([GEN3_LIMITS.position_max, GEN3_LIMITS.workspace_max]) + POSITION_TOLERANCE
@@ -61,10 +62,9 @@ def guard_kinematics() -> ArmKinematics:
 class _Addresses:
     """Indices into a model with N granules."""
 
-    body: NDArray[np.intp]  # (N,)
-    geom: NDArray[np.intp]  # (N,)
+    body: slice  # N long
+    geom: slice  # N long, to the last of all geoms
     qpos: NDArray[np.intp]  # (N,) of the first of seven
-    is_granule: NDArray[np.bool_]  # (all geoms,)
 
 
 @cache
@@ -77,12 +77,14 @@ def _addresses(granules: int) -> _Addresses:
     model = _model(granules)
     names = [f"granule_{number}" for number in range(granules)]
     joints = [int(model.body(name).jntadr[0]) for name in names]
-    owner = np.array([model.body(model.geom_bodyid[g]).name for g in range(model.ngeom)])
+    bodies, geoms = [model.body(name).id for name in names], [model.geom(name).id for name in names]
+    # The cell adds them last, one after the other: slices are faster than lists of indices.
+    if bodies != list(range(model.nbody))[-granules:] or geoms != list(range(model.ngeom))[-granules:]:
+        raise ValueError("granules must be the last bodies and the last geoms of the model, in order")
     return _Addresses(
-        body=np.array([model.body(name).id for name in names], dtype=np.intp),
-        geom=np.array([model.geom(name).id for name in names], dtype=np.intp),
+        body=slice(bodies[0], model.nbody),
+        geom=slice(geoms[0], model.ngeom),
         qpos=np.array([model.jnt_qposadr[j] for j in joints], dtype=np.intp),
-        is_granule=np.char.startswith(owner, "granule"),
     )
 
 
@@ -108,8 +110,9 @@ class PourCell:
         self._fill(scenario)
         self._receiver = int(self.model.body("receiver").id)
         self._cup = int(self.model.body("cup").id)
-        self._lip = int(self.model.site("lip").id)
-        self.granule_mass = float(self.model.body_mass[self._at.body[0]])
+        self.granule_mass = float(self.model.body_mass[self._at.body][0])
+        self._target = np.array([*self.model.body_pos[self._receiver, :2], geometry.RIM_HEIGHT])
+        self._watch()
         self._gain = self.model.actuator_gainprm[:, 0]
         self._lead = -self.model.actuator_biasprm[:, 2] / self._gain  # velocity feed-forward [s]
         self._poured, self._remaining = 0.0, scenario.granules * self.granule_mass  # [kg] filtered
@@ -119,6 +122,16 @@ class PourCell:
         self.advance(still, np.zeros_like(still))
         self.data.time = 0.0
         self.contact = self.limit_broken = False
+
+    def _watch(self) -> None:
+        """Views into the state: taking one anew takes as long as the sum that is done with it."""
+        data, model = self.data, self.model
+        self._q, self._qd, self._motors = data.qpos[ARM], data.qvel[ARM], data.ctrl[ARM]
+        self._torque, self._peak_torque = data.actuator_force[ARM], model.actuator_forcerange[ARM, 1].copy()
+        self._lip = data.site_xpos[model.site("lip").id]
+        self._granules = data.xpos[self._at.body]  # (N, 3) [m]
+        self._cup_position, self._cup_rotation = data.xpos[self._cup], data.xmat[self._cup].reshape(3, 3)
+        self._force = data.cfrc_ext[:, 5]  # (bodies,) [N] upwards, from contacts
 
     def _write_scenario(self, scenario: Scenario) -> None:
         model, geom, body = self.model, self._at.geom, self._at.body
@@ -170,75 +183,72 @@ class PourCell:
         faster. The sensors weigh at every step of the physics: contact forces ring from one step to the
         next, and every second sample of them is no weight.
         """
-        model, data, command = self.model, self.data, self.data.ctrl
-        force, receiver, cup = self.data.cfrc_ext, self._receiver, self._cup
-        speeds = np.empty_like(qd)
-        for step, target in enumerate(self._fine_targets(q + self._lead * qd)):
-            command[ARM] = target
-            mujoco.mj_step(model, data)
-            mujoco.mj_rnePostConstraint(model, data)  # contact forces on every body
-            self._poured += SENSOR_GAIN * (force[receiver, 5] / -GRAVITY - self._poured)
-            self._remaining += SENSOR_GAIN * (force[cup, 5] / -GRAVITY - self._remaining)
-            tick, within = divmod(step, SUBSTEPS)
-            if within == SUBSTEPS - 1:
-                speeds[tick] = data.qvel[ARM]
-                if data.ncon and not self._at.is_granule[data.contact.geom].any(axis=1).all():
-                    self.contact = True  # two bodies met that are not granules
-        self.limit_broken |= not (np.abs(speeds) / GEN3_LIMITS.velocity).max() <= SPEED_TOLERANCE
+        model, data, motors, force = self.model, self.data, self._motors, self._force
+        receiver, cup, poured, remaining = self._receiver, self._cup, self._poured, self._remaining
+        speeds, pairs = np.empty_like(qd), []  # at each period's end; pairs: geoms in contact (contacts, 2)
+        for tick, targets in enumerate(self._fine_targets(q + self._lead * qd)):
+            for target in targets:
+                motors[:] = target
+                mujoco.mj_step(model, data)
+                mujoco.mj_rnePostConstraint(model, data)  # contact forces on every body
+                poured += SENSOR_GAIN * (force.item(receiver) / -GRAVITY - poured)
+                remaining += SENSOR_GAIN * (force.item(cup) / -GRAVITY - remaining)
+            speeds[tick] = self._qd
+            pairs.append(data.contact.geom.copy())
+        self._poured, self._remaining = poured, remaining
+        first, second = np.concatenate(pairs).T
+        # Granules are the last geoms; here two bodies met that are none.
+        self.contact |= any((np.maximum(first, second) < self._at.geom.start).tolist())
+        self.limit_broken |= not (np.abs(speeds) <= FASTEST).all()
 
     def _fine_targets(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Targets (K, 7) at the ends of periods -> (K SUBSTEPS, 7) at the ends of physics steps."""
-        before = np.vstack([self._last_target, targets[:-1]])
+        """Targets (K, 7) at the ends of periods -> (K, SUBSTEPS, 7) at the ends of physics steps."""
+        before = np.concatenate([self._last_target[None], targets[:-1]])
         self._last_target = targets[-1]
-        fine = before[:, None] + STEP_SHARES * (targets - before)[:, None]
-        return fine.reshape(-1, targets.shape[1])
+        fine: NDArray[np.float64] = before[:, None] + STEP_SHARES * (targets - before)[:, None]
+        return fine
 
     def _inside(self) -> bool:
         """Joints within their stops and the lip within the workspace box."""
-        q, lip = self.data.qpos[ARM], self.data.site_xpos[self._lip]
-        value = np.concatenate([q, lip])
-        return bool(((value >= LOWEST) & (value <= HIGHEST)).all())
+        value = np.concatenate([self._q, self._lip])
+        return all(((value >= LOWEST) & (value <= HIGHEST)).tolist())
 
     def measure(self) -> Measurement:
         """What the sensors read now, with noise."""
-        noise = self._rng.normal(size=2)
+        load_cell, wrist = self._rng.normal(size=2).tolist()
         return Measurement(
-            joint_position=self.data.qpos[ARM].copy(),
-            joint_velocity=self.data.qvel[ARM].copy(),
-            poured_mass=float(self._poured + LOAD_CELL_NOISE * noise[0]),
-            remaining_mass=float(self._remaining + WRIST_NOISE * noise[1]),
-            target_position=self.target_position(),
+            joint_position=self._q.copy(),
+            joint_velocity=self._qd.copy(),
+            poured_mass=self._poured + LOAD_CELL_NOISE * load_cell,
+            remaining_mass=self._remaining + WRIST_NOISE * wrist,
+            target_position=self._target.copy(),
         )
-
-    def target_position(self) -> Vec:
-        """Centre of the receiving cup's rim (3,) [m], base frame."""
-        return np.array([*self.model.body_pos[self._receiver, :2], geometry.RIM_HEIGHT])
 
     def torque_share(self) -> Vec:
         """Motor torques (7,) over their peaks [-]. The controller's own gravity compensation is not in it."""
-        return np.asarray(self.data.actuator_force[ARM] / self.model.actuator_forcerange[ARM, 1])
+        share: Vec = self._torque / self._peak_torque
+        return share
 
     def outcome(self) -> Outcome:
         """Simulator's truth on granules and rules; no sensor knows it."""
-        data, at = self.data, self._at
-        position, rotation = data.xpos[at.body], data.xmat[self._cup].reshape(3, 3)
-        receiver = self.model.body_pos[self._receiver]
-        beside = position[:, :2] - receiver[:2]
-        height = position[:, 2]
-        landed = ((beside * beside).sum(axis=1) < geometry.RECEIVER_RADIUS**2) & (
-            height < geometry.RIM_HEIGHT
-        )
-        low = height < geometry.RIM_HEIGHT - 0.02
-        lost = low & ~landed
-        if lost.any():  # low is fine for what is still in the held cup
-            in_cup = (position - data.xpos[self._cup]) @ rotation
-            held = np.hypot(in_cup[:, 0], in_cup[:, 1]) < geometry.SOURCE_RADIUS + geometry.WALL
-            lost &= ~(held & (np.abs(in_cup[:, 2]) < geometry.SOURCE_HEIGHT / 2 + 0.02))
+        x, y, height = (self._granules - self._target).T  # [m] from the middle of the receiving rim
+        landed = (x * x + y * y < geometry.RECEIVER_RADIUS**2) & (height < 0.0)
+        lost = (height < -0.02) & ~landed
+        spilled = int(np.count_nonzero(lost))
+        if spilled:  # low is fine for what is still in the held cup
+            spilled = int(np.count_nonzero(lost & ~self._held()))
         return Outcome(
-            total=len(position),
-            landed=int(landed.sum()),
-            spilled=int(lost.sum()),
+            total=len(height),
+            landed=int(np.count_nonzero(landed)),
+            spilled=spilled,
             contact=self.contact,
             limit_broken=self.limit_broken or not self._inside(),
-            upright=bool(rotation[2, 2] > np.cos(UPRIGHT)),
+            upright=bool(self._cup_rotation[2, 2] > UPRIGHT),
         )
+
+    def _held(self) -> NDArray[np.bool_]:
+        """Granules (N,) inside the held cup."""
+        x, y, height = (self._granules - self._cup_position).dot(self._cup_rotation).T
+        beside = x * x + y * y < (geometry.SOURCE_RADIUS + geometry.WALL) ** 2
+        inside: NDArray[np.bool_] = beside & (np.abs(height) < geometry.SOURCE_HEIGHT / 2 + 0.02)
+        return inside

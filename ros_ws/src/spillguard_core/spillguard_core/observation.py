@@ -1,7 +1,9 @@
 """The observation, term by term. Simulation and robot call the same functions; there is no second one."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,9 @@ class Measurement:
         )
 
 
+Function = Callable[[Measurement, LipState], Sequence[float] | Vec]
+
+
 @dataclass(frozen=True)
 class Term:
     """One part of the observation. `shift` and `scale` bring it to about [-1, 1] inside the networks."""
@@ -36,7 +41,7 @@ class Term:
     unit: str
     shift: tuple[float, ...]
     scale: tuple[float, ...]
-    function: Callable[[Measurement, LipState], Sequence[float] | Vec]
+    function: Function
 
 
 def lip_to_target(measurement: Measurement, lip: LipState) -> Vec:
@@ -53,7 +58,7 @@ def lip_position(measurement: Measurement, lip: LipState) -> Vec:
 def cup_tilt(measurement: Measurement, lip: LipState) -> tuple[float, float]:
     """Sine and cosine of the tilt (2,) [-]: no jump anywhere on the circle."""
     del measurement
-    return float(np.sin(lip.tilt)), float(np.cos(lip.tilt))
+    return math.sin(lip.tilt), math.cos(lip.tilt)
 
 
 def lip_velocity(measurement: Measurement, lip: LipState) -> Vec:
@@ -98,6 +103,16 @@ def observation_width(terms: Sequence[str]) -> int:
     return sum(TERMS[name].width for name in terms)
 
 
+@cache
+def _layout(terms: tuple[str, ...]) -> tuple[int, tuple[tuple[slice, Function], ...]]:
+    """Length O of the observation, and where each term's function writes."""
+    parts, end = [], 0
+    for term in (TERMS[name] for name in terms):
+        parts.append((slice(end, end + term.width), term.function))
+        end += term.width
+    return end, tuple(parts)
+
+
 def observation_scaling(terms: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Shift and scale, each (O,), that a network applies first: (obs - shift) / scale."""
     shift = np.array([x for name in terms for x in TERMS[name].shift], dtype=np.float32)
@@ -114,10 +129,8 @@ def observe(terms: Sequence[str], measurement: Measurement, kinematics: ArmKinem
 
 def observe_from(terms: Sequence[str], measurement: Measurement, lip: LipState) -> NDArray[np.float32]:
     """`observe` for a lip that is known already."""
-    out = np.empty(observation_width(terms), dtype=np.float32)
-    start = 0
-    for name in terms:
-        term = TERMS[name]
-        out[start : start + term.width] = term.function(measurement, lip)
-        start += term.width
+    width, parts = _layout(tuple(terms))
+    out = np.empty(width, dtype=np.float32)
+    for place, function in parts:
+        out[place] = function(measurement, lip)
     return out
