@@ -1,5 +1,6 @@
 """Experience: what the environments are told, what is remembered of their answers, and prior episodes."""
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from policy_training.workers import EnvPool, Step
 
 WINDOW = 50  # finished episodes behind the figures of the progress bar
 SEED_RANGE = 1_000_000
+logger = logging.getLogger(__name__)
 Potential = Callable[[Array], NDArray[np.floating]]  # obs (N, O) -> (N,)
 
 
@@ -73,12 +75,15 @@ class Collector:
         width = self.memory.action_size
         done = [np.array(a, dtype=np.float32).reshape(-1, width) for a in self.actions]
         obs = self.pool.begin([self._seed(i, self.episode[i]) for i in range(self.count)], done)
-        if any(self.totals.values()) or any(map(len, done)):
-            if not np.array_equal(obs, self.obs):
-                raise RuntimeError(
-                    "an episode did not replay bit-equally; the environment is not deterministic"
-                )
-        else:
+        resumed = any(self.totals.values()) or any(map(len, done))
+        for i in range(self.count):
+            if resumed and not np.array_equal(obs[i], self.obs[i]):
+                logger.warning("an episode did not replay bit-equally (other packages?); a new one begins")
+                self.episode[i], self.actions[i] = self.episode[i] + 1, []
+                self.sums[i], self.restart[i] = 0.0, True
+                obs[i] = self.pool.envs[i].begin(self._seed(i, self.episode[i]), done[i][:0])
+                self.memory.add_initial(obs[i : i + 1])
+        if not resumed:
             self.memory.add_initial(obs)
         self.obs = obs
 

@@ -15,7 +15,7 @@ import torch
 from policy_training.algorithms import ALGORITHMS
 from policy_training.checkpoint import load, save, write_atomically
 from policy_training.loops import train
-from policy_training.presets import NAV2D, preset
+from policy_training.presets import NAV2D, POUR, preset
 from policy_training.runs import RunConfig, create_run
 
 PROGRAM = (sys.executable, "-m", "policy_training.train", "--resume")
@@ -68,6 +68,16 @@ def test_a_resumed_run_ends_bit_equal_to_an_uninterrupted_one(algo: str, tmp_pat
     train(small(algo), halves, until=222)  # in the middle of episodes
     train(small(algo), halves, resume=True)
     assert_same_end(whole, halves)
+
+
+def test_a_pour_goes_on_bit_equally_after_an_interruption(tmp_path: Path) -> None:
+    base = small("meta_sac_lag", steps=150, warmup=0, prior_episodes=1, eval_every=1000, envs=1)
+    config = replace(base, env=POUR)
+    whole, halves = create_run(config, tmp_path), create_run(config, tmp_path)
+    train(config, whole)
+    train(config, halves, until=77)
+    train(config, halves, resume=True)
+    equal(load(whole / "checkpoint.pt"), load(halves / "checkpoint.pt"))
 
 
 def start(run: Path) -> subprocess.Popen[bytes]:
