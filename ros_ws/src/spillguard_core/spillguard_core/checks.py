@@ -82,7 +82,8 @@ def tracking_error(inputs: Inputs, last: Decision, config: GateConfig) -> float:
     # The stretch from 0 to `trail` is fine: distance to its middle less half its length.
     half_trail = 0.5 * config.tracking_lag * last.qd
     ahead = joint_difference(last.q, measurement.joint_position)
-    return max(0.0, float((np.abs(ahead - half_trail) - np.abs(half_trail)).max()))
+    beyond: list[float] = (np.abs(ahead - half_trail) - np.abs(half_trail)).tolist()
+    return max(0.0, *beyond)
 
 
 def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
@@ -146,7 +147,7 @@ def _posture_fault(q: Vec, qd: Vec, config: GateConfig) -> Finding:
     if not (all_finite(q) and all_finite(qd)):
         return Reason.STATE_INVALID, f"positions {q}, velocities {qd}"
     inside = (limits.position_min - slack <= q) & (q <= limits.position_max + slack)
-    if not inside.all():
+    if not all(inside.tolist()):
         joint = int(np.argmin(inside))
         return Reason.STATE_OUT_OF_LIMITS, f"joint {joint + 1} at {q[joint]:.4f} rad"
     return FINE

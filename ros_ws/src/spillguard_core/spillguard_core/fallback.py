@@ -29,7 +29,7 @@ KEPT = np.array([
 ])  # fmt: skip
 FIRST_TILTING_BACK, RETREAT = 5, 6
 UPRIGHT_TIME = 0.25  # [s] in which the cup is brought upright, where the tilt rate allows it
-RETREAT_SPEED = 0.5 * ACTION_SCALE[:3]  # [m/s] away from the target, and upwards
+RETREAT_SPEED = (0.5 * ACTION_SCALE[:3]).tolist()  # [m/s] away from the target in x and y, and upwards
 
 
 class Choice(NamedTuple):
@@ -55,7 +55,8 @@ def candidates(twist: Vec, tilt: float, away: Vec) -> Vec:
     rows[FIRST_TILTING_BACK:, 3] = upright_rate(tilt)
     x, y, _ = away.tolist()
     distance = max(math.hypot(x, y), 1e-6)
-    rows[RETREAT, :3] = RETREAT_SPEED * (x / distance, y / distance, 1.0)
+    along_x, along_y, up = RETREAT_SPEED
+    rows[RETREAT, :3] = along_x * (x / distance), along_y * (y / distance), up
     return rows
 
 

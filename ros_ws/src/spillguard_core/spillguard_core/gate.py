@@ -123,7 +123,7 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
     """The proposal, as far as critic and hard limits let it through. All inputs are known to be good."""
     measurement, proposal, config = cycle.inputs.measurement, cycle.inputs.proposal, cycle.config
     assert measurement is not None and proposal is not None
-    excess = float((np.abs(proposal.twist) / ACTION_SCALE).max())
+    excess = max((np.abs(proposal.twist) / ACTION_SCALE).tolist())
     twist = proposal.twist if excess <= 1.0 else proposal.twist / excess
     choice = _screened(twist, measurement, config, models)
     if choice.reason is Reason.CRITIC_INVALID:

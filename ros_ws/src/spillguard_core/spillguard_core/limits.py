@@ -90,7 +90,7 @@ def slid(twist: Vec, lip: Vec, config: GateConfig) -> Vec:
 
 def slowed(twist: Vec, goal: Vec, config: GateConfig) -> tuple[Vec, Vec, Reason]:
     """Twist (4,) and joint velocity (J,) scaled as a whole into the velocity limits."""
-    excess = float((np.abs(goal) / config.limits.velocity).max())
+    excess = max((np.abs(goal) / config.limits.velocity).tolist())
     if excess <= 1.0 + ROUNDING:  # the kinematics scale into the arm's own limits
         return twist, goal, Reason.OK
     return twist / excess, goal / excess, Reason.VELOCITY_LIMIT

@@ -25,7 +25,7 @@ SHORTEST = 1e-9  # [s] of braking; less than this is rest, or two points would s
 
 def braking_time(qd: Vec, acceleration: Vec) -> float:
     """Time [s] to bring velocities (J,) [rad/s] to rest along a straight line in joint space."""
-    return float((np.abs(qd) / acceleration).max())
+    return float(max((np.abs(qd) / acceleration).tolist()))  # of so few values faster than numpy's
 
 
 def stop_position(q: Vec, qd: Vec, acceleration: Vec, coast: float) -> Vec:
