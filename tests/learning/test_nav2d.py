@@ -1,0 +1,33 @@
+"""A short run on the point among obstacles: it arrives, and it keeps to its limit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from policy_training.episodes import HELD_OUT_SEEDS, run_episodes
+from policy_training.loops import train
+from policy_training.presets import NAV2D, preset
+from policy_training.runs import create_run, load_policy
+from policy_training.validation import plain_policy
+
+
+@pytest.mark.parametrize("algo", ["sac_lag", "meta_sac_lag"])
+def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, tmp_path: Path) -> None:
+    config = preset(algo, NAV2D, seed=1)
+    loop = replace(
+        config.loop,
+        steps=2_400,
+        warmup=200,
+        prior_episodes=40,
+        eval_every=400,
+        eval_episodes=20,
+        progress=False,
+    )
+    config = replace(config, loop=loop)
+    run = create_run(config, tmp_path)
+    train(config, run)
+    policy = plain_policy(load_policy(run).policy.actor)
+    episodes = run_episodes(NAV2D, policy, range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 50))
+    assert episodes.success.mean() >= 0.7
+    assert (episodes.costs > 0.0).mean() <= 0.1
