@@ -198,7 +198,7 @@ class PourCell:
         self._poured, self._remaining = poured, remaining
         first, second = np.concatenate(pairs).T
         # Granules are the last geoms; here two bodies met that are none.
-        self.contact |= any((np.maximum(first, second) < self._at.geom.start).tolist())
+        self.contact |= bool((np.maximum(first, second) < self._at.geom.start).any())
         self.limit_broken |= not (np.abs(speeds) <= FASTEST).all()
 
     def _fine_targets(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
