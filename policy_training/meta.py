@@ -27,7 +27,7 @@ class RmsProp:
 
     def denominator(self, square: Tensor, count: int) -> Tensor:
         """sqrt(v + e^2) (P,) for the accumulated square s' (P,) after `count` steps."""
-        return (square / (1.0 - self.rho**count) + self.e**2).sqrt()
+        return (square / (1.0 - self.rho**count)).add_(self.e**2).sqrt_()
 
     def step(self, theta: Tensor, grad: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Eqs. (1), (2). theta, grad, square (P,) -> theta', s'. Nothing in place: autograd may pass."""
@@ -38,7 +38,7 @@ class RmsProp:
         """Eq. (3): the diagonal D (P,), from the gradient and the s' of that step."""
         root = self.denominator(square, count)
         share = (1.0 - self.rho) / (1.0 - self.rho**count)
-        return (share * (grad / root).square() - 1.0).div_(root).mul_(self.lr)
+        return (grad / root).square_().mul_(share).sub_(1.0).div_(root).mul_(self.lr)
 
 
 def meta_gradient(outer: Tensor, jacobian: Tensor, inner: Tensor) -> Tensor:
