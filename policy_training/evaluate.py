@@ -64,7 +64,7 @@ class EvaluateArguments:
     out: Path | None = None
     "Folder of the report; by default evaluation/ inside the run, or runs/evaluation/<policy>."
     workers: int = 1
-    "Processes that share the episodes."
+    "Processes that share the episodes; one for a bundle."
     picture: bool = True
     "Render one episode as a picture strip and a video."
 
@@ -95,7 +95,9 @@ def subject(args: EvaluateArguments) -> Subject:
 
         bundle = load_bundle(path, JOINT_NAMES)
         origin = {"policy": "bundle", "env": args.env, "provenance": asdict(bundle.manifest.provenance)}
-        return Subject(bundle.policy, args.env, origin, Path("runs/evaluation") / path.name)
+        return Subject(
+            lambda obs: bundle.policy(obs[None])[0], args.env, origin, Path("runs/evaluation") / path.name
+        )
     trained = load_policy(path)
     origin = {
         "policy": trained.checkpoint.name, "run": trained.run.name, "algo": trained.config.algo,

@@ -16,8 +16,8 @@ from spillguard_core.observation import POUR_TERMS
 
 SHORT: Sequence[str] = (
     "--steps", "80", "--warmup", "40", "--prior-episodes", "0", "--pretrain", "0", "--no-env-processes",
-    "--no-eval-process", "--eval-every", "80", "--eval-episodes", "1", "--log-every", "40", "--hidden", "16", "16",
-    "--no-progress",
+    "--no-eval-process", "--eval-every", "80", "--eval-episodes", "1", "--log-every", "40",
+    "--hidden", "16", "16", "--no-progress",
 )  # fmt: skip
 
 

@@ -44,6 +44,16 @@ def test_scripted_controller_is_evaluated_and_reported(tmp_path: Path) -> None:
     )
 
 
+def test_the_shipped_bundle_is_evaluated_as_the_robot_runs_it(tmp_path: Path) -> None:
+    bundle = Path(__file__).parents[2] / "artifacts" / "pour_coffee"
+    assert evaluate.main([str(bundle), "--episodes", "2", "--out", str(tmp_path), "--no-picture"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["subject"]["policy"] == "bundle"
+    assert report["subject"]["provenance"]["algorithm"] == "meta_sac_lag"
+    # It pours: filling the cup alone is worth 10. Which of two single cells succeeds hangs on the last bits.
+    assert report["figures"]["total_reward"]["high"] > 10.0
+
+
 def test_workers_share_the_episodes_without_changing_them() -> None:
     rule = evaluate.scripted_controller(NAV)
     alone = list(evaluate.run_all(NAV, rule, range(12), workers=1))
