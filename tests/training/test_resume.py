@@ -103,16 +103,16 @@ def begin(config: RunConfig, root: Path) -> Path:
 
 @pytest.mark.parametrize("name", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_process_resumes_to_the_same_end(name: signal.Signals, tmp_path: Path) -> None:
-    config = small("meta_sac_lag", steps=900, env_processes=True, eval_every=450)
+    config = small("meta_sac_lag", steps=500, env_processes=True, eval_every=250)
     whole = create_run(config, tmp_path)
     train(config, whole)
     stopped = begin(config, tmp_path)
     process = start(stopped)
-    wait_for(lambda: rows(stopped) > 6, process)
+    wait_for(lambda: rows(stopped) > 3, process)
     process.send_signal(name)
     code = process.wait(timeout=30)
     assert code == (-signal.SIGKILL if name is signal.SIGKILL else 0)
-    assert load(stopped / "checkpoint.pt")["step"] < 900
+    assert load(stopped / "checkpoint.pt")["step"] < 500
     assert start(stopped).wait(timeout=120) == 0
     assert_same_end(whole, stopped)
 
