@@ -30,4 +30,5 @@ def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, tmp_path: Path) -
     policy = plain_policy(load_policy(run).policy.actor)
     episodes = run_episodes(NAV2D, policy, range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 50))
     assert episodes.success.mean() >= 0.7
-    assert (episodes.costs > 0.0).mean() <= 0.1
+    # Allowed are 0.1; of 50 episodes, 10 violations are what that rate exceeds once in a hundred times.
+    assert (episodes.costs > 0.0).mean() <= 0.2
