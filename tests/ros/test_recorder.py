@@ -57,6 +57,25 @@ def test_full_disk_ends_the_recording_and_nothing_else(tmp_path: Path) -> None:
     recorder.add("x", Float64(data=0.0), 0)
 
 
+def test_recording_cut_at_any_byte_is_read_up_to_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK_SIZE", 400)
+    recorder = FlightRecorder(tmp_path / "f.mcap", {"config": "{}"})
+    for number in range(60):
+        recorder.add("x", Float64(data=float(number)), number)
+    recorder.close()
+    whole = (tmp_path / "f.mcap").read_bytes()
+    assert values(tmp_path / "f.mcap") == 60
+    counts = []
+    for length in range(len(whole)):
+        (tmp_path / "cut.mcap").write_bytes(whole[:length])
+        counts.append(values(tmp_path / "cut.mcap"))
+    assert counts == sorted(counts)
+    assert counts[0] == 0 and counts[-1] == 60
+    assert len(set(counts)) > 5  # chunk by chunk
+
+
 def test_folder_of_the_recording_is_made(tmp_path: Path) -> None:
     recorder = FlightRecorder(tmp_path / "a" / "b" / "f.mcap", {"config": "{}"})
     recorder.add("x", Float64(data=1.0), 1)

@@ -1,6 +1,7 @@
 """Reads a flight recording, also one whose writer was killed."""
 
 import json
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -54,7 +55,10 @@ class Series:
 
 
 def records(path: Path) -> Iterator[tuple[str, Message | Metadata]]:
-    """Topic and record, in file order; metadata has the topic "". Ends quietly where a file breaks off."""
+    """Topic and record, in file order; metadata has the topic "". Ends quietly where a file breaks off.
+
+    A cut leaves half a record behind, and the reader meets it in its own way in each kind of record.
+    """
     topics: dict[int, str] = {}
     with path.open("rb") as stream:
         try:
@@ -65,7 +69,7 @@ def records(path: Path) -> Iterator[tuple[str, Message | Metadata]]:
                     yield topics[record.channel_id], record
                 elif isinstance(record, Metadata):
                     yield "", record
-        except (McapError, EOFError, ValueError):
+        except (McapError, EOFError, ValueError, struct.error):
             return
 
 
