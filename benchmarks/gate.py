@@ -26,7 +26,6 @@ from spillguard_core.observation import observe
 
 Array32 = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 CLEARANCE = 0.005  # [m]
-CLEARANCE = 0.005  # [m]
 
 
 @dataclass

@@ -187,7 +187,7 @@ def record_prior(config: RunConfig, memory: Memory) -> dict[str, float]:
     """Noisy episodes of the scripted controller into the memory. Success rate and violation rate."""
     loop, controller, shape = config.loop, scripted_controller(config.env), reward_shaping(config)
     rng = np.random.default_rng((config.seed, 2))
-    env = make_env(config.env)
+    env = make_env(config.env, loop.training_env)
     successes = violations = 0
     for episode in range(loop.prior_episodes):
         noise = CorrelatedNoise((1, memory.action_size), loop.noise_correlation, rng)

@@ -1,6 +1,6 @@
 """Deterministic episodes of a policy: numpy only, so that a worker process starts without torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gymnasium
@@ -15,17 +15,19 @@ VALIDATION_SEEDS = 1_000_000
 HELD_OUT_SEEDS = 2_000_000
 
 
-def make_env(env_id: str) -> gymnasium.Env[Array, Array]:
-    """An environment by its id, without Gymnasium's per-step checks."""
+def make_env(env_id: str, options: Mapping[str, float] | None = None) -> gymnasium.Env[Array, Array]:
+    """An environment by its id, with keyword arguments of its own, without Gymnasium's per-step checks."""
     if env_id.startswith("spillguard/"):
         from sim.registration import ensure_registered
 
         ensure_registered()
     try:
-        return gymnasium.make(env_id, disable_env_checker=True)
+        return gymnasium.make(env_id, disable_env_checker=True, **(options or {}))
     except gymnasium.error.UnregisteredEnv as error:
         known = ", ".join(sorted(k for k in gymnasium.registry if k.startswith("spillguard/")))
         raise ValueError(f"unknown environment {env_id!r}; ours are {known}") from error
+    except TypeError as error:
+        raise ValueError(f"{env_id} does not take {dict(options or {})}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,11 @@ class Episodes:
         return float(self.success.mean()), float(self.returns.mean())
 
 
-def run_episodes(env_id: str, policy: ActionRule, seeds: Sequence[int]) -> Episodes:
+def run_episodes(
+    env_id: str, policy: ActionRule, seeds: Sequence[int], options: Mapping[str, float] | None = None
+) -> Episodes:
     """One episode per seed."""
-    env = make_env(env_id)
+    env = make_env(env_id, options)
     rows = [run_episode(env, policy, seed) for seed in seeds]
     env.close()
     returns, costs, success, lengths = zip(*rows, strict=True)

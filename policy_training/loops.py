@@ -71,9 +71,13 @@ class Trainer:
         self.algorithm: Algorithm = ALGORITHMS[config.algo](self.spaces, config.algorithm, config.seed)
         prior = loop.prior_episodes * 1000 if loop.prior_episodes else 0
         self.memory = Memory(self.spaces.obs_size, self.spaces.action_size, config.seed, config.memory, prior)
-        self.pool = EnvPool(config.env, loop.envs, processes=loop.env_processes)
+        self.pool = EnvPool(
+            config.env, loop.envs, processes=loop.env_processes, options=loop.training_env
+        )
         self.collector = Collector(config, self.pool, self.memory)
-        self.validator = Validator(config.env, loop.eval_episodes, process=loop.eval_process)
+        self.validator = Validator(
+            config.env, loop.eval_episodes, process=loop.eval_process, options=loop.training_env
+        )
         self.average = slow_copy(self.algorithm.actor)
         self.step, self.due = 0, 0.0
         self.best = (-1.0, -math.inf)
@@ -130,7 +134,7 @@ class Trainer:
             "step": self.step, "due": self.due, "best": list(self.best), "figures": dict(self.figures),
             "algorithm": self.algorithm.state_dict(), "memory": self.memory.state_dict(),
             "collector": self.collector.state_dict(), "average": self.average.mlp.flat,
-            "networks": self.networks(),
+            "networks": self.networks(), "validating": self.validator.under_way(),
         })  # fmt: skip
 
     def restore(self) -> None:
@@ -142,6 +146,10 @@ class Trainer:
         self.memory.load_state_dict(state["memory"])
         self.collector.load_state_dict(state["collector"])
         copy_into(self.average.mlp.flat, state["average"])
+        if (networks := state.get("validating")) is not None:
+            actor = Actor(self.spaces, self.config.algorithm.hidden)
+            actor.load_state_dict(networks["policy"])
+            self.validator.start(networks["step"], actor, networks)
 
     def close(self) -> None:
         """End worker processes."""
@@ -187,7 +195,8 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | No
             end = loop.steps if until is None else min(until, loop.steps)
             while trainer.step < end and not stop.is_set():
                 advance(trainer, log, bar)
-            report(trainer.settle(), log, bar)
+            if trainer.step >= loop.steps:  # an interruption does not wait for it; the checkpoint remembers it
+                report(trainer.settle(), log, bar)
             trainer.save()
         log.close()
     finally:
@@ -227,7 +236,6 @@ def advance(trainer: Trainer, log: RunLog, bar: Progress) -> None:
     if passed(loop.eval_every):
         report(trainer.validate(), log, bar)
     if passed(loop.checkpoint_every):
-        report(trainer.settle(), log, bar)
         trainer.save()
 
 

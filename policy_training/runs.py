@@ -25,6 +25,8 @@ class LoopConfig:
 
     steps: int = 100_000
     "Environment steps of the whole run."
+    training_env: dict[str, float] = field(default_factory=dict)
+    "Keyword arguments of the environment in training and validation, name and number; evaluation uses none."
     warmup: int = 1_000
     "Steps with random actions before the policy acts; no updates before half of them."
     envs: int = 1

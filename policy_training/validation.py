@@ -2,8 +2,11 @@
 
 import multiprocessing as mp
 import os
-from concurrent.futures import Future, ProcessPoolExecutor
+import signal
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 
 import numpy as np
 from torch import Tensor
@@ -46,42 +49,74 @@ class Verdict:
 class Validator:
     """Starts validations and hands over their verdicts in order."""
 
-    def __init__(self, env_id: str, episodes: int, *, process: bool) -> None:
-        self.env_id, self.seeds = env_id, range(VALIDATION_SEEDS, VALIDATION_SEEDS + episodes)
-        self.pending: tuple[int, Future[Episodes], State] | None = None
-        self.pool: ProcessPoolExecutor | None = None
+    def __init__(
+        self, env_id: str, episodes: int, *, process: bool, options: Mapping[str, float] | None = None
+    ) -> None:
+        self.task = (env_id, range(VALIDATION_SEEDS, VALIDATION_SEEDS + episodes), dict(options or {}))
+        self.pending: tuple[int, State] | None = None
+        self.found: Episodes | None = None
+        self.process: SpawnProcess | None = None
         if process:
-            self.pool = ProcessPoolExecutor(1, mp_context=mp.get_context("spawn"), initializer=_be_polite)
+            context = mp.get_context("spawn")
+            self.pipe, theirs = context.Pipe()
+            self.process = context.Process(target=_serve, args=(theirs, *self.task), daemon=True)
+            self.process.start()
+            theirs.close()
 
     def start(self, step: int, actor: Actor, networks: State) -> None:
         """Validate this actor; `networks` is kept for the verdict."""
         if self.pending is not None:
             raise RuntimeError("a validation is under way; collect it first")
-        policy = plain_policy(actor)
-        if self.pool is None:
-            future: Future[Episodes] = Future()
-            future.set_result(run_episodes(self.env_id, policy, self.seeds))
+        policy, (env_id, seeds, options) = plain_policy(actor), self.task
+        if self.process is None:
+            self.found = run_episodes(env_id, policy, seeds, options)
         else:
-            future = self.pool.submit(run_episodes, self.env_id, policy, self.seeds)
-        self.pending = (step, future, networks)
+            self.pipe.send(policy)
+        self.pending = (step, networks)
+
+    def under_way(self) -> State | None:
+        """The networks of the validation that was started and not yet collected, to start it again from."""
+        return None if self.pending is None else self.pending[1]
 
     def collect(self) -> Verdict | None:
         """The verdict under way, waiting for it; none if there is none."""
         if self.pending is None:
             return None
-        step, future, networks = self.pending
+        step, networks = self.pending
         self.pending = None
-        return Verdict(step, future.result(), networks)
+        found = self.found if self.process is None else self._answer(self.process)
+        assert found is not None  # of the validation that `start` ran
+        return Verdict(step, found, networks)
+
+    def _answer(self, process: SpawnProcess) -> Episodes:
+        try:
+            answer = self.pipe.recv()
+        except (EOFError, ConnectionResetError) as error:
+            process.join(timeout=5.0)
+            raise RuntimeError(f"the validation's process ended with code {process.exitcode}") from error
+        if isinstance(answer, Exception):
+            raise answer
+        episodes: Episodes = answer
+        return episodes
 
     def close(self) -> None:
-        """End the second process."""
-        if self.pool is not None:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+        """End the second process, whatever it is doing."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.join(timeout=5.0)
 
 
-def _be_polite() -> None:
-    """Leave Ctrl-C to the trainer and the processor to the gradient steps."""
-    import signal
-
+def _serve(pipe: Connection, env_id: str, seeds: Sequence[int], options: Mapping[str, float]) -> None:
+    """Body of the second process: policies in, episodes out. Ctrl-C is the trainer's business, and so is the
+    processor; a closed pipe is the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(5)
+    try:
+        while True:
+            policy = pipe.recv()
+            try:
+                pipe.send(run_episodes(env_id, policy, seeds, options))
+            except (ValueError, RuntimeError, ArithmeticError) as error:
+                pipe.send(error)
+    except (EOFError, BrokenPipeError):
+        return

@@ -6,7 +6,7 @@ a checkpoint stores those and replays them.
 
 import multiprocessing as mp
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -57,8 +57,8 @@ class EnvHandle(Protocol):
 class LocalEnv:
     """In this process: the step happens on receive."""
 
-    def __init__(self, env_id: str) -> None:
-        self.env = make_env(env_id)
+    def __init__(self, env_id: str, options: Mapping[str, float]) -> None:
+        self.env = make_env(env_id, options)
         self.pending: tuple[Array, int] | None = None
 
     def begin(self, seed: int, actions: Array) -> Array:
@@ -91,10 +91,10 @@ class LocalEnv:
 class RemoteEnv:
     """In a worker process: the step happens while the caller does something else."""
 
-    def __init__(self, env_id: str) -> None:
+    def __init__(self, env_id: str, options: Mapping[str, float]) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, env_id), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, env_id, options), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -126,10 +126,10 @@ class RemoteEnv:
         return answer
 
 
-def _serve(pipe: Connection, env_id: str) -> None:
+def _serve(pipe: Connection, env_id: str, options: Mapping[str, float]) -> None:
     """Body of a worker process. Ctrl-C is the trainer's business; a closed pipe is the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    env = LocalEnv(env_id)
+    env = LocalEnv(env_id, options)
     try:
         while True:
             order, first, second = pipe.recv()
@@ -148,9 +148,11 @@ def _serve(pipe: Connection, env_id: str) -> None:
 class EnvPool:
     """N environments side by side."""
 
-    def __init__(self, env_id: str, count: int, *, processes: bool) -> None:
+    def __init__(
+        self, env_id: str, count: int, *, processes: bool, options: Mapping[str, float] | None = None
+    ) -> None:
         make = RemoteEnv if processes else LocalEnv
-        self.envs: list[EnvHandle] = [make(env_id) for _ in range(count)]
+        self.envs: list[EnvHandle] = [make(env_id, options or {}) for _ in range(count)]
 
     def begin(self, seeds: Sequence[int], actions: Sequence[Array]) -> Array:
         """Reset each to its seed and replay its actions (T_i, A). Observations (N, O)."""

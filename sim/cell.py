@@ -13,6 +13,7 @@ from sim.scenario import Scenario
 from spillguard_core.arm import GEN3_LIMITS, GRAVITY, MONITOR_PERIOD, Vec
 from spillguard_core.kinematics import NOMINAL_POSTURE, ArmKinematics
 from spillguard_core.observation import Measurement
+from spillguard_core.world import World
 
 SENSOR_LAG = 0.1  # [s] first-order filter of load cell and wrist
 SENSOR_GAIN = 1.0 - float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))
@@ -56,6 +57,12 @@ class Outcome:
 def guard_kinematics() -> ArmKinematics:
     """Kinematics on the guard's world model. One a process: the scratch state is shared."""
     return ArmKinematics(mujoco.MjModel.from_xml_string(geometry.guard_model_xml()))
+
+
+@cache
+def guard_world(clearance: float) -> World:
+    """The guard's world model, told the clearance [m] that will be asked for. One a process, as above."""
+    return World(mujoco.MjModel.from_xml_string(geometry.guard_model_xml()), clearance)
 
 
 @dataclass(frozen=True)
@@ -108,10 +115,9 @@ class PourCell:
         self.data.qpos[ARM] = posture
         mujoco.mj_forward(self.model, self.data)
         self._fill(scenario)
-        self._receiver = int(self.model.body("receiver").id)
         self._cup = int(self.model.body("cup").id)
         self.granule_mass = float(self.model.body_mass[self._at.body][0])
-        self._target = np.array([*self.model.body_pos[self._receiver, :2], geometry.RIM_HEIGHT])
+        self.target = np.array([*self.model.body("receiver").pos[:2], geometry.RIM_HEIGHT])
         self._watch()
         self._gain = self.model.actuator_gainprm[:, 0]
         self._lead = -self.model.actuator_biasprm[:, 2] / self._gain  # velocity feed-forward [s]
@@ -132,6 +138,7 @@ class PourCell:
         self._granules = data.xpos[self._at.body]  # (N, 3) [m]
         self._cup_position, self._cup_rotation = data.xpos[self._cup], data.xmat[self._cup].reshape(3, 3)
         self._force = data.cfrc_ext[:, 5]  # (bodies,) [N] upwards, from contacts
+        self._load_cell = data.sensordata  # (3,) [N] what the cup presses with; it is tared
 
     def _write_scenario(self, scenario: Scenario) -> None:
         model, geom, body = self.model, self._at.geom, self._at.body
@@ -184,14 +191,13 @@ class PourCell:
         next, and every second sample of them is no weight.
         """
         model, data, motors, force = self.model, self.data, self._motors, self._force
-        receiver, cup, poured, remaining = self._receiver, self._cup, self._poured, self._remaining
+        load_cell, cup, poured, remaining = self._load_cell, self._cup, self._poured, self._remaining
         speeds, pairs = np.empty_like(qd), []  # at each period's end; pairs: geoms in contact (contacts, 2)
         for tick, targets in enumerate(self._fine_targets(q + self._lead * qd)):
             for target in targets:
                 motors[:] = target
                 mujoco.mj_step(model, data)
-                mujoco.mj_rnePostConstraint(model, data)  # contact forces on every body
-                poured += SENSOR_GAIN * (force.item(receiver) / -GRAVITY - poured)
+                poured += SENSOR_GAIN * (load_cell.item(2) / GRAVITY - poured)
                 remaining += SENSOR_GAIN * (force.item(cup) / -GRAVITY - remaining)
             speeds[tick] = self._qd
             pairs.append(data.contact.geom.copy())
@@ -221,7 +227,7 @@ class PourCell:
             joint_velocity=self._qd.copy(),
             poured_mass=self._poured + LOAD_CELL_NOISE * load_cell,
             remaining_mass=self._remaining + WRIST_NOISE * wrist,
-            target_position=self._target.copy(),
+            target_position=self.target.copy(),
         )
 
     def torque_share(self) -> Vec:
@@ -231,7 +237,7 @@ class PourCell:
 
     def outcome(self) -> Outcome:
         """Simulator's truth on granules and rules; no sensor knows it."""
-        x, y, height = (self._granules - self._target).T  # [m] from the middle of the receiving rim
+        x, y, height = (self._granules - self.target).T  # [m] from the middle of the receiving rim
         landed = (x * x + y * y < geometry.RECEIVER_RADIUS**2) & (height < 0.0)
         lost = (height < -0.02) & ~landed
         spilled = int(np.count_nonzero(lost))

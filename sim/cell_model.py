@@ -122,6 +122,15 @@ def _add_granules(spec: mujoco.MjSpec, count: int) -> None:
         )
 
 
+def _add_load_cell(spec: mujoco.MjSpec) -> None:
+    """Force sensor under the receiving cup. With it `mj_step` leaves the contact forces on every body behind."""
+    spec.body("receiver").add_site(name="load_cell", group=4)
+    spec.add_sensor(
+        name="load_cell", type=mujoco.mjtSensor.mjSENS_FORCE, objtype=mujoco.mjtObj.mjOBJ_SITE,
+        objname="load_cell",
+    )  # fmt: skip
+
+
 def _set_classes(spec: mujoco.MjSpec) -> None:
     for geom in spec.geoms:
         owner = geom.parent.name
@@ -183,6 +192,7 @@ def cell_model_xml(granules: int) -> str:
     """MJCF of the simulated cell."""
     spec = cell_spec(granules)
     add_position_loops(spec)
+    _add_load_cell(spec)
     _add_view(spec)
     spec.compile()
     return str(spec.to_xml())

@@ -1,18 +1,20 @@
 """spillguard/PourCoffee-v0: a Kinova Gen3 pours granules from a held cup into a cup on a load cell."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cell import Outcome, PourCell
+from sim.cell import Outcome, PourCell, guard_world
 from sim.scenario import Scenario, sample_scenario
 from sim.scripted import pour_potential
 from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS, MONITOR_PERIOD, POLICY_PERIOD, TWIST_NAMES, Vec
 from spillguard_core.motion import ramp
 from spillguard_core.observation import POUR_TERMS, observation_scaling, observation_width, observe
+from spillguard_core.trajectory import stop_position
 
 TICKS = round(POLICY_PERIOD / MONITOR_PERIOD)
 FILL_REWARD = 10.0  # for the whole content
@@ -20,6 +22,7 @@ SUCCESS_REWARD = 10.0
 TIME_PENALTY = 0.02  # a step
 ACCELERATION_PENALTY = 0.02  # times the mean square of joint acceleration over its limit
 TORQUE_PENALTY = 0.02  # times the mean square of motor torque over its peak
+NOISE_CORRELATION = 0.9  # of a disturbance from one step to the next
 MOST_CHANGE = POLICY_PERIOD * GEN3_LIMITS.acceleration  # (7,) [rad/s] of joint velocity in a step
 
 Observation = NDArray[np.float32]
@@ -33,14 +36,30 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     Cost 1 and termination: a granule outside both cups, a contact of arm, gripper or held cup, or a broken
     joint, speed or workspace limit. Reward: 10 times the newly landed share, 10 on success, less time,
     joint acceleration and torque. Success terminates. Weights are ours.
+
+    Three arguments make training harder than the task, so that what is learned keeps a margin; all are off by
+    default. With a `clearance` [m], braking from the commanded motion must not come that close to anything,
+    as the monitor will ask of it (`spillguard_core.limits`); what comes closer counts as a contact.
+    `full_share` [-] of the cups are drawn from the fullest. With a `disturbance` [-] the action carries
+    time-correlated noise, whose standard deviation is drawn from 0 to that for each episode.
     """
 
     observation_scaling = observation_scaling(POUR_TERMS)
     potential = staticmethod(pour_potential)
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
 
-    def __init__(self, render_mode: str | None = None) -> None:
-        self.render_mode = render_mode
+    def __init__(
+        self, render_mode: str | None = None, clearance: float = 0.0, full_share: float = 0.0,
+        disturbance: float = 0.0,
+    ) -> None:  # fmt: skip
+        if not (0.0 <= clearance < math.inf and 0.0 <= full_share <= 1.0 and 0.0 <= disturbance < math.inf):
+            raise ValueError(
+                "clearance [m] and disturbance must be finite and >= 0, full_share must lie in [0, 1]; "
+                f"got {clearance}, {disturbance}, {full_share}"
+            )
+        self.render_mode, self.clearance = render_mode, clearance
+        self.full_share, self.disturbance = full_share, disturbance
+        self._world = guard_world(clearance) if clearance > 0.0 else None
         self.observation_space = gymnasium.spaces.Box(
             -np.inf, np.inf, (observation_width(POUR_TERMS),), np.float32
         )
@@ -53,13 +72,15 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Sample a scenario, or take the one in ``options["scenario"]``."""
         super().reset(seed=seed)
-        scenario = (options or {}).get("scenario") or sample_scenario(self.np_random)
+        scenario = (options or {}).get("scenario") or sample_scenario(self.np_random, self.full_share)
         self.scenario: Scenario = scenario
         self.cell.reset(scenario)
         self._q = self.cell.data.qpos[:7].copy()
         self._qd = np.zeros(7)
         self._goal = np.zeros(7)
         self._landed = 0
+        self._noise = np.zeros(len(TWIST_NAMES))
+        self._shake = self.np_random.uniform(0.0, self.disturbance) if self.disturbance > 0.0 else 0.0
         return self._observe(), self._info(self.cell.outcome())
 
     def _observe(self) -> Observation:
@@ -93,10 +114,16 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         action = np.asarray(action, dtype=np.float64)
         if not all(map(math.isfinite, action.tolist())):
             raise ValueError(f"the action must be finite, got {action}")
+        if self.disturbance > 0.0:
+            fresh = self.np_random.standard_normal(len(TWIST_NAMES))
+            self._noise = NOISE_CORRELATION * self._noise + math.sqrt(1.0 - NOISE_CORRELATION**2) * fresh
+            action = action + self._shake * self._noise
         before = self._qd
         bounded = np.minimum(np.maximum(action, -1.0), 1.0)  # np.clip takes five times as long
         self.cell.advance(*self._command(bounded * ACTION_SCALE))
         outcome = self.cell.outcome()
+        if self._world is not None and self._too_close():
+            outcome = replace(outcome, contact=True)
         info = self._info(outcome)
         acceleration = (self._qd - before) / MOST_CHANGE
         torque = self.cell.torque_share()
@@ -107,6 +134,12 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._landed = outcome.landed
         info["effort"] = effort
         return self._observe(), reward, outcome.violated or outcome.success, False, info
+
+    def _too_close(self) -> bool:
+        """Whether braking from the commanded motion comes closer than `clearance` to anything."""
+        assert self._world is not None
+        rest = stop_position(self._q, self._qd, GEN3_LIMITS.acceleration, 0.0)
+        return not self._world.clearance(self._q, rest, self.cell.target) >= self.clearance
 
     def render(self) -> NDArray[np.uint8]:
         """One picture (H, W, 3) of the cell."""

@@ -24,21 +24,24 @@ class Scenario:
 
 GRANULES = (12, 28)  # both included
 GRANULE_RADIUS = (0.008, 0.010)
+FULL_GRANULES, FULL_RADIUS = (22, 28), (0.009, 0.010)  # the upper ends: cups that spill soonest
 GRANULE_FRICTION = (0.25, 0.55)
 PAYLOAD = (0.0, 0.3)
 RECEIVER_X, RECEIVER_Y = (0.62, 0.74), (-0.14, 0.10)
 START_X, START_Y, START_Z = (0.60, 0.76), (-0.18, 0.18), (0.20, 0.32)
-DELAY_TICKS = (0, 2)  # both included
+DELAY_TICKS = (0, 4)  # both included; through the three ROS 2 processes it is about three
 CUP_AXIS = np.array([0.0, 0.035])  # [m] axis of the upright held cup minus its lip
 CLEARANCE = 0.02  # [m] the held cup's bottom starts at least this far above or beside the receiving cup
 
 
-def sample_scenario(rng: np.random.Generator) -> Scenario:
-    """One scenario, every quantity uniform in its range."""
+def sample_scenario(rng: np.random.Generator, full_share: float = 0.0) -> Scenario:
+    """One scenario, every quantity uniform in its range; a share of the cups may be drawn from the fullest."""
+    full = full_share > 0.0 and rng.random() < full_share
+    granules, radius = (FULL_GRANULES, FULL_RADIUS) if full else (GRANULES, GRANULE_RADIUS)
     receiver = np.array([rng.uniform(*RECEIVER_X), rng.uniform(*RECEIVER_Y)])
     return Scenario(
-        granules=int(rng.integers(GRANULES[0], GRANULES[1] + 1)),
-        granule_radius=float(rng.uniform(*GRANULE_RADIUS)),
+        granules=int(rng.integers(granules[0], granules[1] + 1)),
+        granule_radius=float(rng.uniform(*radius)),
         granule_friction=float(rng.uniform(*GRANULE_FRICTION)),
         payload=float(rng.uniform(*PAYLOAD)),
         receiver_position=receiver,

@@ -170,7 +170,7 @@ class MetaSacLag:
         start = self.place() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
         noise, imitation = self._noise(cfg.batch_size), cfg.imitation * lr_scale
         inner = self.inner(batch, noise, rule, imitation, split=tune)
-        d_eps = d_alpha = 0.0
+        slopes: dict[str, Tensor | float] = {}  # told after a meta-step only
         if tune:
             count = cfg.meta_batch_size
             fresh = memory.batch(count, prior_fraction=0.0).obs  # B', from D alone
@@ -182,6 +182,7 @@ class MetaSacLag:
                 d_eps, d_alpha = autograd_gradients(self, start, rule, batches)
             self.eps_knob.descend(d_eps)  # (6)
             self.alpha_knob.descend(-d_alpha)  # (7)
+            slopes = {"d_eps": d_eps, "d_alpha": d_alpha}
             if start is not None and cfg.order == "lookahead":
                 self._restore(start)
                 anew, noise = memory.batch(cfg.batch_size), self._noise(cfg.batch_size)
@@ -190,7 +191,7 @@ class MetaSacLag:
         return {
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
             "q_r": inner.q_r, "q_c": inner.q_c, "entropy": inner.entropy, "alpha": alpha, "eps": eps,
-            "nu": multiplier(self.x, cfg.nu_form), "d_eps": d_eps, "d_alpha": d_alpha,
+            "nu": multiplier(self.x, cfg.nu_form), **slopes,
         }  # fmt: skip
 
     def inner(self, batch: Batch, noise: Tensor, rule: RmsProp, imitation: float, *, split: bool) -> Inner:

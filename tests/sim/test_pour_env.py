@@ -114,3 +114,39 @@ def test_environment_vectorises_over_worker_processes() -> None:
         assert reward.shape == (2,) and info["cost"].shape == (2,)
     finally:
         envs.close()
+
+
+def test_clearance_makes_a_contact_of_what_the_monitor_would_not_allow() -> None:
+    # Straight down beside the receiving cup: the strict cell ends the episode before anything is touched.
+    down = lambda obs: np.array([0, 0, -1, 0], np.float32)  # noqa: E731
+    touched, kept = play(PourCoffeeEnv(), 0, down), play(PourCoffeeEnv(clearance=0.02), 0, down)
+    assert kept[2]["cost_terms"]["contact"] == 1.0
+    assert len(kept[1]) < len(touched[1])
+    env = PourCoffeeEnv(clearance=0.02)
+    play(env, 0, down)
+    assert not env.cell.contact  # the simulator saw none
+
+
+def test_full_share_draws_cups_from_the_fullest() -> None:
+    env, masses = PourCoffeeEnv(full_share=1.0), []
+    for seed in range(10):
+        env.reset(seed=seed)
+        assert 22 <= env.scenario.granules <= 28 and 0.009 <= env.scenario.granule_radius <= 0.010
+        masses.append(env.scenario.granules)
+    assert len(set(masses)) > 2
+
+
+def test_disturbance_is_seeded_and_of_the_size_asked_for() -> None:
+    still = lambda obs: np.zeros(4, np.float32)  # noqa: E731
+    calm, shaken = play(PourCoffeeEnv(), 3, still, 40), play(PourCoffeeEnv(disturbance=0.3), 3, still, 40)
+    assert_array_equal(np.array(shaken[0]), np.array(play(PourCoffeeEnv(disturbance=0.3), 3, still, 40)[0]))
+    # The lip of a cell at rest stays; a shaken one moves by more than noise and by less than full speed.
+    moved = np.linalg.norm(np.diff(np.array(shaken[0])[:, 3:6], axis=0), axis=1) / 0.05  # [m/s]
+    assert np.linalg.norm(np.diff(np.array(calm[0])[:, 3:6], axis=0), axis=1).max() / 0.05 < 0.01
+    assert 0.005 < moved.mean() < 0.3 * 0.25 * 3
+
+
+@pytest.mark.parametrize("wrong", [{"clearance": -1.0}, {"full_share": 1.5}, {"disturbance": float("nan")}])
+def test_arguments_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="clearance"):
+        PourCoffeeEnv(**wrong)

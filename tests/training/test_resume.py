@@ -14,9 +14,11 @@ import torch
 
 from policy_training.algorithms import ALGORITHMS
 from policy_training.checkpoint import load, save, write_atomically
-from policy_training.loops import train
+from policy_training.loops import environment_spaces, train
+from policy_training.networks import Actor
 from policy_training.presets import NAV2D, POUR, preset
 from policy_training.runs import RunConfig, create_run
+from policy_training.validation import Validator
 
 PROGRAM = (sys.executable, "-m", "policy_training.train", "--resume")
 
@@ -129,6 +131,27 @@ def test_a_validation_in_a_second_process_finds_the_same_best_policy(tmp_path: P
     one, other = load(here / "best.pt"), load(there / "best.pt")
     equal(one["policy"], other["policy"])
     assert one["validation"] == other["validation"]
+
+
+def test_an_interruption_does_not_wait_for_a_validation_and_loses_none(tmp_path: Path) -> None:
+    config = small("sac", eval_process=True)
+    whole, halves = create_run(config, tmp_path), create_run(config, tmp_path)
+    train(config, whole)
+    train(config, halves, until=222)  # the validation of step 150 counts from step 300 on
+    assert load(halves / "checkpoint.pt")["validating"]["step"] == 150
+    assert not (halves / "best.pt").exists()
+    train(config, halves, resume=True)
+    assert_same_end(whole, halves)
+
+
+def test_a_dead_validation_process_is_an_error_with_its_exit_code() -> None:
+    validator = Validator(NAV2D, 2, process=True)
+    actor = Actor(environment_spaces(NAV2D), (16, 16))
+    validator.process.kill()
+    validator.process.join()
+    with pytest.raises((RuntimeError, BrokenPipeError), match=r"code -9|Broken pipe"):
+        validator.start(1, actor, {})
+        validator.collect()
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
