@@ -25,7 +25,7 @@ This closed form and the double backward pass of `lookahead` agree; the former i
 
 Differs from the paper: the larger safety critic counts (`risk_agg`); the multiplier steps in x without the
 slope of nu(x); sigmoid safety critics, trained by cross-entropy; bias-corrected RMSProp; Adam on eps and
-alpha; a meta-step every second update; prior actions may teach (`imitation`)."""
+alpha; a meta-step every third update; prior actions may teach (`imitation`)."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -107,7 +107,7 @@ class MetaSacLagConfig:
     "Adam's rate for log alpha; 0 keeps alpha fixed."
     meta_batch_size: int = 64
     "Transitions of B' and states of D_0 per meta-step."
-    meta_interval: int = 2
+    meta_interval: int = 3
     "Updates per meta-step."
     meta_gradient: Literal["closed", "autograd"] = "closed"
     "Eqs. (8), (9), or differentiating through the step."

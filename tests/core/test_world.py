@@ -148,3 +148,9 @@ def test_every_contact_that_the_simulation_sees_is_a_negative_distance(model):
             assert world.clearance(q, q, target) <= 0.0
             touching += 1
     assert touching > 50
+
+
+def test_a_posture_that_is_not_a_number_has_no_clearance(model):
+    unknown = NOMINAL_POSTURE.copy()
+    unknown[3] = np.nan
+    assert World(model, 0.005).clearance(NOMINAL_POSTURE, unknown, ASIDE) == -np.inf

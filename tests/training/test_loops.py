@@ -14,6 +14,7 @@ from policy_training.buffers import Memory
 from policy_training.checkpoint import load
 from policy_training.collect import Collector, CorrelatedNoise, episode_seed, record_prior, shaped
 from policy_training.episodes import HELD_OUT_SEEDS, VALIDATION_SEEDS, make_env, run_episodes
+from policy_training.evaluate import run_seed
 from policy_training.loops import Trainer, train
 from policy_training.presets import NAV2D, PRESETS, preset
 from policy_training.runs import RunConfig, create_run, load_policy
@@ -155,6 +156,44 @@ def test_an_exception_of_a_worker_reaches_the_trainer() -> None:
     with pytest.raises(ValueError, match="finite"):
         pool.receive()
     pool.close()
+
+
+class Shifted(gymnasium.Env):
+    """A point that stands still where its argument puts it; every action wins the same."""
+
+    observation_space = gymnasium.spaces.Box(-9.0, 9.0, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, where: float = 0.0) -> None:
+        self.where, self.count = where, 0
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        return np.full(1, self.where, np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.count += 1
+        return np.full(1, self.where, np.float32), self.where, False, self.count % 20 == 0, {"cost": 0.0}
+
+
+gymnasium.register("Shifted-v0", Shifted)
+
+
+def test_training_and_validation_use_the_harder_cell_and_evaluation_does_not(tmp_path: Path) -> None:
+    config = small(env="Shifted-v0", training_env={"where": 3.0}, steps=100)
+    run = create_run(config, tmp_path)
+    assert train(config, run)
+    assert RunConfig.from_json((run / "config.json").read_text()) == config
+    state = load(run / "checkpoint.pt")
+    assert state["memory"]["all"]["rows"][:, 0].unique().tolist() == [3.0]
+    assert load(run / "best.pt")["validation"]["validation/return"] == 60.0  # 20 steps of 3
+    plain = run_seed("Shifted-v0", lambda obs: np.zeros(1, np.float32), HELD_OUT_SEEDS)
+    assert plain.total_reward == 0.0
+
+
+def test_an_argument_that_the_environment_does_not_take_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="does not take .*clearnce"):
+        make_env(NAV2D, {"clearnce": 0.01})
 
 
 def test_a_time_limit_is_remembered_as_not_terminal() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from spillguard_core.arm import Vec
 from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Reason, Request
-from spillguard_core.kinematics import joint_difference
+from spillguard_core.kinematics import joint_differences
 from spillguard_core.observation import Measurement
 from spillguard_core.trajectory import after
 
@@ -79,11 +79,16 @@ def tracking_error(inputs: Inputs, last: Decision, config: GateConfig) -> float:
         return math.nan
     if measurement.joint_position.shape != last.q.shape or not all_finite(measurement.joint_position):
         return math.nan
-    # The stretch from 0 to `trail` is fine: distance to its middle less half its length.
-    half_trail = 0.5 * config.tracking_lag * last.qd
-    ahead = joint_difference(last.q, measurement.joint_position)
-    beyond: list[float] = (np.abs(ahead - half_trail) - np.abs(half_trail)).tolist()
-    return max(0.0, *beyond)
+    # The stretch from 0 to the trail is fine: distance to its middle less half its length.
+    half, worst = 0.5 * config.tracking_lag, 0.0
+    ahead = joint_differences(last.q, measurement.joint_position)
+    for difference, speed in zip(ahead, last.qd.tolist(), strict=True):
+        beyond = abs(difference - half * speed) - abs(half * speed)
+        if not beyond <= worst:
+            if math.isnan(beyond):
+                return beyond
+            worst = beyond
+    return worst
 
 
 def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:

@@ -32,7 +32,9 @@ class World:
         if min(joints) < 0:
             raise ValueError(f"the world model needs the joints {', '.join(JOINT_NAMES)}")
         self._qpos = model.jnt_qposadr[joints]
+        self._all_qpos = self._data.qpos  # a view, as below: making one takes as long as a small sum
         self._receiver = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, RECEIVER)
+        self._receiver_place = self._model.body_pos[self._receiver, :2]
 
     def clearance(self, start: Vec, end: Vec, target: Vec) -> float:
         """Smallest distance [m], negative inside, on the straight path between two postures (J,) [rad].
@@ -41,12 +43,18 @@ class World:
         is always looked at; from one decision to the next it moves by millimetres only.
         """
         if self._receiver >= 0:
-            self._model.body_pos[self._receiver, :2] = target[:2]
-        count = max(1, math.ceil(float(np.abs(end - start).max()) / PATH_STEP))
+            self._receiver_place[:] = target[:2]
+        way = (end - start).tolist()
+        if not math.isfinite(sum(way)):
+            return -math.inf  # nothing is known of it
+        farthest = max(map(abs, way))
+        if farthest <= PATH_STEP:
+            return self._distance(end)
+        count = math.ceil(farthest / PATH_STEP)
         return min(self._distance(start + share / count * (end - start)) for share in range(1, count + 1))
 
     def _distance(self, q: Vec) -> float:
-        self._data.qpos[self._qpos] = q
+        self._all_qpos[self._qpos] = q
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
         return min(self._sight, float(self._data.contact.dist.min())) if self._data.ncon else self._sight
