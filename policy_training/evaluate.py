@@ -1,4 +1,4 @@
-"""`spillguard evaluate`: held-out episodes of a policy, with intervals, curves and a picture of one episode.
+"""`spillguard evaluate`: held-out episodes of a policy, with intervals, learning curves and a picture of one episode.
 
 The policy is a run folder, a checkpoint file, an exported bundle, or ``scripted``. Held-out seeds start at
 2,000,000; training and the choice of the best checkpoint use others, so no episode here was seen before.
@@ -51,7 +51,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class EvaluateArguments:
-    """Evaluate a policy on held-out seeds and write report.json, episodes.csv, plots and a picture strip."""
+    """Evaluate a policy on held-out seeds and write report.json, episodes.csv, curves and a picture strip."""
 
     policy: tyro.conf.Positional[str]
     "Run folder, checkpoint file, bundle folder, or the word scripted."
@@ -81,6 +81,7 @@ class Subject:
     env: str
     origin: dict[str, object]
     folder: Path
+    run: Path | None = None  # where it was trained
 
 
 def subject(args: EvaluateArguments) -> Subject:
@@ -104,7 +105,9 @@ def subject(args: EvaluateArguments) -> Subject:
         "env": trained.config.env, "training_seed": trained.config.seed, "training_steps": trained.step,
         "training": trained.provenance,
     }  # fmt: skip
-    return Subject(plain_policy(trained.policy.actor), trained.config.env, origin, trained.run / "evaluation")
+    return Subject(
+        plain_policy(trained.policy.actor), trained.config.env, origin, trained.run / "evaluation", trained.run
+    )
 
 
 def run_seed(env_id: str, rule: ActionRule, seed: int) -> Episode:
@@ -230,6 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     show(console, write_report(folder, who.origin, episodes))
     written = ["report.json", "episodes.csv"]
+    if who.run is not None and (who.run / "progress.csv").is_file():
+        from policy_training.plots import plot
+
+        plot({str(who.origin["algo"]): [who.run]}, folder / "curves.png")
+        written.append("curves.png")
     if args.picture:
         from policy_training.video import film
 

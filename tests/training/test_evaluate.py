@@ -75,6 +75,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def test_an_evaluated_run_has_its_report_and_its_curves(run: Path) -> None:
+    assert (run / "evaluation" / "report.json").is_file()
+    assert (run / "evaluation" / "curves.png").stat().st_size > 10_000
+
+
 def test_curves_are_drawn_from_progress(run: Path, tmp_path: Path) -> None:
     steps, values = plots.read_curves(run)["nu"]
     assert list(steps) == sorted(steps) and len(values) == len(steps) > 0
