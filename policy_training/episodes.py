@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -22,7 +23,8 @@ def make_env(env_id: str, options: Mapping[str, float] | None = None) -> gymnasi
 
         ensure_registered()
     try:
-        return gymnasium.make(env_id, disable_env_checker=True, **(options or {}))
+        keywords: dict[str, Any] = dict(options or {})
+        return gymnasium.make(env_id, disable_env_checker=True, **keywords)
     except gymnasium.error.UnregisteredEnv as error:
         known = ", ".join(sorted(k for k in gymnasium.registry if k.startswith("spillguard/")))
         raise ValueError(f"unknown environment {env_id!r}; ours are {known}") from error

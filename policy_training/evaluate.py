@@ -1,4 +1,4 @@
-"""`spillguard evaluate`: held-out episodes of a policy, with intervals, learning curves and a picture of one episode.
+"""`spillguard evaluate`: held-out episodes of a policy, with intervals, curves and a picture of one episode.
 
 The policy is a run folder, a checkpoint file, an exported bundle, or ``scripted``. Held-out seeds start at
 2,000,000; training and the choice of the best checkpoint use others, so no episode here was seen before.
@@ -105,9 +105,8 @@ def subject(args: EvaluateArguments) -> Subject:
         "env": trained.config.env, "training_seed": trained.config.seed, "training_steps": trained.step,
         "training": trained.provenance,
     }  # fmt: skip
-    return Subject(
-        plain_policy(trained.policy.actor), trained.config.env, origin, trained.run / "evaluation", trained.run
-    )
+    rule, folder = plain_policy(trained.policy.actor), trained.run / "evaluation"
+    return Subject(rule, trained.config.env, origin, folder, trained.run)
 
 
 def run_seed(env_id: str, rule: ActionRule, seed: int) -> Episode:

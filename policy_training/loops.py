@@ -71,9 +71,7 @@ class Trainer:
         self.algorithm: Algorithm = ALGORITHMS[config.algo](self.spaces, config.algorithm, config.seed)
         prior = loop.prior_episodes * 1000 if loop.prior_episodes else 0
         self.memory = Memory(self.spaces.obs_size, self.spaces.action_size, config.seed, config.memory, prior)
-        self.pool = EnvPool(
-            config.env, loop.envs, processes=loop.env_processes, options=loop.training_env
-        )
+        self.pool = EnvPool(config.env, loop.envs, processes=loop.env_processes, options=loop.training_env)
         self.collector = Collector(config, self.pool, self.memory)
         self.validator = Validator(
             config.env, loop.eval_episodes, process=loop.eval_process, options=loop.training_env
@@ -195,7 +193,8 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | No
             end = loop.steps if until is None else min(until, loop.steps)
             while trainer.step < end and not stop.is_set():
                 advance(trainer, log, bar)
-            if trainer.step >= loop.steps:  # an interruption does not wait for it; the checkpoint remembers it
+            # An interruption does not wait for a validation: the checkpoint remembers it.
+            if trainer.step >= loop.steps:
                 report(trainer.settle(), log, bar)
             trainer.save()
         log.close()

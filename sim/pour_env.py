@@ -111,15 +111,15 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One policy period of 50 ms."""
-        action = np.asarray(action, dtype=np.float64)
-        if not all(map(math.isfinite, action.tolist())):
-            raise ValueError(f"the action must be finite, got {action}")
+        wish: Vec = np.asarray(action, dtype=np.float64)
+        if not all(map(math.isfinite, wish.tolist())):
+            raise ValueError(f"the action must be finite, got {wish}")
         if self.disturbance > 0.0:
             fresh = self.np_random.standard_normal(len(TWIST_NAMES))
             self._noise = NOISE_CORRELATION * self._noise + math.sqrt(1.0 - NOISE_CORRELATION**2) * fresh
-            action = action + self._shake * self._noise
+            wish = wish + self._shake * self._noise
         before = self._qd
-        bounded = np.minimum(np.maximum(action, -1.0), 1.0)  # np.clip takes five times as long
+        bounded = np.minimum(np.maximum(wish, -1.0), 1.0)  # np.clip takes five times as long
         self.cell.advance(*self._command(bounded * ACTION_SCALE))
         outcome = self.cell.outcome()
         if self._world is not None and self._too_close():

@@ -35,7 +35,7 @@ CLEARANCE = 0.02  # [m] the held cup's bottom starts at least this far above or 
 
 
 def sample_scenario(rng: np.random.Generator, full_share: float = 0.0) -> Scenario:
-    """One scenario, every quantity uniform in its range; a share of the cups may be drawn from the fullest."""
+    """One scenario, every quantity uniform in its range; a share of the cups may be among the fullest."""
     full = full_share > 0.0 and rng.random() < full_share
     granules, radius = (FULL_GRANULES, FULL_RADIUS) if full else (GRANULES, GRANULE_RADIUS)
     receiver = np.array([rng.uniform(*RECEIVER_X), rng.uniform(*RECEIVER_Y)])

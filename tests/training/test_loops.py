@@ -192,7 +192,7 @@ def test_training_and_validation_use_the_harder_cell_and_evaluation_does_not(tmp
 
 
 def test_an_argument_that_the_environment_does_not_take_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="does not take .*clearnce"):
+    with pytest.raises(ValueError, match=r"does not take .*clearnce"):
         make_env(NAV2D, {"clearnce": 0.01})
 
 

@@ -83,7 +83,7 @@ def tracking_error(inputs: Inputs, last: Decision, config: GateConfig) -> float:
     half, worst = 0.5 * config.tracking_lag, 0.0
     ahead = joint_differences(last.q, measurement.joint_position)
     for difference, speed in zip(ahead, last.qd.tolist(), strict=True):
-        beyond = abs(difference - half * speed) - abs(half * speed)
+        beyond: float = abs(difference - half * speed) - abs(half * speed)
         if not beyond <= worst:
             if math.isnan(beyond):
                 return beyond

@@ -25,7 +25,7 @@ DAMPED.setflags(write=False)
 
 
 def joint_differences(target: Vec, q: Vec) -> list[float]:
-    """target - q, J values [rad], continuous joints on the circle. Plain Python: numpy takes twice as long."""
+    """target - q, J values [rad], continuous joints on the circle. In plain Python, twice as fast here."""
     plain = zip((target - q).tolist(), TURN, strict=True)
     return [d - turn * round(d / TWO_PI) if turn else d for d, turn in plain]
 

@@ -8,7 +8,6 @@ import copy
 import math
 
 import mujoco
-import numpy as np
 
 from spillguard_core.arm import JOINT_NAMES, Vec
 
