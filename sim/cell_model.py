@@ -123,7 +123,7 @@ def _add_granules(spec: mujoco.MjSpec, count: int) -> None:
 
 
 def _add_load_cell(spec: mujoco.MjSpec) -> None:
-    """Force sensor under the receiving cup. With it `mj_step` also leaves the contact forces on every body."""
+    """Force sensor under the receiving cup. With it `mj_step` also leaves contact forces on all bodies."""
     spec.body("receiver").add_site(name="load_cell", group=4)
     spec.add_sensor(
         name="load_cell", type=mujoco.mjtSensor.mjSENS_FORCE, objtype=mujoco.mjtObj.mjOBJ_SITE,
