@@ -9,9 +9,10 @@ from policy_training.runs import LoopConfig, RunConfig
 NAV2D, POUR = "spillguard/Nav2D-v0", "spillguard/PourCoffee-v0"
 
 _nav2d_loop = LoopConfig(steps=12_000, warmup=1_000, eval_every=2_000, checkpoint_every=4_000)
-# Two environments step while the learner does one update; the cell is harder than the one that is evaluated, so
-# that what is learned keeps a margin. Prior episodes and imitation are there because a spill ends the episode, so that nothing else would ever
-# get to see a whole pour; --prior-episodes 0 --pretrain 0 --imitation 0 trains without them.
+# Two environments step while the learner does one update. Their cell is harder than the one that is
+# evaluated, so that what is learned keeps a margin. Prior episodes and imitation are there because a spill
+# ends the episode, so that nothing else would ever get to see a whole pour;
+# --prior-episodes 0 --pretrain 0 --imitation 0 trains without them.
 _pour_loop = LoopConfig(
     steps=30_000, warmup=0, envs=2, utd=0.5, env_processes=True, eval_process=True, prior_episodes=100,
     prior_noise=0.1, pretrain=6_000, exploration_noise="coloured", ema_decay=0.999, policy_lr_final=0.05,
@@ -52,7 +53,9 @@ PRESETS: dict[tuple[str, str], RunConfig] = {
         "sac", POUR, loop=replace(_pour_loop, pretrain=0),
         algorithm=SacConfig(hidden=(128, 128), layer_norm=True, tau=0.01, initial_alpha=0.005),
     ),
-    (POUR, "sac_lag"): RunConfig("sac_lag", POUR, loop=_pour_loop, algorithm=SacLagConfig(**_pour, eps=0.005)),
+    (POUR, "sac_lag"): RunConfig(
+        "sac_lag", POUR, loop=_pour_loop, algorithm=SacLagConfig(**_pour, eps=0.005)
+    ),
     (POUR, "meta_sac_lag"): RunConfig(
         "meta_sac_lag", POUR, loop=_pour_loop,
         algorithm=MetaSacLagConfig(**_pour, initial_eps=0.005, eps_max=0.01),
