@@ -6,17 +6,20 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+# Module, with the function after a colon where it is not `main`, and what it is for.
 COMMANDS = {
     "train": ("policy_training.train", "train a policy"),
-    "evaluate": (
-        "policy_training.evaluate",
-        "held-out episodes: report.json, curves, pictures",
-    ),
+    "evaluate": ("policy_training.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
     "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_ros.demo", "pour with the shipped bundle through the ROS 2 graph"),
+    "replay": ("spillguard_ros.review:replay_main", "ask the gate again about every cycle of a recording"),
+    "explain": (
+        "spillguard_ros.review:explain_main",
+        "why a command was changed, at one moment of a recording",
+    ),
     "bench": ("benchmarks.run", "speed, as ratios against peers and limits"),
     "doctor": ("policy_training.doctor", "what this machine can do: matrix products, rendering, ROS 2"),
 }
@@ -39,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         console.print(f"unknown command {name!r}\n{usage()}", highlight=False, soft_wrap=True)
         return 2
-    module, _ = COMMANDS[name]
+    module, _, function = COMMANDS[name][0].partition(":")
     try:
-        run: Callable[[Sequence[str]], int] = importlib.import_module(module).main
+        run: Callable[[Sequence[str]], int] = getattr(importlib.import_module(module), function or "main")
     except ModuleNotFoundError as error:
         console.print(
             f"spillguard {name} needs {error.name!r}, which is not installed; see the README on set-up",

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,12 @@ import pytest
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 
+from policy_training.cli import main as spillguard
 from spillguard_core.arm import GEN3_LIMITS, JOINT_NAMES
 from spillguard_core.bundle import load_bundle
 from spillguard_core.decision import Mode
+from spillguard_ros import flight
+from spillguard_ros.recorder import FlightRecorder
 from spillguard_ros.recording import Flight, read_flight, replay
 from tests.ros.harness import MakeStage, Stage
 
@@ -130,3 +133,59 @@ def test_recording_of_a_killed_writer_is_still_read(poured: Poured, tmp_path: Pa
     (tmp_path / "cut.mcap").write_bytes(whole[: len(whole) * 2 // 3])
     rest = read_flight(tmp_path / "cut.mcap")
     assert len(flown.cycles) // 3 < len(rest.cycles) < len(flown.cycles)
+
+
+def test_replay_command_finds_every_decision_equal(
+    poured: Poured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = len(read_flight(poured.recording).cycles) - 1
+    assert spillguard(["replay", str(poured.recording), "--bundle", str(poured.bundle)]) == 0
+    assert f"{count} of {count} decisions equal to the bit" in capsys.readouterr().out
+
+
+def test_replay_command_finds_a_changed_decision(
+    poured: Poured, flown: Flight, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moving = next(i for i, c in enumerate(flown.cycles) if c.decision.mode is Mode.FOLLOWING)
+    recorder = FlightRecorder(tmp_path / "forged.mcap", flown.metadata)
+    for number, cycle in enumerate(flown.cycles[: moving + 20]):
+        forged = replace(cycle.decision, twist_sent=np.ones(4)) if number == moving + 10 else cycle.decision
+        recorder.add(flight.TOPIC, replace(cycle, decision=forged), number)
+    recorder.close()
+    assert spillguard(["replay", str(tmp_path / "forged.mcap"), "--bundle", str(poured.bundle)]) == 1
+    assert f"different: cycles {flown.cycles[moving + 10].decision.cycle}" in capsys.readouterr().out
+
+
+def test_explain_command_says_what_was_asked_and_sent_and_draws_it(
+    poured: Poured, flown: Flight, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moving = next(
+        i for i, c in enumerate(flown.cycles) if c.decision.mode is Mode.FOLLOWING and c.decision.send
+    )
+    at, out = flown.times[moving] - flown.times[0], tmp_path / "moment.png"
+    arguments = [str(poured.recording), "--bundle", str(poured.bundle), "--at", str(at), "--out", str(out)]
+    assert spillguard(["explain", *arguments]) == 0
+    shown = capsys.readouterr().out
+    cycle = flown.cycles[moving]
+    assert f"cycle {cycle.decision.cycle}" in shown and cycle.decision.reason.value in shown
+    assert f"{cycle.inputs.proposal.twist[0]:.4f}" in shown
+    assert out.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("command", ["replay", "explain"])
+def test_a_recording_that_answers_nothing_is_refused_with_the_reason(
+    command: str, poured: Poured, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spillguard([command, str(tmp_path / "none.mcap")]) == 2
+    (tmp_path / "empty.mcap").write_bytes(b"")
+    assert spillguard([command, str(tmp_path / "empty.mcap")]) == 2
+    assert spillguard([command, str(poured.recording), "--bundle", "artifacts/pour_coffee"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is no file" in said and "holds no cycle" in said and "not made with the bundle" in said
+
+
+def test_explain_outside_the_flight_tells_its_length(
+    poured: Poured, flown: Flight, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spillguard(["explain", str(poured.recording), "--bundle", str(poured.bundle), "--at", "1e6"]) == 2
+    assert f"{flown.times[-1] - flown.times[0]:.2f} s" in capsys.readouterr().err

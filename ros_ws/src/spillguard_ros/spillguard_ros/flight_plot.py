@@ -25,16 +25,20 @@ COLOURS = {
 
 
 def save_plot(
-    recorded: Flight, spans: Sequence[tuple[float, float]], kinematics: ArmKinematics, path: Path
-) -> Path:
-    """Four panels over time; `spans` (start, end) [s since the epoch] of the pours are shaded."""
+    recorded: Flight, spans: Sequence[tuple[float, float]], kinematics: ArmKinematics, path: Path,
+    mark: float | None = None,
+) -> Path:  # fmt: skip
+    """Four panels over time; `spans` (start, end) of the pours are shaded, `mark` is a moment. [s since the
+    epoch]"""
     shown = series(recorded, kinematics)
     figure, axes = plt.subplots(4, 1, figsize=(11, 8), sharex=True, layout="constrained")
     _draw(shown, recorded.threshold, axes)
     for start, end in spans:
         for panel in axes:
             panel.axvspan(start - recorded.times[0], end - recorded.times[0], color="0.93", zorder=0)
-    axes[-1].set_xlabel("time [s]; shaded: a pour")
+    for panel in axes if mark is not None else ():
+        panel.axvline(mark - recorded.times[0], color="black", linewidth=0.8)
+    axes[-1].set_xlabel("time [s]; shaded: a pour" if spans else "time [s]")
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
