@@ -230,6 +230,25 @@ def test_arm_that_keeps_moving_while_held_is_stopped(rig):
     assert rig.decision.reason is Reason.NOT_SETTLING
 
 
+@pytest.mark.parametrize("writers", [0, 2, 17])
+def test_another_writer_on_the_command_topic_stops_the_arm(rig, writers):
+    rig.follow(60)
+    assert rig.qd.any()
+    assert rig.tick(FORWARD, command_writers=writers).reason is Reason.FOREIGN_WRITER
+    rig.run(60, FORWARD)  # it is gone again, the stop is not
+    assert rig.decision.mode is Mode.STOPPED
+    assert not rig.qd.any()
+
+
+def test_reset_is_refused_while_another_writer_is_there(rig):
+    rig.follow()
+    rig.run(60, FORWARD, command_writers=2)
+    inputs = rig.inputs(command_writers=2)
+    assert "another node" in refusal(Request.RESET, inputs, rig.decision, rig.config)
+    assert rig.tick(None, Request.RESET, command_writers=2).mode is Mode.STOPPED
+    assert rig.tick(None, Request.RESET).mode is Mode.HELD
+
+
 def test_sensor_that_falls_silent_holds(rig):
     rig.follow()
     rig.run(30, FORWARD, sensors_received=rig.now)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from trajectory_msgs.msg import JointTrajectory
 
 from spillguard_core.decision import Verdict
 from spillguard_ros.convert import status_values
+from spillguard_ros.operator import COMMAND
 from tests.ros.harness import MOVED, STILL, MakeStage, Stage
 
 
@@ -120,3 +122,27 @@ def test_last_message_of_a_terminated_monitor_is_a_stop(stage: Stage, number: si
     stage.start("safety_monitor")
     stage.witness.verdict = float("nan")
     stage.until(lambda: stage.witness.verdict == Verdict.STOP, 10.0, "a new monitor, closed")
+
+
+def reported(stage: Stage) -> dict[str, str]:
+    """The monitor's newest status."""
+    return status_values(stage.witness.heard.status[-1].status[0])
+
+
+def test_another_writer_on_the_command_topic_stops_the_arm_until_it_is_gone(stage: Stage) -> None:
+    witness, node = stage.witness, stage.witness.node
+    witness.open_gate()
+    stage.until(witness.moving, 2.0, "motion")
+    rogue = node.create_publisher(JointTrajectory, COMMAND, 1)
+    try:
+        stage.until(lambda: reported(stage)["reason"] == "FOREIGN_WRITER", 2.0, "an alarm")
+        assert (reported(stage)["verdict"], reported(stage)["command_writers"]) == ("STOP", "2")
+        stage.until(witness.still, 1.0, "rest")
+        granted, message = witness.call("safety_monitor/reset")
+        assert not granted
+        assert "another node" in message
+    finally:
+        node.destroy_publisher(rogue)
+    stage.until(lambda: witness.call("safety_monitor/reset")[0], 3.0, "a reset once the other is gone")
+    witness.insist("safety_monitor/resume", 1.0)
+    stage.until(witness.moving, 2.0, "motion")

@@ -99,6 +99,8 @@ def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
     if Request.STOP in requests:
         return Mode.STOPPED, (Reason.OPERATOR_STOP, "")
     fault = state_fault(cycle)
+    if fault[0] is Reason.OK:
+        fault = authority_fault(cycle)
     if fault[0] is Reason.OK and cycle.last.mode is not Mode.STOPPED:
         fault = obedience_fault(cycle)
     if fault[0] is not Reason.OK:
@@ -125,6 +127,8 @@ def reset_refusal(cycle: Cycle) -> str:
     if Request.STOP in cycle.inputs.requests:
         return "a stop was asked for at the same time"
     reason, detail = state_fault(cycle)
+    if reason is Reason.OK:
+        reason, detail = authority_fault(cycle)
     if reason is not Reason.OK or measurement is None:
         return f"{reason.value}: {detail}" if detail else reason.value
     speed = float(np.abs(measurement.joint_velocity).max())
@@ -155,6 +159,14 @@ def _posture_fault(q: Vec, qd: Vec, config: GateConfig) -> Finding:
     if not all(inside.tolist()):
         joint = int(np.argmin(inside))
         return Reason.STATE_OUT_OF_LIMITS, f"joint {joint + 1} at {q[joint]:.4f} rad"
+    return FINE
+
+
+def authority_fault(cycle: Cycle) -> Finding:
+    """Whether the arm hears this monitor alone: what another node sends it passed no gate."""
+    writers = cycle.inputs.command_writers
+    if writers != 1:
+        return Reason.FOREIGN_WRITER, f"{writers} publishers, allowed is this monitor alone"
     return FINE
 
 

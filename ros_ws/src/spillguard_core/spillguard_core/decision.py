@@ -57,6 +57,7 @@ class Reason(Enum):
     SENSOR_INVALID = "load cell, wrist or target is not finite"
     CRITIC_INVALID = "safety critic gave no finite value"
     OPERATOR_HOLD = "held by the operator"
+    FOREIGN_WRITER = "another node publishes on the arm's command topic"
     NOT_RESET = "not yet reset"
     OPERATOR_STOP = "stopped by the operator"
     STATE_MISSING = "no joint state yet"
@@ -124,6 +125,7 @@ class Inputs:
     sensors_received: float  # [s] steady clock; the oldest of load cell, wrist and target
     proposal: Proposal | None
     requests: tuple[Request, ...] = ()  # since the last decision, oldest first
+    command_writers: int = 1  # publishers on the arm's command topic, this monitor included
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Nothing here reads a clock, a file or a topic: time and data are arguments, the 
 only memory, and equal arguments give equal decisions. The order of the checks is the order of severity:
 
     1  joint state missing, stale, invalid, outside its limits    STOP
-    2  operator stop, arm off its command, arm not settling       STOP, latched until a reset
+    2  operator stop, another node commanding the arm,
+       arm off its command, arm not settling                      STOP, latched until a reset
     3  operator hold                                              HOLD until a resume
     4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
     5  safety critic above its threshold                          closest accepted candidate, or recovery

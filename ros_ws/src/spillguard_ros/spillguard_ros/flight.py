@@ -90,6 +90,7 @@ def _inputs(raw: dict[str, Any]) -> Inputs:
         now=float(raw["now"]), measurement=measurement, state_received=float(raw["state_received"]),
         state_stamp=float(raw["state_stamp"]), sensors_received=float(raw["sensors_received"]),
         proposal=proposal, requests=tuple(Request[name] for name in raw["requests"]),
+        command_writers=int(raw.get("command_writers", 1)),
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ class RecordingError(ValueError):
 
 @dataclass(frozen=True)
 class Replay:
-    """Ask the gate again about every recorded cycle. Exit status 0 only if all decisions are equal to the bit."""
+    """Ask the gate again about every recorded cycle. Exit status 0 only if all decisions are bit-equal."""
 
     log: tyro.conf.Positional[Path]
     """MCAP file of a flight."""

@@ -33,6 +33,7 @@ from spillguard_ros.sensors import BASE_FRAME, Sensors
 from spillguard_ros.status import decision_status
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
+WRITER_PERIOD = 0.1  # [s] between two looks for another node on the command topic
 LAST_WORD_TIMEOUT = 0.2  # [s] to see the last command arrive
 GRANTED = {
     Request.HOLD: "holding; resume to go on",
@@ -125,6 +126,8 @@ class SafetyMonitor(ShellNode):
         self._active = True
         self._timer = self.create_timer(self._config.period, self._tick, clock=self.steady)
         self._slow_timer = self.create_timer(1.0, self._on_second, clock=self.steady)
+        self._count_writers()
+        self._writer_timer = self.create_timer(WRITER_PERIOD, self._count_writers, clock=self.steady)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -132,6 +135,7 @@ class SafetyMonitor(ShellNode):
         self._stop_arm()
         self.destroy_timer(self._timer)
         self.destroy_timer(self._slow_timer)
+        self.destroy_timer(self._writer_timer)
         return super().on_deactivate(state)
 
     def release(self) -> None:
@@ -188,6 +192,10 @@ class SafetyMonitor(ShellNode):
         self.get_logger().info(f"{request.value}: {response.message}")
         return response
 
+    def _count_writers(self) -> None:
+        # By the resolved name: `count_publishers` expands a relative one, but does not remap it.
+        self._writers = self.count_publishers(self._command.topic_name)
+
     def _inputs(self, now: float) -> Inputs:
         return Inputs(
             now=now,
@@ -197,6 +205,7 @@ class SafetyMonitor(ShellNode):
             sensors_received=self._sensors.sensors_received,
             proposal=self._proposal,
             requests=tuple(self._requests),
+            command_writers=self._writers,
         )
 
     def _tick(self) -> None:
@@ -233,6 +242,7 @@ class SafetyMonitor(ShellNode):
             "decide_time [ms]": f"{1e3 * cycle.decide_time:.3f}",
             "period [ms]": f"{1e3 * cycle.period:.3f}",
             "late_cycles": str(self._late),
+            "command_writers": str(self._writers),
             "recorder": "off" if recorder is None else recorder.error or "on",
             "recorder_dropped": str(0 if recorder is None else recorder.dropped),
         }
