@@ -36,11 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     console = Console(stderr=True)
     if not arguments or arguments[0] in ("-h", "--help"):
-        Console().print(usage(), highlight=False, soft_wrap=True)
+        Console().print(usage(), highlight=False, soft_wrap=True, markup=False)
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in COMMANDS:
-        console.print(f"unknown command {name!r}\n{usage()}", highlight=False, soft_wrap=True)
+        text = f"unknown command {name!r}\n{usage()}"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
         return 2
     module, _, function = COMMANDS[name][0].partition(":")
     try:

@@ -26,6 +26,7 @@ from policy_training.checkpoint import write_atomically
 from policy_training.collect import scripted_controller
 from policy_training.episodes import HELD_OUT_SEEDS, ActionRule, make_env
 from policy_training.runs import load_policy, provenance
+from policy_training.terminal import complain
 from policy_training.validation import plain_policy
 
 logger = logging.getLogger(__name__)
@@ -226,10 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         running = run_all(who.env, who.rule, seeds, args.workers)
         episodes = list(track(running, "held-out episodes", total=len(seeds), console=console))
     except (ValueError, FileNotFoundError, RuntimeError) as error:
-        Console(stderr=True).print(
-            f"spillguard evaluate: {error}", style="red", highlight=False, soft_wrap=True
-        )
-        return 1
+        return complain("evaluate", error)
     show(console, write_report(folder, who.origin, episodes))
     written = ["report.json", "episodes.csv"]
     if who.run is not None and (who.run / "progress.csv").is_file():

@@ -24,6 +24,7 @@ from torch import nn
 
 from policy_training.episodes import VALIDATION_SEEDS, make_env
 from policy_training.runs import TrainedPolicy, load_policy
+from policy_training.terminal import complain
 from policy_training.threshold import measured_threshold
 from sim.cell_model import guard_model_xml
 from spillguard_core import bundle as robot
@@ -189,10 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threshold = threshold_of(trained, args.threshold, uncalibrated=args.uncalibrated)
         export_bundle(contents_of(trained, threshold), args.out, overwrite=args.overwrite, key=args.key)
     except (ValueError, OSError) as error:
-        Console(stderr=True).print(
-            f"spillguard export: {error}", style="red", highlight=False, soft_wrap=True
-        )
-        return 1
+        return complain("export", error)
     size = sum(file.stat().st_size for file in args.out.iterdir())
     Console().print(
         f"{args.out}: {trained.config.algo}, step {trained.step}, {size / 1e6:.2f} MB, "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from policy_training.runs import RunConfig
+from policy_training.terminal import complain
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -121,8 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             groups.setdefault(args.labels[index] if args.labels else config.algo, []).append(run)
         plot(groups, args.out)
     except (ValueError, FileNotFoundError) as error:
-        Console(stderr=True).print(f"spillguard plot: {error}", style="red", highlight=False, soft_wrap=True)
-        return 1
+        return complain("plot", error)
     Console().print(str(args.out), soft_wrap=True)
     return 0
 

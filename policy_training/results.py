@@ -18,6 +18,7 @@ from rich.console import Console
 from scipy.stats import t as student
 
 from policy_training.plots import plot
+from policy_training.terminal import complain
 
 logger = logging.getLogger(__name__)
 RATES = ("success", "spill", "contact", "limit")
@@ -150,10 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notes = args.notes.read_text().strip() if args.notes else ""
         args.out.write_text(page(groups, args.title, picture, notes))
     except (ValueError, FileNotFoundError, KeyError) as error:
-        Console(stderr=True).print(
-            f"spillguard results: {error}", style="red", highlight=False, soft_wrap=True
-        )
-        return 1
+        return complain("results", error)
     Console().print(f"{args.out}, {picture}", soft_wrap=True)
     return 0
 

@@ -18,6 +18,7 @@ from policy_training.loops import train
 from policy_training.presets import preset
 from policy_training.processor import set_processor
 from policy_training.runs import LoopConfig, RunConfig, create_run
+from policy_training.terminal import complain
 
 C = TypeVar("C")
 DEFAULT_ALGO, DEFAULT_ENV = "meta_sac_lag", "spillguard/PourCoffee-v0"
@@ -102,8 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run in launch(configs, args.runs, args.launcher):
             console.print(f"run: {run}", soft_wrap=True)
     except (ValueError, FileNotFoundError, FloatingPointError, ModuleNotFoundError) as error:
-        Console(stderr=True).print(f"spillguard train: {error}", style="red", highlight=False, soft_wrap=True)
-        return 1
+        return complain("train", error)
     return 0
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 import sim  # chooses an OpenGL before MuJoCo loads
 from policy_training.episodes import HELD_OUT_SEEDS, ActionRule, make_env
+from policy_training.terminal import complain
 from sim.render import Picture, RenderingUnavailableError, strip
 
 logger = logging.getLogger(__name__)
@@ -88,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         who = subject(EvaluateArguments(args.policy, env=args.env))
     except (ValueError, FileNotFoundError, RuntimeError) as error:
-        Console(stderr=True).print(f"spillguard video: {error}", style="red", highlight=False, soft_wrap=True)
-        return 1
+        return complain("video", error)
     written = film(who.env, who.rule, args.seed, args.out)
     console.print(f"{args.out}: {', '.join(written) or 'nothing written'}", soft_wrap=True)
     return 0 if written else 1

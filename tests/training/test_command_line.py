@@ -9,6 +9,7 @@ import pytest
 from policy_training.cli import COMMANDS, main
 from policy_training.presets import NAV2D, preset
 from policy_training.runs import RunConfig
+from policy_training.terminal import complain
 from policy_training.train import main as train_main
 from policy_training.train import parse
 
@@ -70,3 +71,13 @@ def test_the_program_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_program_starts_without_torch() -> None:
     code = "import sys, policy_training.cli as c; c.main(['--help']); assert 'torch' not in sys.modules"
     subprocess.run((sys.executable, "-c", code), check=True, capture_output=True)
+
+
+def test_an_error_keeps_the_brackets_of_its_units(capsys: pytest.CaptureFixture[str]) -> None:
+    assert complain("train", ValueError("clearance [m] must be >= 0, got [-1]")) == 1
+    assert "spillguard train: clearance [m] must be >= 0, got [-1]" in capsys.readouterr().err
+
+
+def test_usage_shows_that_a_command_takes_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "COMMAND [options]" in capsys.readouterr().out

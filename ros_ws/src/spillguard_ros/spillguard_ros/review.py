@@ -191,5 +191,6 @@ def explain_main(arguments: Sequence[str] | None = None) -> int:
 
 def _refused(command: str, error: Exception) -> int:
     text = f"spillguard {command}: {error}"
-    Console(stderr=True).print(text, style="red", highlight=False, soft_wrap=True)
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, style="red")
     return 2
