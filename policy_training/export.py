@@ -10,7 +10,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +50,7 @@ from spillguard_core.observation import POUR_TERMS, TERMS
 from spillguard_core.signing import SIGNATURE, sign
 
 OPSET = 18
+SPEED_SHARE = 0.9  # of the arm's speed limits: messages come early or late, so it overshoots what it is told
 TWIST_UNITS = ("m/s", "m/s", "m/s", "rad/s")
 LARGEST_BATCH = 4096  # the exporter wants a bound on the free dimension
 DEPLOYABLE = {"spillguard/PourCoffee-v0": POUR_TERMS}
@@ -157,7 +158,7 @@ def manifest_of(contents: Contents, hashes: dict[str, str]) -> Manifest:
         joint_names=JOINT_NAMES,
         policy_rate=1.0 / POLICY_PERIOD,
         monitor_rate=1.0 / MONITOR_PERIOD,
-        limits=Limits.of(GEN3_LIMITS),
+        limits=Limits.of(replace(GEN3_LIMITS, velocity=SPEED_SHARE * GEN3_LIMITS.velocity)),
         threshold=contents.threshold,
         provenance=contents.provenance,
         files=hashes,
