@@ -100,5 +100,7 @@ def test_a_learned_threshold_stays_where_the_policy_sits_on_it() -> None:
 
 def test_direct_path_drives_the_threshold_up_for_ever() -> None:
     # Variant A: d J_eps / d eps holds -nu, so eps climbs to its cap while nu > 0.
-    algorithm = trained("meta_sac_lag", 600, **LAGRANGE, initial_eps=0.1, eps_lr=1e-2, eps_paths="A")
+    algorithm = trained(
+        "meta_sac_lag", 600, **LAGRANGE, initial_eps=0.1, eps_lr=1e-2, eps_paths="A", meta_interval=2
+    )
     assert algorithm.eps > 0.6
