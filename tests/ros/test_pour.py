@@ -13,7 +13,7 @@ from mcap_ros2.decoder import DecoderFactory
 from policy_training.cli import main as spillguard
 from spillguard_core.arm import GEN3_LIMITS, JOINT_NAMES
 from spillguard_core.bundle import load_bundle
-from spillguard_core.decision import Mode
+from spillguard_core.decision import Mode, Verdict
 from spillguard_ros import flight
 from spillguard_ros.recorder import FlightRecorder
 from spillguard_ros.recording import Flight, read_flight, replay
@@ -159,9 +159,7 @@ def test_replay_command_finds_a_changed_decision(
 def test_explain_command_says_what_was_asked_and_sent_and_draws_it(
     poured: Poured, flown: Flight, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moving = next(
-        i for i, c in enumerate(flown.cycles) if c.decision.mode is Mode.FOLLOWING and c.decision.send
-    )
+    moving = next(i for i, c in enumerate(flown.cycles) if c.decision.verdict is Verdict.PASS)
     at, out = flown.times[moving] - flown.times[0], tmp_path / "moment.png"
     arguments = [str(poured.recording), "--bundle", str(poured.bundle), "--at", str(at), "--out", str(out)]
     assert spillguard(["explain", *arguments]) == 0
