@@ -94,8 +94,9 @@ def time_to_hold(witness: Witness) -> float:
 
 
 def at_rest(witness: Witness) -> bool:
-    """Whether the newest command holds a pose and the arm is still."""
-    return witness.still() and bool(command_speeds(witness)[-1, 1] == 0.0)
+    """Whether the newest command came after the last proposal and holds a pose, and the arm is still."""
+    when, speed = command_speeds(witness)[-1]
+    return witness.still() and bool(speed == 0.0 and when > witness.heard.proposals[-1])
 
 
 def one_round(stage: Stage, process: BaseProcess, phase: float) -> float:
