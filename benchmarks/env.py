@@ -5,12 +5,14 @@ Time is the processor's, which a busy neighbour disturbs less; all runs in one t
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 from unittest import mock
 
 import gymnasium
 import mujoco
 import numpy as np
 import tyro
+from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from benchmarks.record import Ratio, report
@@ -19,6 +21,7 @@ from sim.scripted import CONTROLLERS
 
 ENV = "spillguard/PourCoffee-v0"
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+TURN = 20  # control steps, one second of the task
 Array = NDArray[np.float64]
 
 
@@ -29,8 +32,7 @@ class Episode:
     seed: int
     actions: list[NDArray[np.float32]]
     start: Array  # MuJoCo's integration state after reset
-    controls: list[Array]  # one a physics call
-    substeps: list[int]  # physics steps of each call
+    controls: list[Array]  # (7,) each, one a physics step
     end: Array
 
 
@@ -51,20 +53,19 @@ def _state(data: mujoco.MjData, model: mujoco.MjModel) -> Array:
 
 
 def recorded(env: gymnasium.Env, seed: int) -> Episode:
-    """Pour once with the scripted controller and note every call of ``mj_step``."""
+    """Pour once with the scripted controller and note the command of every step of the physics."""
     controller = CONTROLLERS[ENV]
     obs, _ = env.reset(seed=seed)
     cell = env.unwrapped.cell  # type: ignore[attr-defined]
-    episode = Episode(seed, [], _state(cell.data, cell.model), [], [], np.empty(0))
-    bare_step = mujoco.mj_step
+    episode = Episode(seed, [], _state(cell.data, cell.model), [], np.empty(0))
+    run = Rollout.rollout
 
-    def noted_step(model: mujoco.MjModel, data: mujoco.MjData, nstep: int = 1) -> None:
-        episode.controls.append(data.ctrl.copy())
-        episode.substeps.append(nstep)
-        bare_step(model, data, nstep)
+    def noted(self: Rollout, model: Any, data: Any, initial_state: Any, control: Any, **more: Any) -> Any:
+        episode.controls.extend(control[0].copy())
+        return run(self, model, data, initial_state, control, **more)
 
     done = False
-    with mock.patch.object(mujoco, "mj_step", noted_step):
+    with mock.patch.object(Rollout, "rollout", noted):
         while not done:
             action = np.asarray(controller(obs), np.float32)
             episode.actions.append(action)
@@ -73,30 +74,44 @@ def recorded(env: gymnasium.Env, seed: int) -> Episode:
     return replace(episode, end=_state(cell.data, cell.model))
 
 
-def seconds_in_env(env: gymnasium.Env, episode: Episode) -> float:
-    """[s] for the steps of one episode, the reset left out."""
+def seconds(env: gymnasium.Env, episode: Episode, bare_first: bool) -> tuple[float, float]:
+    """[s] for the steps of one episode, in the environment and in the bare loop; the reset is left out.
+
+    They take turns every `TURN` control steps, because a shared machine is faster in one second and slower
+    in the next. Refuses if the physics were not the same to the last bit.
+    """
     env.reset(seed=episode.seed)
-    step = env.step
-    start = time.process_time()
-    for action in episode.actions:
-        step(action)
-    return time.process_time() - start
-
-
-def seconds_bare(env: gymnasium.Env, episode: Episode) -> float:
-    """[s] for the same physics without anything around it; refuses if it was not the same."""
     model: mujoco.MjModel = env.unwrapped.cell.model  # type: ignore[attr-defined]
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, episode.start, STATE)
-    step, ctrl, calls = mujoco.mj_step, data.ctrl, list(zip(episode.controls, episode.substeps, strict=True))
-    start = time.process_time()
-    for control, substeps in calls:
-        ctrl[:] = control
-        step(model, data, substeps)
-    passed = time.process_time() - start
+    env_step, bare_step, ctrl = env.step, mujoco.mj_step, data.ctrl
+    substeps = len(episode.controls) // len(episode.actions)
+
+    def inside(actions: list[NDArray[np.float32]]) -> float:
+        start = time.process_time()
+        for action in actions:
+            env_step(action)
+        return time.process_time() - start
+
+    def bare(controls: list[Array]) -> float:
+        start = time.process_time()
+        for control in controls:
+            ctrl[:] = control
+            bare_step(model, data)
+        return time.process_time() - start
+
+    passed_inside = passed_bare = 0.0
+    for first in range(0, len(episode.actions), TURN):
+        actions = episode.actions[first : first + TURN]
+        controls = episode.controls[first * substeps : (first + TURN) * substeps]
+        if bare_first:
+            passed_bare += bare(controls)
+        passed_inside += inside(actions)
+        if not bare_first:
+            passed_bare += bare(controls)
     if not np.array_equal(_state(data, model), episode.end):
         raise RuntimeError("the bare loop ended in another state than the environment: not the same physics")
-    return passed
+    return passed_inside, passed_bare
 
 
 def main() -> None:
@@ -107,18 +122,11 @@ def main() -> None:
     episodes = [recorded(env, seed) for seed in range(args.episodes)]
     ratios, rates = [], []
     for repeat in range(args.repeats):
-        inside = bare = 0.0
-        for episode in episodes:
-            env.reset(seed=episode.seed)
-            if repeat % 2:
-                bare += seconds_bare(env, episode)
-                inside += seconds_in_env(env, episode)
-            else:
-                inside += seconds_in_env(env, episode)
-                bare += seconds_bare(env, episode)
+        times = np.array([seconds(env, episode, repeat % 2 == 1) for episode in episodes])
+        inside, bare = times.sum(axis=0)
         ratios.append(bare / inside)
         rates.append(sum(len(e.actions) for e in episodes) / inside)
-    steps = sum(sum(e.substeps) for e in episodes)
+    steps = sum(len(e.controls) for e in episodes)
     figures = {
         "control steps/s (median)": f"{np.median(rates):.0f}",
         "physics steps a repeat": f"{steps} in {sum(len(e.actions) for e in episodes)} control steps",

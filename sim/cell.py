@@ -3,9 +3,11 @@
 import math
 from dataclasses import dataclass
 from functools import cache
+from operator import le
 
 import mujoco
 import numpy as np
+from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from sim import cell_model as geometry
@@ -16,19 +18,23 @@ from spillguard_core.observation import Measurement
 from spillguard_core.world import World
 
 SENSOR_LAG = 0.1  # [s] first-order filter of load cell and wrist
-SENSOR_GAIN = 1.0 - float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))
+KEPT = float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))  # share of a filter's old value after a physics step
 LOAD_CELL_NOISE = 0.0003  # [kg] standard deviation
 WRIST_NOISE = 0.001  # [kg]
 SETTLE_TICKS = 30  # before an episode, so that the granules lie still
 SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
 STEP_SHARES = (np.arange(1, SUBSTEPS + 1) / SUBSTEPS)[:, None]  # (SUBSTEPS, 1) of a period
-FASTEST = 1.05 * GEN3_LIMITS.velocity  # (7,) [rad/s] measured; above it the speed limit is broken
+FASTEST = (1.05 * GEN3_LIMITS.velocity).tolist()  # (7,) [rad/s] measured; above it the speed limit is broken
 POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
 SUCCESS_SHARE = 0.95
 UPRIGHT = math.cos(0.2)  # share of the held cup's axis that points up, 0.2 rad off
 ARM = slice(0, 7)
-LOWEST = np.concatenate([GEN3_LIMITS.position_min, GEN3_LIMITS.workspace_min]) - POSITION_TOLERANCE
-HIGHEST = np.concatenate([GEN3_LIMITS.position_max, GEN3_LIMITS.workspace_max]) + POSITION_TOLERANCE
+STATE, CONTROL = mujoco.mjtState.mjSTATE_FULLPHYSICS, int(mujoco.mjtState.mjSTATE_CTRL)
+# In the sensors of the model: upward forces [N] on the cups, contacts of the arm, joint speeds [rad/s].
+POURED, REMAINING, TOUCHED, SPEEDS = 2, 5, slice(6, 10), slice(10, 17)
+# Of joints [rad] and lip [m], as lists: comparing ten numbers in an array takes twice as long.
+LOWEST = [x - POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_min, *GEN3_LIMITS.workspace_min)]
+HIGHEST = [x + POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_max, *GEN3_LIMITS.workspace_max)]
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,19 @@ def _addresses(granules: int) -> _Addresses:
     )
 
 
+@cache
+def _filter(steps: int) -> tuple[float, Vec]:
+    """Of a first-order filter: what it keeps of its old value, and the weights (steps,) of the new ones."""
+    shares: Vec = KEPT ** np.arange(steps, -1.0, -1.0)
+    return float(shares[0]), (1.0 - KEPT) * shares[1:]
+
+
 class PourCell:
     """One cell. Not thread-safe: cells of one process share the scratch state of the kinematics."""
 
     def __init__(self) -> None:
         self.kinematics = guard_kinematics()
+        self._physics = Rollout(nthread=0)
         self._scenario: Scenario | None = None
 
     def reset(self, scenario: Scenario) -> None:
@@ -132,13 +146,15 @@ class PourCell:
     def _watch(self) -> None:
         """Views into the state: taking one anew takes as long as the sum that is done with it."""
         data, model = self.data, self.model
-        self._q, self._qd, self._motors = data.qpos[ARM], data.qvel[ARM], data.ctrl[ARM]
+        self._q, self._qd = data.qpos[ARM], data.qvel[ARM]
         self._torque, self._peak_torque = data.actuator_force[ARM], model.actuator_forcerange[ARM, 1].copy()
         self._lip = data.site_xpos[model.site("lip").id]
         self._granules = data.xpos[self._at.body]  # (N, 3) [m]
         self._cup_position, self._cup_rotation = data.xpos[self._cup], data.xmat[self._cup].reshape(3, 3)
-        self._force = data.cfrc_ext[:, 5]  # (bodies,) [N] upwards, from contacts
-        self._load_cell = data.sensordata  # (3,) [N] what the cup presses with; it is tared
+        self._models, self._datas = [model], [data]
+        self._start = np.empty((1, mujoco.mj_stateSize(model, STATE)))
+        self._sensors = model.nsensordata
+        self._warmstart = data.qacc_warmstart
 
     def _write_scenario(self, scenario: Scenario) -> None:
         model, geom, body = self.model, self._at.geom, self._at.body
@@ -187,41 +203,40 @@ class PourCell:
         """Run K monitor periods. q, qd: (K, 7) commanded positions [rad] and velocities [rad/s].
 
         Between two periods the position loops get interpolated targets, as from a controller that runs
-        faster. The sensors weigh at every step of the physics: contact forces ring from one step to the
-        next, and every second sample of them is no weight.
+        faster. Forces, contacts and speeds are looked at after every step of the physics: contact forces
+        ring from one step to the next, and every second sample of them is no weight.
         """
-        model, data, motors, force = self.model, self.data, self._motors, self._force
-        load_cell, cup, poured, remaining = self._load_cell, self._cup, self._poured, self._remaining
-        speeds, pairs = np.empty_like(qd), []  # at each period's end; pairs: geoms in contact (contacts, 2)
-        for tick, targets in enumerate(self._fine_targets(q + self._lead * qd)):
-            for target in targets:
-                motors[:] = target
-                mujoco.mj_step(model, data)
-                poured += SENSOR_GAIN * (load_cell.item(2) / GRAVITY - poured)
-                remaining += SENSOR_GAIN * (force.item(cup) / -GRAVITY - remaining)
-            speeds[tick] = self._qd
-            pairs.append(data.contact.geom.copy())
-        self._poured, self._remaining = poured, remaining
-        first, second = np.concatenate(pairs).T
-        # Granules are the last geoms; here two bodies met that are none.
-        self.contact |= bool((np.maximum(first, second) < self._at.geom.start).any())
-        self.limit_broken |= not (np.abs(speeds) <= FASTEST).all()
+        targets = self._fine_targets(q + self._lead * qd)
+        steps = len(targets)
+        sensed = np.empty((1, steps, self._sensors))
+        mujoco.mj_getState(self.model, self.data, self._start[0], STATE)
+        # One call for all steps: a call for each costs as much again as all else that is done here.
+        self._physics.rollout(
+            self._models, self._datas, self._start, targets[None], control_spec=CONTROL, skip_checks=True,
+            nstep=steps, initial_warmstart=self._warmstart[None].copy(), sensordata=sensed,
+        )  # fmt: skip
+        kept, weights = _filter(steps)
+        filtered, highest = weights.dot(sensed[0]).tolist(), np.abs(sensed[0]).max(axis=0).tolist()
+        self._poured = kept * self._poured + filtered[POURED] / GRAVITY
+        self._remaining = kept * self._remaining + filtered[REMAINING] / GRAVITY
+        self.contact |= any(highest[TOUCHED])
+        self.limit_broken |= not all(map(le, highest[SPEEDS], FASTEST))
 
     def _fine_targets(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Targets (K, 7) at the ends of periods -> (K, SUBSTEPS, 7) at the ends of physics steps."""
+        """Targets (K, 7) at the ends of periods -> (K * SUBSTEPS, 7) at the ends of physics steps."""
         before = np.concatenate([self._last_target[None], targets[:-1]])
         self._last_target = targets[-1]
         fine: NDArray[np.float64] = before[:, None] + STEP_SHARES * (targets - before)[:, None]
-        return fine
+        return fine.reshape(-1, 7)
 
     def _inside(self) -> bool:
         """Joints within their stops and the lip within the workspace box."""
-        value = np.concatenate([self._q, self._lip])
-        return all(((value >= LOWEST) & (value <= HIGHEST)).tolist())
+        value = [*self._q.tolist(), *self._lip.tolist()]
+        return all(map(le, LOWEST, value)) and all(map(le, value, HIGHEST))
 
     def measure(self) -> Measurement:
         """What the sensors read now, with noise."""
-        load_cell, wrist = self._rng.normal(size=2).tolist()
+        load_cell, wrist = self._rng.standard_normal(2).tolist()
         return Measurement(
             joint_position=self._q.copy(),
             joint_velocity=self._qd.copy(),
@@ -237,20 +252,27 @@ class PourCell:
 
     def outcome(self) -> Outcome:
         """Simulator's truth on granules and rules; no sensor knows it."""
+        landed = spilled = 0
+        if self._granules[:, 2].min() < self.target[2]:  # else none has left the held cup yet
+            landed, spilled = self._below_rim()
+        return Outcome(
+            total=len(self._granules),
+            landed=landed,
+            spilled=spilled,
+            contact=self.contact,
+            limit_broken=self.limit_broken or not self._inside(),
+            upright=self._cup_rotation.item(2, 2) > UPRIGHT,
+        )
+
+    def _below_rim(self) -> tuple[int, int]:
+        """How many granules landed in the receiving cup, and how many are lost."""
         x, y, height = (self._granules - self.target).T  # [m] from the middle of the receiving rim
         landed = (x * x + y * y < geometry.RECEIVER_RADIUS**2) & (height < 0.0)
         lost = (height < -0.02) & ~landed
         spilled = int(np.count_nonzero(lost))
         if spilled:  # low is fine for what is still in the held cup
             spilled = int(np.count_nonzero(lost & ~self._held()))
-        return Outcome(
-            total=len(height),
-            landed=int(np.count_nonzero(landed)),
-            spilled=spilled,
-            contact=self.contact,
-            limit_broken=self.limit_broken or not self._inside(),
-            upright=bool(self._cup_rotation[2, 2] > UPRIGHT),
-        )
+        return int(np.count_nonzero(landed)), spilled
 
     def _held(self) -> NDArray[np.bool_]:
         """Granules (N,) inside the held cup."""

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from sim.gen3 import FLANGE_OFFSET, add_arm, add_position_loops
+from spillguard_core.arm import JOINT_NAMES
 
 TIMESTEP = 0.005  # [s]
 
@@ -24,6 +25,9 @@ RIM_HEIGHT = PLATE_HEIGHT + WALL + RECEIVER_HEIGHT  # [m] above the table
 GRIP_DISTANCE = 0.145  # [m] flange to the axis of the held cup
 GRANULE_RADIUS = 0.009  # [m] nominal; scenarios vary it
 GRANULE_DENSITY = 1000.0  # [kg/m^3]
+
+ARM_ROOT = "base_link"  # body that carries the whole arm
+FIRST, NET_FORCE = 0, 3  # how a contact sensor reduces its contacts: MJCF's `none` and `netforce`
 
 # Collision classes as bit masks: (contype, conaffinity).
 GRANULE, TOOL, LINK, FIXED = (1, 1), (2, 7), (2, 6), (4, 7)
@@ -122,12 +126,35 @@ def _add_granules(spec: mujoco.MjSpec, count: int) -> None:
         )
 
 
-def _add_load_cell(spec: mujoco.MjSpec) -> None:
-    """Force sensor under the receiving cup. With it `mj_step` also leaves contact forces on all bodies."""
-    spec.body("receiver").add_site(name="load_cell", group=4)
+def _add_sensors(spec: mujoco.MjSpec) -> None:
+    """What the cell weighs and what it must not touch, at every step of the physics.
+
+    Net forces of all contacts, in the base frame: on the receiving cup and on the held cup. Then the
+    numbers of contacts of the arm, which holds gripper and cup, with each fixture and with itself; then
+    the joint speeds [rad/s]. What reads them: `sim.cell`.
+    """
+    force, found = int(mujoco.mjtConDataField.mjCONDATA_FORCE), int(mujoco.mjtConDataField.mjCONDATA_FOUND)
+    for cup in ("receiver", "cup"):
+        _add_contact_sensor(spec, cup, mujoco.mjtObj.mjOBJ_BODY, None, 1 << force, NET_FORCE)
+    for other in ("table", "machine", "receiver", ARM_ROOT):
+        _add_contact_sensor(spec, ARM_ROOT, mujoco.mjtObj.mjOBJ_XBODY, other, 1 << found, FIRST)
+    for joint in JOINT_NAMES:
+        spec.add_sensor(
+            name=joint,
+            type=mujoco.mjtSensor.mjSENS_JOINTVEL,
+            objtype=mujoco.mjtObj.mjOBJ_JOINT,
+            objname=joint,
+        )
+
+
+def _add_contact_sensor(
+    spec: mujoco.MjSpec, body: str, kind: mujoco.mjtObj, other: str | None, fields: int, reduction: int
+) -> None:
+    """`kind` is the body alone or with all it carries (XBODY); without `other`, any contact counts."""
+    opposite = {} if other is None else {"reftype": mujoco.mjtObj.mjOBJ_XBODY, "refname": other}
     spec.add_sensor(
-        name="load_cell", type=mujoco.mjtSensor.mjSENS_FORCE, objtype=mujoco.mjtObj.mjOBJ_SITE,
-        objname="load_cell",
+        name=f"{body}_on_{other or 'all'}", type=mujoco.mjtSensor.mjSENS_CONTACT, objtype=kind, objname=body,
+        intprm=[fields, reduction, 1], **opposite,
     )  # fmt: skip
 
 
@@ -192,7 +219,7 @@ def cell_model_xml(granules: int) -> str:
     """MJCF of the simulated cell."""
     spec = cell_spec(granules)
     add_position_loops(spec)
-    _add_load_cell(spec)
+    _add_sensors(spec)
     _add_view(spec)
     spec.compile()
     return str(spec.to_xml())

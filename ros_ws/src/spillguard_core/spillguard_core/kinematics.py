@@ -88,8 +88,8 @@ class ArmKinematics:
         """Lip state for joint positions q (7,) [rad] and velocities qd (7,) [rad/s]."""
         twist = self._update(q).dot(qd)
         rotation = self._rotation.copy()
-        tilt = math.atan2(rotation[2, 1], rotation[2, 2])
-        return LipState(self._position.copy(), rotation, tilt, twist[:3], float(twist[3]))
+        tilt = math.atan2(rotation.item(2, 1), rotation.item(2, 2))
+        return LipState(self._position.copy(), rotation, tilt, twist[:3], twist.item(3))
 
     def lip_twist(self, q: Vec, qd: Vec) -> Vec:
         """(vx, vy, vz [m/s], tilt rate [rad/s]) of the lip, base frame. Shape (4,)."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ class Measurement:
         )
 
 
-Function = Callable[[Measurement, LipState], Sequence[float] | Vec]
+Function = Callable[[Measurement, LipState], list[float]]
 
 
 @dataclass(frozen=True)
@@ -44,45 +43,48 @@ class Term:
     function: Function
 
 
-def lip_to_target(measurement: Measurement, lip: LipState) -> Vec:
+def lip_to_target(measurement: Measurement, lip: LipState) -> list[float]:
     """Lip minus rim centre of the receiving cup (3,) [m], base frame."""
-    return lip.position - measurement.target_position
+    offset: list[float] = (lip.position - measurement.target_position).tolist()
+    return offset
 
 
-def lip_position(measurement: Measurement, lip: LipState) -> Vec:
+def lip_position(measurement: Measurement, lip: LipState) -> list[float]:
     """Lip (3,) [m], base frame."""
     del measurement
-    return lip.position
+    position: list[float] = lip.position.tolist()
+    return position
 
 
-def cup_tilt(measurement: Measurement, lip: LipState) -> tuple[float, float]:
+def cup_tilt(measurement: Measurement, lip: LipState) -> list[float]:
     """Sine and cosine of the tilt (2,) [-]: no jump anywhere on the circle."""
     del measurement
-    return math.sin(lip.tilt), math.cos(lip.tilt)
+    return [math.sin(lip.tilt), math.cos(lip.tilt)]
 
 
-def lip_velocity(measurement: Measurement, lip: LipState) -> Vec:
+def lip_velocity(measurement: Measurement, lip: LipState) -> list[float]:
     """Velocity of the lip (3,) [m/s], base frame."""
     del measurement
-    return lip.velocity
+    velocity: list[float] = lip.velocity.tolist()
+    return velocity
 
 
-def tilt_rate(measurement: Measurement, lip: LipState) -> tuple[float]:
+def tilt_rate(measurement: Measurement, lip: LipState) -> list[float]:
     """Tilt rate (1,) [rad/s]."""
     del measurement
-    return (lip.tilt_rate,)
+    return [lip.tilt_rate]
 
 
-def poured_mass(measurement: Measurement, lip: LipState) -> tuple[float]:
+def poured_mass(measurement: Measurement, lip: LipState) -> list[float]:
     """Mass in the receiving cup (1,) [kg]."""
     del lip
-    return (measurement.poured_mass,)
+    return [measurement.poured_mass]
 
 
-def remaining_mass(measurement: Measurement, lip: LipState) -> tuple[float]:
+def remaining_mass(measurement: Measurement, lip: LipState) -> list[float]:
     """Mass left in the held cup (1,) [kg]."""
     del lip
-    return (measurement.remaining_mass,)
+    return [measurement.remaining_mass]
 
 
 TERMS: dict[str, Term] = {
@@ -103,16 +105,6 @@ def observation_width(terms: Sequence[str]) -> int:
     return sum(TERMS[name].width for name in terms)
 
 
-@cache
-def _layout(terms: tuple[str, ...]) -> tuple[int, tuple[tuple[slice, Function], ...]]:
-    """Length O of the observation, and where each term's function writes."""
-    parts, end = [], 0
-    for term in (TERMS[name] for name in terms):
-        parts.append((slice(end, end + term.width), term.function))
-        end += term.width
-    return end, tuple(parts)
-
-
 def observation_scaling(terms: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Shift and scale, each (O,), that a network applies first: (obs - shift) / scale."""
     shift = np.array([x for name in terms for x in TERMS[name].shift], dtype=np.float32)
@@ -129,8 +121,7 @@ def observe(terms: Sequence[str], measurement: Measurement, kinematics: ArmKinem
 
 def observe_from(terms: Sequence[str], measurement: Measurement, lip: LipState) -> NDArray[np.float32]:
     """`observe` for a lip that is known already."""
-    width, parts = _layout(tuple(terms))
-    out = np.empty(width, dtype=np.float32)
-    for place, function in parts:
-        out[place] = function(measurement, lip)
-    return out
+    values: list[float] = []  # filling an array term by term takes twice as long
+    for name in terms:
+        values += TERMS[name].function(measurement, lip)
+    return np.array(values, dtype=np.float32)
