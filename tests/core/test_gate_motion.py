@@ -9,7 +9,7 @@ import pytest
 
 from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS
 from spillguard_core.decision import Reason, Verdict
-from spillguard_core.fallback import Choice, candidates, choose
+from spillguard_core.fallback import Scene, candidates, ranked, screened
 from spillguard_core.gate import Models
 from spillguard_core.motion import ramp
 from spillguard_core.observation import POUR_TERMS, observe
@@ -103,7 +103,7 @@ def test_dangerous_proposal_is_scaled_down_to_what_the_critic_accepts(rig):
 
 def test_dangerous_tilt_is_turned_back_while_the_path_goes_on(rig):
     rig.follow(20, np.array([0.0, 0.0, 0.0, 0.5]))
-    with_critic(rig, critic_above(lambda action: action[:, 3] > 0.0))
+    with_critic(rig, critic_above(lambda action: action[:, 3] > -0.01))
     sent = rig.tick(np.array([0.2, 0.0, 0.0, 0.1])).twist_sent
     np.testing.assert_array_equal(sent[:3], [0.2, 0.0, 0.0])
     assert sent[3] < 0.0
@@ -166,20 +166,68 @@ def test_margins_say_how_far_each_boundary_is(rig):
     assert margins.tracking == pytest.approx(0.05, abs=1e-3)
 
 
-def test_choice_is_the_closest_candidate_below_the_threshold():
-    twists = candidates(np.array([0.2, 0.0, 0.0, 1.0]), tilt=0.5, away=np.array([0.1, 0.0, 0.0]))
-    q_c = np.array([0.9, 0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.1], dtype=np.float32)
-    distance = np.linalg.norm((twists - twists[0]) / ACTION_SCALE, axis=1)
-    chosen = choose(twists, q_c, 0.5)
-    accepted = distance[[3, 4, 6, 7]]
-    assert np.linalg.norm((chosen.twist - twists[0]) / ACTION_SCALE) == accepted.min()
+def scene(twist, last=0, tilt=0.5):
+    return Scene(np.zeros(14, np.float32), np.asarray(twist), tilt, np.array([0.1, 0.0, 0.0]), last)
+
+
+def of_rows(*values):
+    """A critic that gives each candidate its value."""
+    return lambda obs, action: np.array(values, dtype=np.float32)[: len(obs)]
+
+
+def test_choices_are_all_accepted_candidates_closest_first():
+    wanted = scene([0.2, 0.0, 0.0, 1.0])
+    q_c = of_rows(0.9, 0.9, 0.9, 0.1, 0.1, 0.9, 0.5, 0.9, 0.1, 0.1)
+    choices = screened(q_c, wanted, 0.5, 0.45)
+    assert {choice.candidate for choice in choices} == {3, 4, 6, 8, 9}
+    far = [np.linalg.norm((choice.twist - wanted.twist) / ACTION_SCALE) for choice in choices]
+    assert far == sorted(far)
+    assert all(choice.reason is Reason.CRITIC for choice in choices)
+
+
+def test_path_and_tilt_are_offered_apart():
+    rows = candidates(np.array([0.2, 0.1, 0.0, 1.0]), tilt=0.5, away=np.zeros(3))
+    np.testing.assert_array_equal(rows[5], [0.2, 0.1, 0.0, 0.0])
+    np.testing.assert_array_equal(rows[6], [0.0, 0.0, 0.0, 1.0])
+
+
+def test_critic_that_stepped_in_lets_go_below_the_release_only():
+    calm = [0.1] * 9
+    for q_c, last, passes in [(0.48, 0, True), (0.48, 2, False), (0.44, 2, True), (0.52, 0, False)]:
+        choice = screened(of_rows(q_c, *calm), scene([0.2, 0.0, 0.0, 1.0], last), 0.5, 0.45)[0]
+        assert (choice.candidate == 0) is passes, (q_c, last)
+
+
+@pytest.mark.parametrize(("release", "fewest", "most"), [(1.0, 20, 200), (0.8, 1, 1)])
+def test_noise_in_the_critic_does_not_make_the_gate_chatter(rig, release, fewest, most):
+    rng = np.random.default_rng(0)
+
+    def noisy(obs: Any, action: Any) -> Any:
+        q_c = np.full(len(obs), 0.1, dtype=np.float32)
+        q_c[0] = 0.48 + 0.03 * rng.standard_normal()
+        return q_c
+
+    with_critic(rig, noisy)
+    rig.config = replace(rig.config, critic_release=release)
+    replaced = [rig.tick(np.array([0.0, 0.0, 0.05, 0.1])).candidate > 0 for _ in range(200)]
+    assert fewest <= np.abs(np.diff(replaced, prepend=False)).sum() <= most
+
+
+def test_candidate_that_breaks_a_hard_limit_is_passed_over(rig):
+    """The closest choice of the critic runs into the ceiling, the next one does not."""
+    rig.follow(200, np.array([0.0, 0.0, 0.25, 0.0]))  # up to the ceiling
+    with_critic(rig, of_rows(0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.9, 0.9, 0.9, 0.9))
+    decision = rig.tick(np.array([0.0, 0.0, 0.25, 1.0]))  # without tilt it is still upwards; rest is next
+    assert decision.candidate == 4
+    assert decision.reason is Reason.CRITIC and not decision.twist_sent.any()
 
 
 def test_nan_is_never_below_the_threshold():
     twists = candidates(np.full(4, 0.1), tilt=0.5, away=np.zeros(3))
-    chosen: Choice = choose(twists, np.full(8, np.nan, dtype=np.float32), 0.5)
-    assert chosen.reason is Reason.CRITIC_RECOVERY
-    np.testing.assert_array_equal(chosen.twist, [0.0, 0.0, 0.0, -1.2])
+    assert ranked(twists, np.full(len(twists), np.nan, dtype=np.float32), 0.5, 0.45, 0) == []
+    assert (
+        screened(of_rows(*[0.9] * 10), scene(np.full(4, 0.1)), 0.5, 0.45)[0].reason is Reason.CRITIC_RECOVERY
+    )
 
 
 def test_every_candidate_is_within_the_action_scale():

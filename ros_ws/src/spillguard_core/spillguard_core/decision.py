@@ -86,6 +86,7 @@ class GateConfig:
     coast_time: float  # [s] a command stays valid beyond its period before the arm brakes by itself
     clearance: float  # [m] kept from everything in the guard model while braking
     critic_threshold: float | None  # highest Q_c that passes; None: critic is reported but not used
+    critic_release: float  # share of the threshold that Q_c must come down to before the critic lets go
 
     def __post_init__(self) -> None:
         positive = ("period", "command_timeout", "state_timeout", "sensor_timeout", "max_tracking_error",
@@ -98,6 +99,8 @@ class GateConfig:
                 raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
         if self.critic_threshold is not None and not 0.0 <= self.critic_threshold <= 1.0:
             raise ValueError(f"critic_threshold must be in [0, 1] or None, got {self.critic_threshold}")
+        if not 0.0 <= self.critic_release <= 1.0:
+            raise ValueError(f"critic_release must be in [0, 1], got {self.critic_release}")
         if not self.period <= min(self.command_timeout, self.state_timeout):
             raise ValueError(
                 f"command_timeout {self.command_timeout} s and state_timeout {self.state_timeout} s "
@@ -156,6 +159,7 @@ class Decision:
     mode: Mode
     send: bool  # False: publish nothing, the arm keeps what it has
     twist_sent: Vec  # (4,) twist that is followed; the proposal's own array when it passes
+    candidate: int  # row of `fallback.KEPT` that is followed; 0 is the proposal
     q: Vec  # (J,) [rad] commanded position at the end of this period
     qd: Vec  # (J,) [rad/s] commanded velocity at the end of this period
     q_c: float  # Q_c of `twist_sent`; NaN when the critic was not asked

@@ -1,6 +1,8 @@
-"""What the safety critic lets through: the proposal, else the closest candidate that it accepts.
+"""What the safety critic lets through: the proposal, else the closest candidates that it accepts.
 
-Shapes: C candidates, O observation. The first candidate is the proposal, the last one the recovery.
+Shapes: C candidates, O observation. One batch, one call of the critic, always of the same size, so that
+danger does not make the cycle longer. The critic ranks; the gate takes the first candidate that the hard
+limits let pass as it is (`gate.py`).
 """
 
 import math
@@ -16,28 +18,45 @@ from spillguard_core.decision import Reason
 Critic = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """obs (B, O), action (B, A) -> q_c (B,)."""
 
-# What is kept of the proposal's twist, candidate by candidate.
+# What is kept of the proposal's twist, candidate by candidate. The proposal comes first, the recovery last.
 KEPT = np.array([
     [1.0, 1.0, 1.0, 1.0],  # the proposal
     [0.75, 0.75, 0.75, 0.75],  # less of it
     [0.5, 0.5, 0.5, 0.5],
     [0.25, 0.25, 0.25, 0.25],
     [0.0, 0.0, 0.0, 0.0],  # rest
+    [1.0, 1.0, 1.0, 0.0],  # its path without the tilt
+    [0.0, 0.0, 0.0, 1.0],  # its tilt without the path
     [1.0, 1.0, 1.0, 0.0],  # its path while tilting back
     [0.0, 0.0, 0.0, 0.0],  # retreat while tilting back
     [0.0, 0.0, 0.0, 0.0],  # tilting back at rest: the recovery
 ])  # fmt: skip
-FIRST_TILTING_BACK, RETREAT = 5, 6
+FIRST_TILTING_BACK, RETREAT, RECOVERY = 7, 8, 9
 UPRIGHT_TIME = 0.25  # [s] in which the cup is brought upright, where the tilt rate allows it
 RETREAT_SPEED = (0.5 * ACTION_SCALE[:3]).tolist()  # [m/s] away from the target in x and y, and upwards
 
 
+class Scene(NamedTuple):
+    """What the critic is asked about."""
+
+    obs: NDArray[np.float32]  # (O,)
+    twist: Vec  # (4,) [m/s, rad/s] proposed, inside the action scale
+    tilt: float  # [rad] of the cup
+    away: Vec  # (3,) [m] from the target to the lip, base frame
+    last: int  # candidate that was taken in the decision before; 0 is the proposal
+
+
 class Choice(NamedTuple):
-    """The twist that the critic accepts."""
+    """A twist that may be followed as far as the critic is concerned."""
 
     twist: Vec  # (4,) [m/s, rad/s]
     q_c: float
     reason: Reason
+    candidate: int  # row of `KEPT`
+
+
+Screen = Callable[[Critic, Scene, float | None, float], list[Choice]]
+"""(critic, scene, threshold, release) -> choices, best first; what `screened` does."""
 
 
 def upright_rate(tilt: float) -> float:
@@ -60,32 +79,41 @@ def candidates(twist: Vec, tilt: float, away: Vec) -> Vec:
     return rows
 
 
-def choose(twists: Vec, q_c: NDArray[np.float32], threshold: float) -> Choice:
-    """The row of `twists` (C, 4) closest to the first, among those whose q_c (C,) is low enough."""
-    if q_c[0] <= threshold:
-        return Choice(twists[0], float(q_c[0]), Reason.OK)
-    accepted = q_c <= threshold  # NaN is not
-    if not accepted.any():
-        return Choice(twists[-1], float(q_c[-1]), Reason.CRITIC_RECOVERY)
-    distance = np.linalg.norm((twists - twists[0]) / ACTION_SCALE, axis=1)
-    best = int(np.argmin(np.where(accepted, distance, np.inf)))
-    return Choice(twists[best], float(q_c[best]), Reason.CRITIC)
+def ranked(twists: Vec, q_c: NDArray[np.float32], threshold: float, release: float, last: int) -> list[int]:
+    """Rows of `twists` (C, 4) whose q_c (C,) is low enough, the closest to the first row first.
+
+    Once the critic has stepped in, what is closer to the proposal than the candidate taken `last` must come
+    down to `release`, which is below the threshold. Without that gap noise in Q_c makes the arm stutter.
+    """
+    gap = (twists - twists[0]) / ACTION_SCALE
+    distance = np.sqrt(np.einsum("ij,ij->i", gap, gap))
+    bound = np.where(distance < distance[last], release, threshold)
+    accepted = q_c <= bound  # NaN is not
+    return [int(row) for row in np.argsort(distance, kind="stable") if accepted[row]]
 
 
-def screened(
-    critic: Critic, obs: NDArray[np.float32], twist: Vec, tilt: float, away: Vec, threshold: float | None
-) -> Choice:
-    """One critic call, always of the same size, so that danger does not make the cycle longer.
+def evaluated(critic: Critic, scene: Scene, rows: Vec) -> NDArray[np.float32] | None:
+    """Q_c (C,) of the twists `rows` (C, 4) in one call; None unless every value is finite."""
+    every = np.empty((len(rows), len(scene.obs)), dtype=np.float32)
+    every[:] = scene.obs
+    q_c = critic(every, (rows / ACTION_SCALE).astype(np.float32))
+    return q_c if q_c.shape == (len(rows),) and all(map(math.isfinite, q_c.tolist())) else None
+
+
+def screened(critic: Critic, scene: Scene, threshold: float | None, release: float) -> list[Choice]:
+    """The proposal if it is accepted, else what is accepted in its place, closest first, never empty.
 
     Without a threshold the critic is asked about the proposal only, and does not act.
     """
-    rows = twist[None] if threshold is None else candidates(twist, tilt, away)
-    every = np.empty((len(rows), len(obs)), dtype=np.float32)
-    every[:] = obs
-    q_c = critic(every, (rows / ACTION_SCALE).astype(np.float32))
-    if not (q_c.shape == (len(rows),) and all(map(math.isfinite, q_c.tolist()))):
-        return Choice(np.zeros(4), float("nan"), Reason.CRITIC_INVALID)
-    if threshold is None:
-        return Choice(twist, float(q_c[0]), Reason.OK)
-    choice = choose(rows, q_c, threshold)
-    return Choice(twist, choice.q_c, choice.reason) if choice.reason is Reason.OK else choice
+    rows = scene.twist[None] if threshold is None else candidates(scene.twist, scene.tilt, scene.away)
+    q_c = evaluated(critic, scene, rows)
+    if q_c is None:
+        return [Choice(np.zeros(4), math.nan, Reason.CRITIC_INVALID, RECOVERY)]
+    if threshold is None or q_c[0] <= (release if scene.last else threshold):
+        return [Choice(scene.twist, float(q_c[0]), Reason.OK, 0)]
+    found = ranked(rows, q_c, threshold, release, scene.last)
+    if not found:
+        return [Choice(rows[RECOVERY], float(q_c[RECOVERY]), Reason.CRITIC_RECOVERY, RECOVERY)]
+    if found[0] == 0:  # it is what was followed before, too
+        return [Choice(scene.twist, float(q_c[0]), Reason.OK, 0)]
+    return [Choice(rows[row], float(q_c[row]), Reason.CRITIC, row) for row in found]

@@ -8,7 +8,7 @@ only memory, and equal arguments give equal decisions. The order of the checks i
        arm off its command, arm not settling                      STOP, latched until a reset
     3  operator hold                                              HOLD until a resume
     4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
-    5  safety critic above its threshold                          closest accepted candidate, or recovery
+    5  safety critic above its threshold                          closest candidate that passes 5 and 6
     6  position, velocity, acceleration, workspace, clearance     closest motion that can brake inside
 
 The hard limits come last because they have the last word: they may take away from what the critic chose,
@@ -26,9 +26,9 @@ import numpy as np
 from spillguard_core.arm import ACTION_SCALE, Vec
 from spillguard_core.checks import Cycle, Finding, begin, input_fault, mode_and_finding, reset_refusal
 from spillguard_core.decision import Decision, GateConfig, Inputs, Margins, Mode, Reason, Request, Verdict
-from spillguard_core.fallback import Choice, Critic, screened
+from spillguard_core.fallback import Choice, Critic, Scene, Screen, screened
 from spillguard_core.kinematics import ArmKinematics
-from spillguard_core.limits import Motion, brake, feasible
+from spillguard_core.limits import Clearance, Feasible, Motion, brake, feasible, whole
 from spillguard_core.observation import Measurement, observe_from
 from spillguard_core.trajectory import stop_position
 from spillguard_core.world import World
@@ -51,6 +51,7 @@ VERDICTS = {
     Reason.OPERATOR_HOLD: Verdict.HOLD,
 }
 """Every other reason, also one that is added later, means STOP."""
+MOST_TRIED = 3  # of the critic's choices in the proposal's place
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +62,15 @@ class Models:
     critic: Critic
     terms: tuple[str, ...]  # of the critic's observation, in order
     world: World | None  # None: no braking check against obstacles
+    screen: Screen = screened  # how the critic's verdict becomes a choice
 
 
 def initial_decision() -> Decision:
     """Closed: nothing is sent until the operator resets."""
     return Decision(
         cycle=0, decided=math.nan, verdict=Verdict.STOP, reason=Reason.NOT_RESET, detail="",
-        mode=Mode.STOPPED, send=False, twist_sent=np.zeros(4), q=np.zeros(7), qd=np.zeros(7),
-        q_c=math.nan, margins=Margins(),
+        mode=Mode.STOPPED, send=False, twist_sent=np.zeros(4), candidate=0, q=np.zeros(7),
+        qd=np.zeros(7), q_c=math.nan, margins=Margins(),
         anchored=False, off_track=0, state_stamp=-math.inf, state_advanced=-math.inf, held_since=math.nan,
     )  # fmt: skip
 
@@ -122,22 +124,37 @@ def _brakeable(q: Vec, qd: Vec, config: GateConfig) -> Vec:
 
 def _followed(cycle: Cycle, models: Models) -> Decision:
     """The proposal, as far as critic and hard limits let it through. All inputs are known to be good."""
-    measurement, proposal, config = cycle.inputs.measurement, cycle.inputs.proposal, cycle.config
+    measurement, proposal = cycle.inputs.measurement, cycle.inputs.proposal
     assert measurement is not None and proposal is not None
     excess = max((np.abs(proposal.twist) / ACTION_SCALE).tolist())
     twist = proposal.twist if excess <= 1.0 else proposal.twist / excess
-    choice = _screened(twist, measurement, config, models)
-    if choice.reason is Reason.CRITIC_INVALID:
-        return _braked(cycle, Mode.FOLLOWING, (choice.reason, ""))
+    choices = _screened(twist, measurement, cycle, models)
+    if choices[0].reason is Reason.CRITIC_INVALID:
+        return _braked(cycle, Mode.FOLLOWING, (Reason.CRITIC_INVALID, ""))
     world, target = models.world, measurement.target_position
     distance = None if world is None else partial(world.clearance, target=target)
-    result = feasible(cycle.last.q, cycle.last.qd, choice.twist, config, models.kinematics, distance)
+    choice, result = _within_limits(choices, cycle, models, distance)
     clipped = Reason.OK if excess <= 1.0 else Reason.TWIST_LIMIT
     # Among equals the hard limit speaks.
     reason = max(result.reason, choice.reason, clipped, key=VERDICTS.__getitem__)
     detail = "" if reason is Reason.OK else _asked(proposal.twist, choice.q_c)
-    sent = Choice(result.twist, choice.q_c, choice.reason)
+    sent = choice._replace(twist=result.twist)
     return _decision(cycle, Mode.FOLLOWING, (reason, detail), result.motion, sent)
+
+
+def _within_limits(
+    choices: list[Choice], cycle: Cycle, models: Models, distance: Clearance | None
+) -> tuple[Choice, Feasible]:
+    """The first of the critic's choices that the hard limits let pass whole, or what they leave of the best.
+
+    Of choices in the proposal's place only a few are tried: danger must not make the cycle long.
+    """
+    q, qd, config = cycle.last.q, cycle.last.qd, cycle.config
+    for choice in choices[:MOST_TRIED] if len(choices) > 1 else ():
+        motion = whole(q, qd, choice.twist, config, models.kinematics, distance)
+        if motion is not None:
+            return choice, Feasible(motion, choice.twist, Reason.OK)
+    return choices[0], feasible(q, qd, choices[0].twist, config, models.kinematics, distance)
 
 
 def _asked(twist: Vec, q_c: float) -> str:
@@ -145,19 +162,22 @@ def _asked(twist: Vec, q_c: float) -> str:
     return f"asked ({', '.join(f'{value:.4f}' for value in twist.tolist())}), Q_c {q_c:.4f}"
 
 
-def _screened(twist: Vec, measurement: Measurement, config: GateConfig, models: Models) -> Choice:
+def _screened(twist: Vec, measurement: Measurement, cycle: Cycle, models: Models) -> list[Choice]:
     """What the safety critic makes of the twist, seen from the measured state."""
     lip = models.kinematics.lip(measurement.joint_position, measurement.joint_velocity)
     obs = observe_from(models.terms, measurement, lip)
     away = lip.position - measurement.target_position
-    return screened(models.critic, obs, twist, lip.tilt, away, config.critic_threshold)
+    scene = Scene(obs, twist, lip.tilt, away, cycle.last.candidate)
+    threshold = cycle.config.critic_threshold
+    release = math.nan if threshold is None else cycle.config.critic_release * threshold
+    return models.screen(models.critic, scene, threshold, release)
 
 
 def _braked(cycle: Cycle, mode: Mode, finding: Finding) -> Decision:
     """Slow down, then stay."""
     last = cycle.last
     motion = brake(last.q, last.qd, cycle.config) if last.anchored else Motion(last.q, last.qd)
-    return _decision(cycle, mode, finding, motion, Choice(np.zeros(4), math.nan, Reason.OK))
+    return _decision(cycle, mode, finding, motion, Choice(np.zeros(4), math.nan, Reason.OK, 0))
 
 
 def _decision(cycle: Cycle, mode: Mode, finding: Finding, motion: Motion, choice: Choice) -> Decision:
@@ -167,8 +187,8 @@ def _decision(cycle: Cycle, mode: Mode, finding: Finding, motion: Motion, choice
     since = cycle.inputs.now if math.isnan(cycle.last.held_since) else cycle.last.held_since
     return Decision(
         cycle=cycle.last.cycle + 1, decided=cycle.inputs.now, verdict=verdict, reason=reason, detail=detail,
-        mode=mode, send=cycle.last.anchored, twist_sent=choice.twist, q=motion.q, qd=motion.qd,
-        q_c=choice.q_c, margins=_margins(cycle, motion, choice.q_c),
+        mode=mode, send=cycle.last.anchored, twist_sent=choice.twist, candidate=choice.candidate,
+        q=motion.q, qd=motion.qd, q_c=choice.q_c, margins=_margins(cycle, motion, choice.q_c),
         # A stopped arm that has come to rest hears nothing more: somebody may move it by hand.
         anchored=cycle.last.anchored and (mode is not Mode.STOPPED or bool(motion.qd.any())),
         off_track=cycle.off_track, state_stamp=cycle.stamp, state_advanced=cycle.advanced,

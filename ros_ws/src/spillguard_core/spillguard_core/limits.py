@@ -102,6 +102,16 @@ def slowed(twist: Vec, goal: Vec, config: GateConfig) -> tuple[Vec, Vec, Reason]
     return twist / excess, goal / excess, Reason.VELOCITY_LIMIT
 
 
+def whole(
+    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
+) -> Motion | None:
+    """The motion towards `twist` (4,) if it keeps every limit with margin to spare, else None."""
+    _, goal, reason = slowed(twist, kinematics.joint_velocity(q, twist), config)
+    motion = judged(q, towards(q, qd, goal, config), config, kinematics, distance)
+    kept = reason is Reason.OK and violated(motion, Motion(q, qd, 0.0, 0.0, 0.0)) is Reason.OK
+    return motion if kept else None
+
+
 def feasible(
     q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
 ) -> Feasible:

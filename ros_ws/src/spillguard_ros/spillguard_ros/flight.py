@@ -67,7 +67,7 @@ def decode_config(text: str) -> GateConfig:
     """The configuration that was encoded."""
     raw = json.loads(text)
     limits = ArmLimits(**{name: _floats(values) for name, values in raw.pop("limits").items()})
-    return GateConfig(limits=limits, **raw)
+    return GateConfig(limits=limits, **{"critic_release": 1.0, **raw})
 
 
 def _floats(values: list[Any]) -> np.ndarray:
@@ -105,7 +105,8 @@ def _decision(raw: dict[str, Any]) -> Decision:
     numbers = {
         name: float(raw[name]) for name in ("decided", "q_c", "state_stamp", "state_advanced", "held_since")
     }
-    return Decision(**{**raw, **arrays, **numbers, **special})
+    older = {"candidate": 0}  # not in recordings made before it was
+    return Decision(**{**older, **raw, **arrays, **numbers, **special})
 
 
 def decode(data: bytes) -> Cycle:
