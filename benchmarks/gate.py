@@ -25,7 +25,7 @@ from spillguard_core.gate import decide, initial_decision
 from spillguard_core.observation import observe
 
 Array32 = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-CLEARANCE = 0.005  # [m]
+CLEARANCE = 0.008  # [m]
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Cell:
             limits=bundle.manifest.limits.arrays(), period=0.01, command_timeout=0.1, state_timeout=0.05,
             sensor_timeout=0.2, position_tolerance=0.01, max_tracking_error=0.05, tracking_cycles=3,
             tracking_lag=0.06, settle_time=1.0, still_speed=0.02, coast_time=0.02, clearance=CLEARANCE,
-            critic_threshold=bundle.manifest.threshold.value, critic_release=0.9,
+            critic_threshold=bundle.manifest.threshold.value, critic_release=0.9, free_tilt=0.9,
         )  # fmt: skip
         self.world, self.rng = PourCell(), np.random.default_rng(0)
         self.restart()

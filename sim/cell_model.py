@@ -46,10 +46,37 @@ def _box(
     return body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, rgba=rgba, mass=0)
 
 
+def _rod(
+    body: mujoco.MjsBody, name: str, pos: list[float], size: list[float], rgba: Colour
+) -> mujoco.MjsGeom:
+    """The cylinder along x around that box."""
+    length, width, height = size
+    radius = float(np.hypot(width, height))
+    rod = body.add_geom(
+        name=name, type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=pos, size=[radius, length, 0], rgba=rgba, mass=0
+    )
+    rod.quat = [np.sqrt(0.5), 0, np.sqrt(0.5), 0]
+    return rod
+
+
 def _add_cup(
-    body: mujoco.MjsBody, name: str, radius: float, height: float, floor: float, rgba: Colour
+    body: mujoco.MjsBody, name: str, radius: float, height: float, floor: float, rgba: Colour, solid: bool
 ) -> None:
-    """Round cup of flat staves; `floor` [m] is the height of its inner bottom in the body's frame."""
+    """Round cup of flat staves; `floor` [m] is the height of its inner bottom in the body's frame.
+
+    A `solid` one is the cylinder around them. From outside both look the same, but MuJoCo knows how far two
+    cylinders are apart, while what it says of two boxes that do not touch may be wrong by centimetres.
+    """
+    if solid:
+        body.add_geom(
+            name=name,
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            pos=[0, 0, floor + (height - WALL) / 2],
+            size=[(radius + WALL) / np.cos(np.pi / STAVES), (height + WALL) / 2, 0],
+            rgba=rgba,
+            mass=0,
+        )
+        return
     body.add_geom(
         name=f"{name}_bottom",
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -72,8 +99,8 @@ def _add_cup(
         stave.quat = [np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
 
 
-def _add_tool(last_link: mujoco.MjsBody) -> None:
-    """Gripper boxes like a two-finger gripper's, and the held cup. Upright cup: frame = base frame."""
+def _add_tool(last_link: mujoco.MjsBody, solid: bool) -> None:
+    """Gripper like a two-finger one, and the held cup. Upright cup: frame = base frame."""
     # At the nominal posture the flange looks along base +x, with its own x to the left and y up.
     flange_in_base = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     flange_in_link = np.diag([1.0, -1.0, -1.0])
@@ -82,13 +109,14 @@ def _add_tool(last_link: mujoco.MjsBody) -> None:
     tool = last_link.add_body(name="tool", pos=FLANGE_OFFSET, quat=quat)
     tool.mass, tool.ipos, tool.inertia = 0.925, [0.06, 0, 0], [0.0008, 0.0012, 0.0012]
     tool.explicitinertial = True
-    _box(tool, "palm", [0.05, 0, 0], [0.045, 0.032, 0.032], DARK)
+    part = _rod if solid else _box
+    part(tool, "palm", [0.05, 0, 0], [0.045, 0.032, 0.032], DARK)
     for side, name in ((1, "left_finger"), (-1, "right_finger")):
-        _box(tool, name, [0.125, side * (SOURCE_RADIUS + WALL + 0.006), 0], [0.045, 0.005, 0.011], DARK)
+        part(tool, name, [0.125, side * (SOURCE_RADIUS + WALL + 0.006), 0], [0.045, 0.005, 0.011], DARK)
     cup = tool.add_body(name="cup", pos=[GRIP_DISTANCE, 0, 0])
     cup.mass, cup.inertia = 0.12, [0.0002, 0.0002, 0.0001]
     cup.explicitinertial = True
-    _add_cup(cup, "source", SOURCE_RADIUS, SOURCE_HEIGHT, -SOURCE_HEIGHT / 2, GLASS)
+    _add_cup(cup, "source", SOURCE_RADIUS, SOURCE_HEIGHT, -SOURCE_HEIGHT / 2, GLASS, solid)
     cup.add_site(name="cup", size=[0.002, 0, 0], group=4)
     cup.add_site(name="lip", pos=[0, -SOURCE_RADIUS, SOURCE_HEIGHT / 2], size=[0.003, 0, 0], group=4)
     payload = tool.add_body(name="payload", pos=[GRIP_DISTANCE, 0, 0])
@@ -96,7 +124,7 @@ def _add_tool(last_link: mujoco.MjsBody) -> None:
     payload.explicitinertial = True
 
 
-def _add_fixtures(spec: mujoco.MjSpec) -> None:
+def _add_fixtures(spec: mujoco.MjSpec, solid: bool) -> None:
     table = spec.worldbody.add_body(name="table")
     _box(table, "table_top", [0.35, 0, -0.02], [0.75, 0.75, 0.02], (0.72, 0.62, 0.50, 1))
     machine = spec.worldbody.add_body(name="machine", pos=[0.30, 0.58, 0])
@@ -110,7 +138,7 @@ def _add_fixtures(spec: mujoco.MjSpec) -> None:
         rgba=DARK,
         mass=0,
     )
-    _add_cup(receiver, "receiver", RECEIVER_RADIUS, RECEIVER_HEIGHT, PLATE_HEIGHT + WALL, PORCELAIN)
+    _add_cup(receiver, "receiver", RECEIVER_RADIUS, RECEIVER_HEIGHT, PLATE_HEIGHT + WALL, PORCELAIN, solid)
 
 
 def _add_granules(spec: mujoco.MjSpec, count: int) -> None:
@@ -195,8 +223,8 @@ def _add_view(spec: mujoco.MjSpec) -> None:
     spec.visual.quality.shadowsize = 2048
 
 
-def cell_spec(granules: int) -> mujoco.MjSpec:
-    """The whole cell with a number of granules; zero of them and no motors give the guard's world model."""
+def cell_spec(granules: int, solid_cups: bool = False) -> mujoco.MjSpec:
+    """Arm, tool, table, fixtures and a number of granules, without motors."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     spec.option.timestep = TIMESTEP
@@ -204,11 +232,11 @@ def cell_spec(granules: int) -> mujoco.MjSpec:
     spec.option.iterations, spec.option.ls_iterations = 20, 20
     spec.option.tolerance = 1e-6
     last_link = add_arm(spec)
-    _add_tool(last_link)
+    _add_tool(last_link, solid_cups)
     for body in spec.bodies:
         if body.name not in ("world", "payload"):
             body.gravcomp = 1.0  # the arm's controller carries arm and tool, not what it does not know of
-    _add_fixtures(spec)
+    _add_fixtures(spec, solid_cups)
     _add_granules(spec, granules)
     _set_classes(spec)
     return spec
@@ -230,6 +258,6 @@ def guard_model_xml() -> str:
 
     The receiving cup is in it as a body ``receiver`` whose position follows the measured target.
     """
-    spec = cell_spec(0)
+    spec = cell_spec(0, solid_cups=True)
     spec.compile()
     return str(spec.to_xml())

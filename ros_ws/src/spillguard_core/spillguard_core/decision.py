@@ -48,6 +48,7 @@ class Reason(Enum):
     POSITION_LIMIT = "joint position limit ahead"
     WORKSPACE_LIMIT = "workspace limit ahead"
     COLLISION = "obstacle within the braking path"
+    TILT_LIMIT = "cup tilted too far beside the target"
     CRITIC = "safety critic above its threshold"
     CRITIC_RECOVERY = "safety critic above its threshold for every candidate"
     PROPOSAL_MISSING = "no proposal yet"
@@ -85,6 +86,7 @@ class GateConfig:
     still_speed: float  # [rad/s] below which every joint counts as still
     coast_time: float  # [s] a command stays valid beyond its period before the arm brakes by itself
     clearance: float  # [m] kept from everything in the guard model while braking
+    free_tilt: float  # [rad] the cup may lean anywhere; further only where it pours into the target
     critic_threshold: float | None  # highest Q_c that passes; None: critic is reported but not used
     critic_release: float  # share of the threshold that Q_c must come down to before the critic lets go
 
@@ -94,7 +96,7 @@ class GateConfig:
         for name in positive:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and > 0, got {getattr(self, name)}")
-        for name in ("position_tolerance", "tracking_lag", "coast_time", "clearance"):
+        for name in ("free_tilt", "position_tolerance", "tracking_lag", "coast_time", "clearance"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
         if self.critic_threshold is not None and not 0.0 <= self.critic_threshold <= 1.0:
@@ -141,6 +143,7 @@ class Margins:
     position: float = math.nan  # [rad] closest joint limit to where the arm would come to rest
     workspace: float = math.nan  # [m] closest wall of the box to where the lip would come to rest
     clearance: float = math.nan  # [m] closest obstacle on the braking path, less the clearance asked for
+    tilt: float = math.nan  # [rad] the cup may lean further where the arm would come to rest
     tracking: float = math.nan  # [rad] left before the tracking error is too large
     critic: float = math.nan  # threshold - Q_c of what is sent
     state_age: float = math.nan  # [s]

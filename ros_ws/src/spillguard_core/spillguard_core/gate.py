@@ -9,7 +9,8 @@ only memory, and equal arguments give equal decisions. The order of the checks i
     3  operator hold                                              HOLD until a resume
     4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
     5  safety critic above its threshold                          closest candidate that passes 5 and 6
-    6  position, velocity, acceleration, workspace, clearance     closest motion that can brake inside
+    6  position, velocity, acceleration, workspace, clearance,
+       tilt beside the target                                     closest motion that can brake inside
 
 The hard limits come last because they have the last word: they may take away from what the critic chose,
 never add to it. A hold or a stop brakes at the acceleration limit and keeps the pose it comes to rest in.
@@ -28,7 +29,7 @@ from spillguard_core.checks import Cycle, Finding, begin, input_fault, mode_and_
 from spillguard_core.decision import Decision, GateConfig, Inputs, Margins, Mode, Reason, Request, Verdict
 from spillguard_core.fallback import Choice, Critic, Scene, Screen, screened
 from spillguard_core.kinematics import ArmKinematics
-from spillguard_core.limits import Clearance, Feasible, Motion, brake, feasible, whole
+from spillguard_core.limits import Around, Feasible, Motion, brake, feasible, whole
 from spillguard_core.observation import Measurement, observe_from
 from spillguard_core.trajectory import stop_position
 from spillguard_core.world import World
@@ -40,6 +41,7 @@ VERDICTS = {
     Reason.POSITION_LIMIT: Verdict.LIMIT,
     Reason.WORKSPACE_LIMIT: Verdict.LIMIT,
     Reason.COLLISION: Verdict.LIMIT,
+    Reason.TILT_LIMIT: Verdict.LIMIT,
     Reason.CRITIC: Verdict.LIMIT,
     Reason.CRITIC_RECOVERY: Verdict.RECOVER,
     Reason.PROPOSAL_MISSING: Verdict.HOLD,
@@ -132,8 +134,8 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
     if choices[0].reason is Reason.CRITIC_INVALID:
         return _braked(cycle, Mode.FOLLOWING, (Reason.CRITIC_INVALID, ""))
     world, target = models.world, measurement.target_position
-    distance = None if world is None else partial(world.clearance, target=target)
-    choice, result = _within_limits(choices, cycle, models, distance)
+    around = Around(None if world is None else partial(world.clearance, target=target), target)
+    choice, result = _within_limits(choices, cycle, models, around)
     clipped = Reason.OK if excess <= 1.0 else Reason.TWIST_LIMIT
     # Among equals the hard limit speaks.
     reason = max(result.reason, choice.reason, clipped, key=VERDICTS.__getitem__)
@@ -143,7 +145,7 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
 
 
 def _within_limits(
-    choices: list[Choice], cycle: Cycle, models: Models, distance: Clearance | None
+    choices: list[Choice], cycle: Cycle, models: Models, around: Around
 ) -> tuple[Choice, Feasible]:
     """The first of the critic's choices that the hard limits let pass whole, or what they leave of the best.
 
@@ -151,10 +153,10 @@ def _within_limits(
     """
     q, qd, config = cycle.last.q, cycle.last.qd, cycle.config
     for choice in choices[:MOST_TRIED] if len(choices) > 1 else ():
-        motion = whole(q, qd, choice.twist, config, models.kinematics, distance)
+        motion = whole(q, qd, choice.twist, config, models.kinematics, around)
         if motion is not None:
             return choice, Feasible(motion, choice.twist, Reason.OK)
-    return choices[0], feasible(q, qd, choices[0].twist, config, models.kinematics, distance)
+    return choices[0], feasible(q, qd, choices[0].twist, config, models.kinematics, around)
 
 
 def _asked(twist: Vec, q_c: float) -> str:
@@ -200,6 +202,7 @@ def _margins(cycle: Cycle, motion: Motion, q_c: float) -> Margins:
     inputs, threshold = cycle.inputs, cycle.config.critic_threshold
     return Margins(
         position=motion.position_margin, workspace=motion.workspace_margin, clearance=motion.clearance_margin,
+        tilt=motion.tilt_margin,
         tracking=cycle.config.max_tracking_error - cycle.tracking_error,
         critic=math.nan if threshold is None else threshold - q_c,
         state_age=inputs.now - inputs.state_received,

@@ -79,10 +79,14 @@ class ArmKinematics:
 
     def lip_position(self, q: Vec) -> Vec:
         """Lip (3,) [m] in the base frame."""
+        return self.lip_pose(q)[0]
+
+    def lip_pose(self, q: Vec) -> tuple[Vec, float]:
+        """Lip (3,) [m] in the base frame, and the tilt [rad] of the cup about base +x."""
         self._all_qpos[self._qpos] = q
         mujoco.mj_kinematics(self._model, self._data)
-        position: Vec = self._position.copy()
-        return position
+        rotation = self._rotation
+        return self._position.copy(), math.atan2(rotation.item(2, 1), rotation.item(2, 2))
 
     def lip(self, q: Vec, qd: Vec) -> LipState:
         """Lip state for joint positions q (7,) [rad] and velocities qd (7,) [rad/s]."""

@@ -13,16 +13,29 @@ import numpy as np
 
 from spillguard_core.arm import Vec
 from spillguard_core.decision import GateConfig, Reason
+from spillguard_core.fallback import upright_rate
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.motion import step
+from spillguard_core.pouring import FALL_TIME, tilt_margin
 from spillguard_core.trajectory import stop_position
 
 ROUNDING = 1e-9
+LEVEL = np.array([1.0, 1.0, 0.0])  # the horizontal part
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the wanted velocity, tried in this order before braking
 
 
 Clearance = Callable[[Vec, Vec], float]
 """Smallest distance [m] of the arm to anything on the straight path between two postures (J,) [rad]."""
+
+
+class Around(NamedTuple):
+    """What the braking check knows of the surroundings; None: that check is left out."""
+
+    distance: Clearance | None
+    target: Vec | None  # (3,) [m] centre of the receiving cup's rim, base frame
+
+
+NOTHING = Around(None, None)
 
 
 class Motion(NamedTuple):
@@ -33,6 +46,7 @@ class Motion(NamedTuple):
     position_margin: float = math.nan  # [rad]
     workspace_margin: float = math.nan  # [m]
     clearance_margin: float = math.nan  # [m]
+    tilt_margin: float = math.nan  # [rad]
 
 
 class Feasible(NamedTuple):
@@ -59,17 +73,22 @@ def least(values: Vec) -> float:
     return math.nan if math.isnan(sum(plain)) else float(min(plain))
 
 
-def judged(
-    q: Vec, motion: Motion, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
-) -> Motion:
+def judged(q: Vec, motion: Motion, config: GateConfig, kinematics: ArmKinematics, around: Around) -> Motion:
     """The motion with its margins: distances from where the arm would come to rest to each limit."""
     limits = config.limits
     rest = stop_position(motion.q, motion.qd, limits.acceleration, config.coast_time)
     position = least(np.minimum(rest - limits.position_min, limits.position_max - rest))
-    lip = kinematics.lip_position(rest)
+    lip, lean = kinematics.lip_pose(rest)
     workspace = least(np.minimum(lip - limits.workspace_min, limits.workspace_max - lip))
-    clearance = math.inf if distance is None else distance(q, rest) - config.clearance
-    return Motion(motion.q, motion.qd, position, workspace, clearance)
+    clearance = math.inf if around.distance is None else around.distance(q, rest) - config.clearance
+    tilt = math.inf
+    if around.target is not None:
+        soon = kinematics.lip(motion.q, motion.qd)
+        led = soon.position + FALL_TIME * soon.velocity * LEVEL
+        at_rest = tilt_margin(lip, lean, around.target, config.free_tilt)
+        falling = tilt_margin(led, soon.tilt, around.target, config.free_tilt)
+        tilt = math.nan if math.isnan(at_rest) or math.isnan(falling) else min(at_rest, falling)
+    return Motion(motion.q, motion.qd, position, workspace, clearance, tilt)
 
 
 def violated(motion: Motion, now: Motion) -> Reason:
@@ -84,6 +103,8 @@ def violated(motion: Motion, now: Motion) -> Reason:
         return Reason.WORKSPACE_LIMIT
     if not motion.clearance_margin >= min(0.0, now.clearance_margin):
         return Reason.COLLISION
+    if not motion.tilt_margin >= min(0.0, now.tilt_margin):
+        return Reason.TILT_LIMIT
     return Reason.OK
 
 
@@ -92,6 +113,16 @@ def slid(twist: Vec, lip: Vec, config: GateConfig) -> Vec:
     low, high = config.limits.workspace_min, config.limits.workspace_max
     outward = ((lip < low) & (twist[:3] < 0.0)) | ((lip > high) & (twist[:3] > 0.0))
     return np.concatenate([np.where(outward, 0.0, twist[:3]), twist[3:]])
+
+
+def level(twist: Vec) -> Vec:
+    """The twist (4,) without its tilt rate."""
+    return np.append(twist[:3], 0.0)
+
+
+def back(tilt: float) -> Vec:
+    """The twist (4,) that turns a cup upright that is tilted by `tilt` [rad], on the spot."""
+    return np.array([0.0, 0.0, 0.0, upright_rate(tilt)])
 
 
 def slowed(twist: Vec, goal: Vec, config: GateConfig) -> tuple[Vec, Vec, Reason]:
@@ -103,37 +134,42 @@ def slowed(twist: Vec, goal: Vec, config: GateConfig) -> tuple[Vec, Vec, Reason]
 
 
 def whole(
-    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
+    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, around: Around
 ) -> Motion | None:
     """The motion towards `twist` (4,) if it keeps every limit with margin to spare, else None."""
     _, goal, reason = slowed(twist, kinematics.joint_velocity(q, twist), config)
-    motion = judged(q, towards(q, qd, goal, config), config, kinematics, distance)
-    kept = reason is Reason.OK and violated(motion, Motion(q, qd, 0.0, 0.0, 0.0)) is Reason.OK
+    motion = judged(q, towards(q, qd, goal, config), config, kinematics, around)
+    kept = reason is Reason.OK and violated(motion, Motion(q, qd, 0.0, 0.0, 0.0, 0.0)) is Reason.OK
     return motion if kept else None
 
 
 def feasible(
-    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, distance: Clearance | None
+    q: Vec, qd: Vec, twist: Vec, config: GateConfig, kinematics: ArmKinematics, around: Around
 ) -> Feasible:
     """The closest motion to `twist` (4,) that keeps every limit: all of it, along the wall, less, none."""
 
     def motion_towards(goal: Vec) -> Motion:
-        return judged(q, towards(q, qd, goal, config), config, kinematics, distance)
+        return judged(q, towards(q, qd, goal, config), config, kinematics, around)
 
     wanted, goal, reason = slowed(twist, kinematics.joint_velocity(q, twist), config)
     motion = motion_towards(goal)
     # Both margins of rest are at least zero in almost every cycle, so `now` is worth computing only after.
-    broken = violated(motion, Motion(q, qd, 0.0, 0.0, 0.0))
+    broken = violated(motion, Motion(q, qd, 0.0, 0.0, 0.0, 0.0))
     if broken is Reason.OK:
         return Feasible(motion, wanted, reason)
     still = np.zeros_like(qd)
-    now = judged(q, Motion(q, still), config, kinematics, distance)
+    now = judged(q, Motion(q, still), config, kinematics, around)
     rest = stop_position(motion.q, motion.qd, config.limits.acceleration, config.coast_time)
-    along = slid(wanted, kinematics.lip_position(rest), config)
-    along, goal, _ = slowed(along, kinematics.joint_velocity(q, along), config)
-    for share in SHARES:
-        motion = motion_towards(share * goal)
-        if violated(motion, now) is Reason.OK:
-            return Feasible(motion, share * along, broken)
-    braked = judged(q, brake(q, qd, config), config, kinematics, distance)
+    lip, tilt = kinematics.lip_pose(rest)
+    along = slid(wanted, lip, config)
+    ways = [along]
+    if broken is Reason.TILT_LIMIT:  # who leans too far already does not stay so
+        ways = [level(along), back(tilt)] if now.tilt_margin >= 0.0 else [back(tilt)]
+    for way in ways:
+        kept, goal, _ = slowed(way, kinematics.joint_velocity(q, way), config)
+        for share in SHARES:
+            motion = motion_towards(share * goal)
+            if violated(motion, now) is Reason.OK:
+                return Feasible(motion, share * kept, broken)
+    braked = judged(q, brake(q, qd, config), config, kinematics, around)
     return Feasible(braked, np.zeros_like(twist), broken)

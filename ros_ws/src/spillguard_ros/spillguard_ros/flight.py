@@ -67,7 +67,7 @@ def decode_config(text: str) -> GateConfig:
     """The configuration that was encoded."""
     raw = json.loads(text)
     limits = ArmLimits(**{name: _floats(values) for name, values in raw.pop("limits").items()})
-    return GateConfig(limits=limits, **{"critic_release": 1.0, **raw})
+    return GateConfig(limits=limits, **{"critic_release": 1.0, "free_tilt": math.pi, **raw})
 
 
 def _floats(values: list[Any]) -> np.ndarray:

@@ -59,6 +59,7 @@ class MonitorParameters:
     still_speed: float = required("[rad/s] below which every joint counts as still", 0.001, 0.5)
     coast_time: float = required("[s] a command lasts beyond its period before it brakes", 0.0, 0.1)
     clearance: float = required("[m] kept from everything in the world model while braking", 0.0, 0.5)
+    free_tilt: float = required("[rad] the cup may lean beside the target", 0.0, 3.2)
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
@@ -69,7 +70,7 @@ def gate_config(parameters: MonitorParameters, bundle: Bundle) -> GateConfig:
     manifest, same = bundle.manifest, (
         "command_timeout", "state_timeout", "sensor_timeout", "position_tolerance", "max_tracking_error",
         "tracking_cycles", "tracking_lag", "settle_time", "still_speed", "coast_time", "clearance",
-        "critic_release",
+        "free_tilt", "critic_release",
     )  # fmt: skip
     if not parameters.command_timeout <= 2.0 / manifest.policy_rate:
         raise ValueError(
