@@ -11,6 +11,7 @@ COMMANDS = {
     "train": ("policy_training.train", "train a policy"),
     "evaluate": ("policy_training.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
+    "calibrate": ("policy_training.calibrate", "what the critic's threshold promises, and what it costs"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
     "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),

@@ -77,11 +77,29 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What is promised of a threshold: rules broken without warning are at most `delta` of all episodes."""
+
+    delta: float
+    confidence: float
+    horizon: float  # [s] before a broken rule in which a warning counts
+    lead: float  # [s] before it at which a warning comes too late
+    episodes: int  # of the policy and of perturbed and adversarial ones, critic listening only
+    violations: int  # of them with a broken rule
+    missed: int  # of those without a warning
+    bound: float  # upper limit of the share of missed ones, at that confidence
+    highest_threshold: float  # up to which the promise holds
+    own_successes: int  # episodes in which the policy itself succeeded
+    own_disturbed: int  # of those in which Q_c exceeded the threshold
+
+
+@dataclass(frozen=True)
 class Threshold:
     """The highest Q_c that the gate lets pass, and where it comes from."""
 
     value: float | None  # None: the critic is reported but does not act
     calibration: str  # "uncalibrated", or how the value was found
+    certificate: Calibration | None = None  # None: the value promises nothing
 
 
 @dataclass(frozen=True)
@@ -154,7 +172,10 @@ def _decoded(hint: typing.Any, raw: JsonValue, where: str) -> typing.Any:
 
 def _decoded_dataclass(cls: typing.Any, raw: JsonValue, where: str) -> typing.Any:
     hints = typing.get_type_hints(cls)
-    if not isinstance(raw, dict) or set(raw) != set(hints):
+    needed = {entry.name for entry in dataclasses.fields(cls) if entry.default is dataclasses.MISSING}
+    if not isinstance(raw, dict) or not needed <= set(raw) <= set(hints):
         got = sorted(raw) if isinstance(raw, dict) else raw
         raise BundleError(f"{where}: needs the keys {sorted(hints)}, got {got}")
-    return cls(**{name: _decoded(hint, raw[name], f"{where}.{name}") for name, hint in hints.items()})
+    return cls(
+        **{name: _decoded(hint, raw[name], f"{where}.{name}") for name, hint in hints.items() if name in raw}
+    )

@@ -1,0 +1,263 @@
+"""`spillguard calibrate`: what the safety critic's threshold promises, and what it costs.
+
+Fresh episodes of the policy and of perturbed and adversarial ones run behind the monitor, hard limits on,
+critic only listening. An episode is missed if a rule was broken although Q_c stayed at or below the
+threshold for all of the horizon before it, up to the lead that an answer needs. The promise: the share of
+missed episodes of such a mix is at most delta, with the stated confidence.
+
+Thresholds are tested from the lowest upwards, each with the exact binomial bound of Clopper and Pearson
+(1934), until the first one fails. In a fixed order no test costs confidence of another (Angelopoulos et al. 2021,
+"Learn then Test", fixed sequence testing), and misses only grow with the threshold. So all thresholds up to
+the last one that passed hold the promise at once, and the one that is set may be any of them: the lowest that
+disturbs no more than a small share of the policy's own successful episodes, if it is among them.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.stats import beta
+
+from policy_training.bad_policies import behaviours
+from policy_training.campaign import Arm, Subject, pours
+from policy_training.checkpoint import write_atomically
+from policy_training.runs import provenance
+from policy_training.terminal import complain
+from sim.guarded import Pour
+from spillguard_core.arm import JOINT_NAMES, MONITOR_PERIOD
+from spillguard_core.bundle import MANIFEST, load_bundle
+from spillguard_core.manifest import Calibration, Manifest, Threshold
+from spillguard_core.signing import SIGNATURE, sign
+
+GRID = np.round(np.arange(0.02, 1.001, 0.02), 2)  # thresholds, in the order in which they are tested
+GOOD = "good policy"
+LEAD = 0.1  # [s] two periods of the policy
+PLOT, REPORT = "calibration.png", "calibration.json"
+
+
+@dataclass(frozen=True)
+class CalibrateArguments:
+    """Choose the critic's threshold of a bundle so that it keeps a promise, and write it into the manifest."""
+
+    bundle: tyro.conf.Positional[Path]
+    "Directory of the bundle; `spillguard export` makes one of a run."
+    episodes: int = 40
+    "Episodes of each policy of the mix."
+    delta: float = 0.02
+    "Largest share of episodes in which a rule may be broken without warning."
+    confidence: float = 0.95
+    "Confidence of that promise."
+    horizon: float = 1.0
+    "Seconds before a broken rule in which Q_c must have been above the threshold."
+    false_interventions: float = 0.02
+    "Share of the policy's own successful episodes that the critic may disturb, where the promise allows it."
+    reckless: Path | None = None
+    "Run of a policy trained on reward alone, to be part of the mix."
+    workers: int = 2
+    "Processes."
+    key: Path | None = None
+    "PEM file of the Ed25519 private key to sign the changed manifest with."
+
+    def __post_init__(self) -> None:
+        if not (self.episodes >= 1 and self.workers >= 1 and self.horizon > LEAD):
+            raise ValueError(f"episodes and workers must be at least 1, horizon above {LEAD} s")
+        if not (0.0 < self.delta < 1.0 and 0.0 < self.confidence < 1.0):
+            raise ValueError("delta and confidence must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One episode in the critic's eyes."""
+
+    policy: str
+    success: bool
+    violated: bool
+    highest: float  # Q_c of the whole episode
+    warned: float  # Q_c within the horizon before a broken rule, up to the lead; of the whole one without
+
+
+def seen(policy: str, pour: Pour, horizon: float) -> Seen:
+    """Without a value in the window nothing warned."""
+    window = pour.q_c
+    if pour.violated:
+        end = len(window) - round(LEAD / MONITOR_PERIOD)
+        window = window[max(0, end - round(horizon / MONITOR_PERIOD)) : max(0, end)]
+    return Seen(policy, pour.success, pour.violated, _highest(pour.q_c), _highest(window))
+
+
+def _highest(values: NDArray[np.float64]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if len(finite) else 0.0
+
+
+def upper_bound(hits: int, count: int, confidence: float) -> float:
+    """One-sided upper limit of a proportion (Clopper and Pearson 1934)."""
+    return 1.0 if hits >= count else float(beta.ppf(confidence, hits + 1, count - hits))
+
+
+def missed(episodes: Sequence[Seen], threshold: float) -> int:
+    """Episodes in which a rule was broken without warning."""
+    return sum(e.violated and not e.warned > threshold for e in episodes)
+
+
+def highest_that_holds(episodes: Sequence[Seen], delta: float, confidence: float) -> float | None:
+    """The last threshold of `GRID` before the first that fails; None where the first one does."""
+    last = None
+    for threshold in GRID.tolist():
+        if not upper_bound(missed(episodes, threshold), len(episodes), confidence) <= delta:
+            return last
+        last = threshold
+    return last
+
+
+def lowest_that_costs(episodes: Sequence[Seen], share: float) -> float:
+    """The lowest threshold of `GRID` that disturbs at most that share of the good policy's successes."""
+    peaks = np.array([e.highest for e in episodes if e.policy == GOOD and e.success])
+    for threshold in GRID.tolist():
+        if np.mean(peaks > threshold) <= share:
+            return threshold
+    return float(GRID[-1])
+
+
+def calibration(episodes: Sequence[Seen], args: CalibrateArguments) -> tuple[float, Calibration]:
+    """The threshold and what is promised of it. ValueError where no threshold can promise it."""
+    limit = highest_that_holds(episodes, args.delta, args.confidence)
+    count = len(episodes)
+    if limit is None:
+        bound = upper_bound(missed(episodes, float(GRID[0])), count, args.confidence)
+        raise ValueError(
+            f"no threshold holds: at the lowest, {GRID[0]}, {missed(episodes, float(GRID[0]))} of {count} "
+            f"episodes broke a rule without warning, at most {100 * bound:.1f} %, asked for is "
+            f"{100 * args.delta:.1f} %; run more episodes, or train the critic on what it misses"
+        )
+    value = min(limit, lowest_that_costs(episodes, args.false_interventions))
+    own = [e for e in episodes if e.policy == GOOD and e.success]
+    return value, Calibration(
+        delta=args.delta, confidence=args.confidence, horizon=args.horizon, lead=LEAD, episodes=count,
+        violations=sum(e.violated for e in episodes), missed=missed(episodes, value),
+        bound=upper_bound(missed(episodes, value), count, args.confidence), highest_threshold=limit,
+        own_successes=len(own), own_disturbed=sum(e.highest > value for e in own),
+    )  # fmt: skip
+
+
+def draw(episodes: Sequence[Seen], value: float, found: Calibration, path: Path) -> None:
+    """Misses and false interventions by threshold, reliability, and the receiver operating curve."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    count = len(episodes)
+    own = np.array([e.highest for e in episodes if e.policy == GOOD and e.success])
+    bad = np.array([e.warned for e in episodes if e.violated])
+    calm = np.array([e.highest for e in episodes if not e.violated])
+    left.plot(GRID, [100 * missed(episodes, t) / count for t in GRID], label="missed, share of all")
+    bounds = [100 * upper_bound(missed(episodes, t), count, found.confidence) for t in GRID]
+    left.plot(GRID, bounds, label=f"upper bound, {100 * found.confidence:.0f} %")
+    left.plot(GRID, [100 * np.mean(own > t) for t in GRID], label="own successes disturbed")
+    left.axhline(100 * found.delta, color="grey", ls=":", label="delta")
+    left.axvline(value, color="black", ls="--", label=f"threshold {value:.2f}")
+    left.set(xlabel="threshold of Q_c", ylabel="%", title="what a threshold misses and costs", ylim=(0, None))
+    left.legend(fontsize=8)
+    peaks, violated = np.array([e.warned for e in episodes]), np.array([e.violated for e in episodes])
+    edges = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.001])
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = (peaks >= low) & (peaks < high)
+        if inside.any():
+            middle.plot(peaks[inside].mean(), violated[inside].mean(), "o", color="tab:blue")
+            middle.annotate(str(inside.sum()), (peaks[inside].mean(), violated[inside].mean()), fontsize=7)
+    middle.plot([0, 1], [0, 1], color="grey", ls=":")
+    middle.set(xlabel="highest Q_c in the window", ylabel="share of episodes that broke a rule",
+               title="reliability (numbers of episodes)", xlim=(0, 1), ylim=(-0.03, 1.03))  # fmt: skip
+    if len(bad) and len(calm):
+        right.plot([np.mean(calm > t) for t in GRID], [np.mean(bad > t) for t in GRID], ".-")
+    right.plot([0, 1], [0, 1], color="grey", ls=":")
+    right.set(xlabel="warned, of episodes without a broken rule", ylabel="warned, of broken rules",
+              title=f"receiver operating curve ({len(bad)} broken rules)")  # fmt: skip
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def rewrite(bundle: Path, threshold: Threshold, key: Path | None) -> None:
+    """The manifest with another threshold, in one step; its signature is made anew or taken away."""
+    manifest = Manifest.from_json((bundle / MANIFEST).read_text())
+    text = replace(manifest, threshold=threshold).to_json().encode()
+    signed = (bundle / SIGNATURE).exists()
+    if signed and key is None:
+        raise ValueError(f"{bundle} is signed; say --key, or the robot would refuse the changed manifest")
+    write_atomically(bundle / MANIFEST, text)
+    if key is not None:
+        write_atomically(bundle / SIGNATURE, sign(text, key))
+
+
+def by_policy(episodes: Sequence[Seen], value: float) -> list[dict[str, Any]]:
+    """Counts of each policy of the mix."""
+    rows = []
+    for policy in dict.fromkeys(e.policy for e in episodes):
+        mine = [e for e in episodes if e.policy == policy]
+        rows.append({
+            "policy": policy, "episodes": len(mine), "successes": sum(e.success for e in mine),
+            "violations": sum(e.violated for e in mine), "missed": missed(mine, value),
+            "warned": sum(e.highest > value for e in mine),
+        })  # fmt: skip
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0 when the bundle holds a threshold that keeps the promise."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    console = Console()
+    try:
+        args = tyro.cli(CalibrateArguments, prog="spillguard calibrate",
+                        args=sys.argv[1:] if arguments is None else list(arguments))  # fmt: skip
+        bundle = load_bundle(args.bundle, JOINT_NAMES)
+        subject = Subject(str(args.bundle), str(args.reckless or ""))
+        mix = [*behaviours(lambda obs: obs, bundle.critic)] + ["trained on reward alone"] * bool(
+            args.reckless
+        )
+        wanted = [(Arm(policy, critic=False), range(args.episodes)) for policy in mix]
+        running = pours(subject, wanted, args.workers)
+        total = args.episodes * len(mix)
+        episodes = [
+            seen(arm.policy, pour, args.horizon)
+            for arm, _, pour in track(running, "calibration episodes", total=total, console=console)
+        ]
+        value, found = calibration(episodes, args)
+        promise = (
+            f"broken rule without warning in at most {100 * found.delta:g} % of the episodes of a mix of "
+            f"{len(mix)} policies, confidence {100 * found.confidence:g} %"
+        )
+        rewrite(args.bundle, Threshold(value, promise, found), args.key)
+    except (ValueError, OSError) as error:
+        return complain("calibrate", error)
+    folder = args.bundle / "report"
+    folder.mkdir(exist_ok=True)
+    draw(episodes, value, found, folder / PLOT)
+    rows = by_policy(episodes, value)
+    record = {"threshold": value, "calibration": asdict(found), "policies": rows, "made": provenance()}
+    write_atomically(folder / REPORT, (json.dumps(record, indent=2) + "\n").encode())
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    console.print(table)
+    console.print(
+        f"threshold {value}: missed {found.missed} of {found.episodes}, at most {100 * found.bound:.2f} %; "
+        f"disturbs {found.own_disturbed} of {found.own_successes} successes of the policy itself",
+        soft_wrap=True,
+    )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

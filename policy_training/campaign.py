@@ -1,0 +1,128 @@
+"""Episodes of a deployed bundle behind the monitor, by many policies, in parallel and resumable.
+
+An arm of a campaign is a policy, whether the monitor is on, how its critic chooses, and the threshold. Each
+episode of an arm depends on its seed alone, so what was done before can be taken up again.
+"""
+
+import math
+import multiprocessing as mp
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from policy_training.bad_policies import Behaviour, behaviours
+from policy_training.deployed import deployed_config
+from policy_training.runs import load_policy
+from policy_training.validation import plain_policy
+from sim.guarded import Pour, Stack
+from sim.scenario import sample_scenario
+from spillguard_core.arm import ACTION_SCALE, JOINT_NAMES
+from spillguard_core.bundle import Bundle, load_bundle
+from spillguard_core.decision import Reason
+from spillguard_core.fallback import RECOVERY, Choice, Critic, Scene, Screen, evaluated, screened
+
+SCENARIOS, POLICIES = 3_000_000, 4_000_000  # first seeds; no other part of the project uses these
+SAMPLES, SPREAD = 100, 0.3  # of the resampling fallback, as in SQRL; the standard deviation is ours
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of a campaign."""
+
+    policy: str  # name in `bad_policies.behaviours`
+    guarded: bool = True
+    fallback: str = "closest"
+    critic: bool = True  # False: Q_c is noted and does not act
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is tried: a bundle and, for one of the bad policies, a run trained on reward alone."""
+
+    bundle: str
+    reckless: str = ""
+    threshold: float | None = None  # None: the bundle's own
+
+
+def always_hold(critic: Critic, scene: Scene, threshold: float | None, release: float) -> list[Choice]:
+    """Rest in place of whatever the critic does not accept."""
+    choice = screened(critic, scene, threshold, release)[0]
+    if choice.reason in (Reason.OK, Reason.CRITIC_INVALID):
+        return [choice]
+    return [Choice(np.zeros(4), choice.q_c, Reason.CRITIC, RECOVERY)]
+
+
+def resampled(critic: Critic, scene: Scene, threshold: float | None, release: float) -> list[Choice]:
+    """As SQRL does (Srinivasan et al. 2020): draw actions around the proposal, take one of the accepted.
+
+    Where none is, the least dangerous of them. A bundle holds the mean of the policy only, so the spread is
+    ours. The draw depends on the observation alone, which keeps the gate a pure function.
+    """
+    choice = screened(critic, scene, threshold, release)[0]
+    if threshold is None or choice.reason in (Reason.OK, Reason.CRITIC_INVALID):
+        return [choice]
+    rng = np.random.default_rng(crc32(scene.obs.tobytes()))
+    rows = (scene.twist + SPREAD * ACTION_SCALE * rng.standard_normal((SAMPLES, 4))).clip(
+        -ACTION_SCALE, ACTION_SCALE
+    )
+    q_c = evaluated(critic, scene, rows)
+    if q_c is None:
+        return [Choice(np.zeros(4), math.nan, Reason.CRITIC_INVALID, RECOVERY)]
+    accepted = np.flatnonzero(q_c <= threshold)
+    row = int(rng.choice(accepted)) if len(accepted) else int(np.argmin(q_c))
+    return [Choice(rows[row], float(q_c[row]), Reason.CRITIC, 1)]
+
+
+SCREENS: dict[str, Screen] = {"closest": screened, "always hold": always_hold, "resampling": resampled}
+
+
+@cache
+def _loaded(subject: Subject) -> tuple[Bundle, dict[str, Behaviour]]:
+    bundle = load_bundle(Path(subject.bundle), JOINT_NAMES)
+    reckless = None
+    if subject.reckless:
+        reckless = plain_policy(load_policy(Path(subject.reckless)).policy.actor)
+    return bundle, behaviours(lambda obs: bundle.policy(obs[None])[0], bundle.critic, reckless)
+
+
+def episode(subject: Subject, arm: Arm, number: int) -> Pour:
+    """Episode `number` of an arm; the same cell and the same luck for every arm."""
+    bundle, known = _loaded(subject)
+    if arm.policy not in known:
+        raise ValueError(f"unknown policy {arm.policy!r}; known are {', '.join(known)}")
+    threshold = bundle.manifest.threshold.value if subject.threshold is None else subject.threshold
+    config = deployed_config(bundle, threshold if arm.critic else None)
+    models = replace(bundle.models(config.clearance), screen=SCREENS[arm.fallback])
+    behaviour = known[arm.policy]
+    rule = behaviour.maker(np.random.default_rng(POLICIES + number))
+    scenario = sample_scenario(np.random.default_rng(SCENARIOS + number))
+    return Stack(models, config, arm.guarded, behaviour.delay).pour(rule, scenario)
+
+
+def _chunk(subject: Subject, arm: Arm, numbers: Sequence[int]) -> list[Pour]:
+    return [episode(subject, arm, number) for number in numbers]
+
+
+def pours(
+    subject: Subject,
+    wanted: Sequence[tuple[Arm, Sequence[int]]],
+    workers: int,
+    note: Callable[[Arm, int, Pour], None] = lambda arm, number, pour: None,
+) -> Iterator[tuple[Arm, int, Pour]]:
+    """Every wanted episode of every arm, chunk by chunk as they are done; `note` hears of each at once."""
+    size = 5
+    with ProcessPoolExecutor(workers, mp_context=mp.get_context("spawn")) as pool:
+        jobs = [
+            (arm, numbers[i : i + size], pool.submit(_chunk, subject, arm, numbers[i : i + size]))
+            for arm, numbers in wanted
+            for i in range(0, len(numbers), size)
+        ]
+        for arm, numbers, job in jobs:
+            for number, pour in zip(numbers, job.result(), strict=True):
+                note(arm, number, pour)
+                yield arm, number, pour
