@@ -19,9 +19,10 @@ from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
 
 PERIOD = 0.01
 CONFIG = GateConfig(
-    limits=GEN3_LIMITS, period=PERIOD, command_timeout=0.1, state_timeout=0.05, sensor_timeout=0.2,
-    position_tolerance=0.01, max_tracking_error=0.05, tracking_cycles=3, tracking_lag=0.05, settle_time=1.0,
-    still_speed=0.02, coast_time=0.02, clearance=0.01, critic_threshold=0.5, critic_release=0.9,
+    limits=GEN3_LIMITS, period=PERIOD, command_timeout=0.1, teleop_timeout=0.2, state_timeout=0.05,
+    sensor_timeout=0.2, position_tolerance=0.01, max_tracking_error=0.05, tracking_cycles=3,
+    tracking_lag=0.05, settle_time=1.0, still_speed=0.02, coast_time=0.02, clearance=0.01,
+    critic_threshold=0.5, critic_release=0.9, max_suspension=60.0,
 )  # fmt: skip
 KINEMATICS = ArmKinematics(mujoco.MjModel.from_xml_string(guard_model_xml()))
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])
