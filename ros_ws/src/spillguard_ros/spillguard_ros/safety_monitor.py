@@ -31,18 +31,11 @@ from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.recorder import FlightRecorder
 from spillguard_ros.runtime import ShellNode, run
 from spillguard_ros.sensors import BASE_FRAME, Sensors
-from spillguard_ros.status import decision_status, suspension_news
+from spillguard_ros.status import decision_status, granted, suspension_news
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
 WRITER_PERIOD = 0.1  # [s] between two looks for another node on the command topic
 LAST_WORD_TIMEOUT = 0.2  # [s] to see the last command arrive
-GRANTED = {
-    Request.HOLD: "holding; resume to go on",
-    Request.RESUME: "following the policy, or the teleoperator while it speaks",
-    Request.STOP: "stopped; reset, then resume to go on",
-    Request.RESET: "reset and holding; resume to move",
-    Request.RESTORE_CRITIC: "the critic is not suspended any more",
-}
 
 
 @dataclass(frozen=True)
@@ -208,7 +201,7 @@ class SafetyMonitor(ShellNode):
         reason = self._refusal(request)
         if not reason:
             self._requests.append(request)
-        response.success, response.message = not reason, reason or GRANTED[request]
+        response.success, response.message = not reason, reason or granted(request, self._decision.mode)
         self.get_logger().info(f"{request.value}: {response.message}")
         return response
 

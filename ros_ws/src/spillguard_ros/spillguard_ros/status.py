@@ -2,7 +2,7 @@
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from spillguard_core.decision import Decision, Suspension, Verdict
+from spillguard_core.decision import Decision, Mode, Request, Suspension, Verdict
 from spillguard_ros import convert
 
 NAME = "safety_monitor: gate"
@@ -13,6 +13,22 @@ LEVELS = {
     Verdict.HOLD: DiagnosticStatus.WARN,
 }
 """Everything else is an error."""
+GRANTED = {
+    Request.HOLD: "holding; resume to go on",
+    Request.RESUME: "following the policy, or the teleoperator while it speaks",
+    Request.STOP: "stopped; reset, then resume to go on",
+    Request.RESET: "reset and holding; resume to move",
+    Request.RESTORE_CRITIC: "the critic is not suspended any more",
+}
+
+
+def granted(request: Request, mode: Mode) -> str:
+    """What is said to an operator whose request was granted in `mode`."""
+    if request is Request.RESET and mode is not Mode.STOPPED:
+        return f"nothing to reset: {mode.value}, not stopped"
+    if request is Request.HOLD and mode is Mode.STOPPED:
+        return GRANTED[Request.STOP]
+    return GRANTED[request]
 
 
 def suspension_left(decision: Decision) -> str:
