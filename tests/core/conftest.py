@@ -54,6 +54,7 @@ class Rig:
     q: Vec = field(default_factory=NOMINAL_POSTURE.copy)
     qd: Vec = field(default_factory=lambda: np.zeros(7))
     decision: Decision = field(default_factory=initial_decision)
+    last_inputs: Inputs | None = None  # of that decision
     told: Trajectory | None = None
     told_at: tuple[float, Vec, Vec] = (0.0, NOMINAL_POSTURE, np.zeros(7))
 
@@ -68,9 +69,8 @@ class Rig:
         """One period: the arm moves on, then the gate decides."""
         self.now += self.config.period
         self.move()
-        self.decision = decide(
-            self.inputs(twist, *requests, **changed), self.decision, self.config, self.models
-        )
+        self.last_inputs = self.inputs(twist, *requests, **changed)
+        self.decision = decide(self.last_inputs, self.decision, self.config, self.models)
         if self.decision.send:
             self.told = braking_trajectory(self.decision, self.config)
             self.told_at = (self.now, self.q, self.qd)

@@ -95,14 +95,14 @@ def picture() -> str:
 
 TEXT = """# States of the safety monitor
 
-`{command}` made the tables and the picture by asking the real gate; a test compares them with what it decides.
+`{command}` made the tables and the picture by asking the gate; a test compares them with what it decides.
 
 ![modes of the safety monitor and the events that change them]({picture})
 
 A mode is what the operator has allowed. A verdict is what becomes of the arm in one period: **PASS** follows
 what is wanted as it came, **LIMIT** in part, **RECOVER** tilts the cup upright instead, **HOLD** brakes to
-rest and keeps the pose, **STOP** brakes to rest and goes silent. A HOLD while following or in teleop ends with
-its cause; in held it lasts until a resume. A STOP lasts until a reset and then a resume.
+rest and keeps the pose, **STOP** brakes to rest and goes silent. A HOLD in following or teleop ends with its
+cause; in held it lasts until a resume. A STOP lasts until a reset and then a resume.
 
 ## Events
 

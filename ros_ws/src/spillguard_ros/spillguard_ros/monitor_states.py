@@ -37,8 +37,8 @@ CONFIG = GateConfig(
 LONG_AGO = 5.0  # [s]; longer than every timeout
 FORWARD, UPWARD = np.array([0.1, 0.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.1, 0.0])
 NO_TWIST = np.full(4, math.nan)
-WISH = SuspensionRequest("the cup is empty", 10.0)
-SENSELESS = SuspensionRequest("", 10.0)
+WISH = SuspensionRequest("the cup is empty", 1.0)
+SENSELESS = SuspensionRequest("", 1.0)
 
 
 def _q_c(dangerous: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:

@@ -71,7 +71,7 @@ class Operator:
 
     def call(self, service: str) -> tuple[bool, str]:
         """Answer of a Trigger service: granted or not, and what it says."""
-        answer: Trigger.Response = self._answer(service, Trigger, Trigger.Request())
+        answer: Trigger.Response = self.ask(service, Trigger, Trigger.Request())
         return bool(answer.success), str(answer.message)
 
     def suspend_critic(self, reason: str, seconds: float) -> tuple[bool, str]:
@@ -79,10 +79,11 @@ class Operator:
         request = SetParametersAtomically.Request()
         request.parameters = convert.to_parameters(SuspensionRequest(reason, seconds))
         service = "safety_monitor/suspend_critic"
-        answer: SetParametersAtomically.Response = self._answer(service, SetParametersAtomically, request)
+        answer: SetParametersAtomically.Response = self.ask(service, SetParametersAtomically, request)
         return bool(answer.result.successful), str(answer.result.reason)
 
-    def _answer(self, service: str, kind: type, request: object) -> Any:
+    def ask(self, service: str, kind: type, request: object) -> Any:
+        """Answer of a service of type `kind`."""
         client = self._services.get(service)
         if client is None:
             client = self._services[service] = self.node.create_client(kind, service)
