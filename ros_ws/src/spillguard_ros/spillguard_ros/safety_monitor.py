@@ -103,7 +103,7 @@ class SafetyMonitor(ShellNode):
                 {"manifest": bundle.manifest.to_json(), "config": flight.encode_config(self._config)},
             )
         self._sensors = Sensors(self, self._record)
-        self._subscriptions = [
+        self._twists = [
             self.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 1),
             self.create_subscription(TwistStamped, "teleop/twist", self._on_teleop, 1),
         ]
@@ -146,7 +146,7 @@ class SafetyMonitor(ShellNode):
     def release(self) -> None:
         """Drop topics and services, finish the recording."""
         if hasattr(self, "_offers"):
-            for subscription in [*self._sensors.subscriptions, *self._subscriptions]:
+            for subscription in [*self._sensors.subscriptions, *self._twists]:
                 self.destroy_subscription(subscription)
             for publisher in [self._command, self._status, self._diagnostics, *self._numbers.values()]:
                 self.destroy_publisher(publisher)
