@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from rcl_interfaces.msg import Parameter, ParameterValue
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
 from trajectory_msgs.msg import JointTrajectory
 
@@ -155,15 +155,17 @@ def test_another_writer_on_the_command_topic_stops_the_arm_until_it_is_gone(stag
 
 
 def text(name: str, value: str) -> Parameter:
-    return Parameter(name=name, value=ParameterValue(type=4, string_value=value))
+    return Parameter(name=name, value=ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value))
 
 
 def number(name: str, value: float) -> Parameter:
-    return Parameter(name=name, value=ParameterValue(type=3, double_value=value))
+    return Parameter(name=name, value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value))
 
 
 def whole(name: str, value: int) -> Parameter:
-    return Parameter(name=name, value=ParameterValue(type=2, integer_value=value))
+    return Parameter(
+        name=name, value=ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+    )
 
 
 @pytest.mark.parametrize(
