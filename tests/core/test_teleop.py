@@ -187,7 +187,7 @@ def test_silent_sensor_holds_a_teleoperator(rig):
 
 
 DRIVERS = st.sampled_from(["policy", "teleop", "both", "nobody", "silent", "spoiled"])
-SEGMENTS = st.lists(st.tuples(st.integers(1, 40), DRIVERS, TWIST, TWIST, REQUESTS), min_size=2, max_size=6)
+SEGMENTS = st.lists(st.tuples(st.integers(1, 30), DRIVERS, TWIST, TWIST, REQUESTS), min_size=2, max_size=5)
 
 
 @given(SEGMENTS)
