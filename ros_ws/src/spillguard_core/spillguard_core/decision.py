@@ -128,15 +128,15 @@ class Proposal:
 class SuspensionRequest:
     """An operator's wish that the critic should not act for a while."""
 
-    reason: str
-    seconds: float
+    reason: str  # for the log and the recording, one line
+    seconds: float  # [s] from the decision on
 
 
 @dataclass(frozen=True)
 class Suspension:
     """The critic is evaluated and reported, but does not act."""
 
-    reason: str
+    reason: str  # as it was asked for
     until: float  # [s] steady clock
 
 
