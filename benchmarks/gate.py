@@ -61,10 +61,11 @@ class Cell:
         self.models = models if clearance else replace(models, world=None)
         self.kinematics = models.kinematics
         self.config = GateConfig(
-            limits=bundle.manifest.limits.arrays(), period=0.01, command_timeout=0.1, state_timeout=0.05,
-            sensor_timeout=0.2, position_tolerance=0.01, max_tracking_error=0.05, tracking_cycles=3,
-            tracking_lag=0.06, settle_time=1.0, still_speed=0.02, coast_time=0.02, clearance=CLEARANCE,
-            critic_threshold=bundle.manifest.threshold.value, critic_release=0.9, free_tilt=0.9,
+            limits=bundle.manifest.limits.arrays(), period=0.01, command_timeout=0.1, teleop_timeout=0.2,
+            state_timeout=0.05, sensor_timeout=0.2, position_tolerance=0.01, max_tracking_error=0.05,
+            tracking_cycles=3, tracking_lag=0.06, settle_time=1.0, still_speed=0.02, coast_time=0.02,
+            clearance=CLEARANCE, critic_threshold=bundle.manifest.threshold.value, critic_release=0.9,
+            free_tilt=0.9, max_suspension=60.0,
         )  # fmt: skip
         self.world, self.rng = PourCell(), np.random.default_rng(0)
         self.restart()

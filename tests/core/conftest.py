@@ -19,10 +19,10 @@ from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
 
 PERIOD = 0.01
 CONFIG = GateConfig(
-    limits=GEN3_LIMITS, period=PERIOD, command_timeout=0.1, state_timeout=0.05, sensor_timeout=0.2,
-    position_tolerance=0.01, max_tracking_error=0.05, tracking_cycles=3, tracking_lag=0.05, settle_time=1.0,
-    still_speed=0.02, coast_time=0.02, clearance=0.01, critic_threshold=0.5,
-    critic_release=0.9, free_tilt=0.9,
+    limits=GEN3_LIMITS, period=PERIOD, command_timeout=0.1, teleop_timeout=0.2, state_timeout=0.05,
+    sensor_timeout=0.2, position_tolerance=0.01, max_tracking_error=0.05, tracking_cycles=3,
+    tracking_lag=0.05, settle_time=1.0, still_speed=0.02, coast_time=0.02, clearance=0.01,
+    critic_threshold=0.5, critic_release=0.9, free_tilt=0.9, max_suspension=60.0,
 )  # fmt: skip
 KINEMATICS = ArmKinematics(mujoco.MjModel.from_xml_string(guard_model_xml()))
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])
@@ -54,6 +54,7 @@ class Rig:
     q: Vec = field(default_factory=NOMINAL_POSTURE.copy)
     qd: Vec = field(default_factory=lambda: np.zeros(7))
     decision: Decision = field(default_factory=initial_decision)
+    last_inputs: Inputs | None = None  # of that decision
     told: Trajectory | None = None
     told_at: tuple[float, Vec, Vec] = (0.0, NOMINAL_POSTURE, np.zeros(7))
 
@@ -68,9 +69,8 @@ class Rig:
         """One period: the arm moves on, then the gate decides."""
         self.now += self.config.period
         self.move()
-        self.decision = decide(
-            self.inputs(twist, *requests, **changed), self.decision, self.config, self.models
-        )
+        self.last_inputs = self.inputs(twist, *requests, **changed)
+        self.decision = decide(self.last_inputs, self.decision, self.config, self.models)
         if self.decision.send:
             self.told = braking_trajectory(self.decision, self.config)
             self.told_at = (self.now, self.q, self.qd)

@@ -80,12 +80,23 @@ def test_proposal_from_the_future_holds(rig):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0])
 @pytest.mark.parametrize(
-    "name", ["period", "command_timeout", "state_timeout", "sensor_timeout", "max_tracking_error",
-             "settle_time", "still_speed"],
+    "name", ["period", "command_timeout", "teleop_timeout", "state_timeout", "sensor_timeout",
+             "max_tracking_error", "settle_time", "still_speed"],
 )  # fmt: skip
 def test_senseless_setting_is_refused(rig, name, bad):
     with pytest.raises(ValueError, match=name):
         replace(rig.config, **{name: bad})
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+def test_senseless_longest_suspension_is_refused(rig, bad):
+    with pytest.raises(ValueError, match="max_suspension"):
+        replace(rig.config, max_suspension=bad)
+
+
+def test_teleop_timeout_below_the_period_is_refused(rig):
+    with pytest.raises(ValueError, match=r"teleop_timeout 0.001 s .* must not be shorter than the period"):
+        replace(rig.config, teleop_timeout=0.001)
 
 
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.1])

@@ -10,7 +10,17 @@ from typing import NamedTuple
 import numpy as np
 
 from spillguard_core.arm import Vec
-from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Reason, Request
+from spillguard_core.decision import (
+    Decision,
+    GateConfig,
+    Inputs,
+    Mode,
+    Proposal,
+    Reason,
+    Request,
+    Suspension,
+    SuspensionRequest,
+)
 from spillguard_core.kinematics import joint_differences
 from spillguard_core.observation import Measurement
 from spillguard_core.trajectory import after
@@ -21,6 +31,7 @@ FINE: Finding = (Reason.OK, "")
 
 
 ON_TIME = 1e-6  # [s]; a joint moves 2e-6 rad in it at most
+LONGEST_REASON = 200  # characters of a reason for suspending the critic
 
 
 class Cycle(NamedTuple):
@@ -33,6 +44,8 @@ class Cycle(NamedTuple):
     advanced: float  # [s] steady time at which it was first seen
     tracking_error: float  # [rad]; NaN where there is no command or no usable state
     off_track: int  # decisions in a row with too large a tracking error
+    wanted: Proposal | None  # the policy's, or the teleoperator's while it drives
+    suspension: Suspension | None  # of the critic
 
 
 def all_finite(values: Vec) -> bool:
@@ -66,7 +79,8 @@ def begin(inputs: Inputs, last: Decision, config: GateConfig) -> Cycle:
         stamp, advanced = inputs.state_stamp, inputs.now
     error = tracking_error(inputs, last, config)
     fine = stopped or error <= config.max_tracking_error
-    return Cycle(inputs, last, config, stamp, advanced, error, 0 if fine else last.off_track + 1)
+    off_track = 0 if fine else last.off_track + 1
+    return Cycle(inputs, last, config, stamp, advanced, error, off_track, inputs.proposal, None)
 
 
 def tracking_error(inputs: Inputs, last: Decision, config: GateConfig) -> float:
@@ -98,6 +112,8 @@ def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
         return mode, (cycle.last.reason, cycle.last.detail)
     if Request.STOP in requests:
         return Mode.STOPPED, (Reason.OPERATOR_STOP, "")
+    if not all(isinstance(request, Request) for request in requests):
+        return Mode.STOPPED, (Reason.REQUEST_UNKNOWN, f"got {requests}")
     fault = state_fault(cycle)
     if fault[0] is Reason.OK:
         fault = authority_fault(cycle)
@@ -106,8 +122,31 @@ def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
     if fault[0] is not Reason.OK:
         return Mode.STOPPED, fault
     if mode is Mode.HELD or Request.HOLD in requests:
-        return Mode.HELD, (Reason.OPERATOR_HOLD, "waits for resume")
-    return mode, FINE
+        return Mode.HELD, _held_because(cycle)
+    return _driver(cycle, mode)
+
+
+def _held_because(cycle: Cycle) -> Finding:
+    """A hold of the operator, unless it is the teleoperator's silence that still lasts."""
+    last = cycle.last
+    if last.reason is Reason.TELEOP_SILENT and Request.HOLD not in cycle.inputs.requests:
+        return last.reason, last.detail
+    return Reason.OPERATOR_HOLD, "waits for resume"
+
+
+def _driver(cycle: Cycle, mode: Mode) -> tuple[Mode, Finding]:
+    """Who drives while motion is allowed.
+
+    A teleoperator that speaks takes the policy's place. One that falls silent does not give it back: the
+    arm holds until a resume. What was received at no sensible time is no silence that is over, so it holds.
+    """
+    teleop, allowed = cycle.inputs.teleop, cycle.config.teleop_timeout
+    age = math.inf if teleop is None else cycle.inputs.now - teleop.received
+    if 0.0 <= age <= allowed:
+        return Mode.TELEOP, FINE
+    if mode is Mode.FOLLOWING and age > allowed:
+        return mode, FINE
+    return Mode.HELD, (Reason.TELEOP_SILENT, f"for {age:.3f} s, allowed {allowed} s; waits for resume")
 
 
 def _mode_asked_for(cycle: Cycle) -> Mode:
@@ -119,6 +158,31 @@ def _mode_asked_for(cycle: Cycle) -> Mode:
         elif request is Request.RESUME and mode is Mode.HELD:
             mode = Mode.FOLLOWING
     return mode
+
+
+def suspension(cycle: Cycle, mode: Mode) -> Suspension | None:
+    """What holds of a suspension of the critic in this decision; a restore beats a wish for another."""
+    inputs, running = cycle.inputs, cycle.last.suspension
+    if mode is Mode.STOPPED or Request.RESTORE_CRITIC in inputs.requests:
+        return None
+    if inputs.suspend is not None and not senseless_suspension(inputs.suspend, cycle.config):
+        return Suspension(inputs.suspend.reason, inputs.now + inputs.suspend.seconds)
+    if running is None:
+        return None
+    left = running.until - inputs.now
+    return running if 0.0 < left <= cycle.config.max_suspension + ON_TIME else None
+
+
+def senseless_suspension(asked: SuspensionRequest, config: GateConfig) -> str:
+    """What is wrong with the wish itself; empty if nothing."""
+    reason, longest = asked.reason, config.max_suspension
+    if not (reason.strip() and reason.isprintable()):
+        return f"a reason of one line is needed, got {reason!r}"
+    if not len(reason) <= LONGEST_REASON:
+        return f"the reason has {len(reason)} characters, allowed are {LONGEST_REASON}"
+    if not 0.0 < asked.seconds <= longest:
+        return f"seconds is {asked.seconds}, it has to be above 0 and at most {longest}"
+    return ""
 
 
 def reset_refusal(cycle: Cycle) -> str:
@@ -182,17 +246,30 @@ def obedience_fault(cycle: Cycle) -> Finding:
     return FINE
 
 
-def input_fault(cycle: Cycle) -> Finding:
-    """What is wrong with the task's sensors or with the proposal."""
-    inputs, config, proposal = cycle.inputs, cycle.config, cycle.inputs.proposal
+def input_fault(cycle: Cycle, mode: Mode) -> Finding:
+    """What is wrong with the task's sensors or with what is wanted."""
+    inputs, config = cycle.inputs, cycle.config
     age = inputs.now - inputs.sensors_received
     if not 0.0 <= age <= config.sensor_timeout:
         return Reason.SENSOR_STALE, f"received {age:.3f} s ago, allowed {config.sensor_timeout} s"
     if inputs.measurement is None or not _sensors_finite(inputs.measurement):
         return Reason.SENSOR_INVALID, ""
+    return _teleop_fault(cycle) if mode is Mode.TELEOP else _proposal_fault(cycle)
+
+
+def _teleop_fault(cycle: Cycle) -> Finding:
+    """Its age has made the mode already, and it answers no state whose age could be checked."""
+    wanted = cycle.wanted
+    if wanted is not None and _is_twist(wanted.twist):
+        return FINE
+    return Reason.TELEOP_INVALID, "" if wanted is None else f"got {wanted.twist}"
+
+
+def _proposal_fault(cycle: Cycle) -> Finding:
+    inputs, config, proposal = cycle.inputs, cycle.config, cycle.wanted
     if proposal is None:
         return Reason.PROPOSAL_MISSING, ""
-    if not (proposal.twist.shape == (4,) and all_finite(proposal.twist)):
+    if not _is_twist(proposal.twist):
         return Reason.PROPOSAL_INVALID, f"got {proposal.twist}"
     age = inputs.now - proposal.received
     if not 0.0 <= age <= config.command_timeout:
@@ -201,6 +278,10 @@ def input_fault(cycle: Cycle) -> Finding:
     if not abs(behind) <= config.command_timeout:
         return Reason.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {config.command_timeout} s"
     return FINE
+
+
+def _is_twist(twist: Vec) -> bool:
+    return twist.shape == (4,) and all_finite(twist)
 
 
 def _sensors_finite(measurement: Measurement) -> bool:

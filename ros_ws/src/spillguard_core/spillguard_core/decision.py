@@ -26,17 +26,19 @@ class Mode(Enum):
     """What the operator has allowed. The gate starts stopped."""
 
     STOPPED = "stopped"  # left by RESET only, to HELD
-    HELD = "held"  # left by RESUME, to FOLLOWING
-    FOLLOWING = "following"
+    HELD = "held"  # left by RESUME, to FOLLOWING, or to TELEOP while a teleoperator speaks
+    FOLLOWING = "following"  # the policy; left to TELEOP when a teleoperator begins to speak
+    TELEOP = "teleop"  # the teleoperator; left to HELD when it falls silent
 
 
 class Request(Enum):
-    """What an operator may ask for. A reset never starts motion; a resume does."""
+    """What an operator may ask for without saying more. A reset never starts motion; a resume does."""
 
     HOLD = "hold"
     RESUME = "resume"
     STOP = "stop"
     RESET = "reset"
+    RESTORE_CRITIC = "restore_critic"  # ends a suspension of the critic
 
 
 class Reason(Enum):
@@ -54,6 +56,8 @@ class Reason(Enum):
     PROPOSAL_MISSING = "no proposal yet"
     PROPOSAL_STALE = "proposal is stale"
     PROPOSAL_INVALID = "proposal is not a finite twist"
+    TELEOP_INVALID = "teleoperator's twist is not a finite twist"
+    TELEOP_SILENT = "teleoperator is silent"
     SENSOR_STALE = "load cell, wrist or target is stale"
     SENSOR_INVALID = "load cell, wrist or target is not finite"
     CRITIC_INVALID = "safety critic gave no finite value"
@@ -61,6 +65,7 @@ class Reason(Enum):
     FOREIGN_WRITER = "another node publishes on the arm's command topic"
     NOT_RESET = "not yet reset"
     OPERATOR_STOP = "stopped by the operator"
+    REQUEST_UNKNOWN = "the operator asked for something unknown"
     STATE_MISSING = "no joint state yet"
     STATE_STALE = "joint state is stale"
     STATE_INVALID = "joint state is not finite or has the wrong length"
@@ -76,6 +81,7 @@ class GateConfig:
     limits: ArmLimits
     period: float  # [s] of one decision
     command_timeout: float  # [s] age at which a proposal is stale
+    teleop_timeout: float  # [s] age at which a teleoperator counts as silent
     state_timeout: float  # [s] age at which the joint state is stale
     sensor_timeout: float  # [s] age at which load cell, wrist or target are stale
     position_tolerance: float  # [rad] a measured joint may read beyond its limit
@@ -89,34 +95,52 @@ class GateConfig:
     free_tilt: float  # [rad] the cup may lean anywhere; further only where it pours into the target
     critic_threshold: float | None  # highest Q_c that passes; None: critic is reported but not used
     critic_release: float  # share of the threshold that Q_c must come down to before the critic lets go
+    max_suspension: float  # [s] for which the critic may be suspended at most; 0: never
 
     def __post_init__(self) -> None:
-        positive = ("period", "command_timeout", "state_timeout", "sensor_timeout", "max_tracking_error",
-                    "tracking_cycles", "settle_time", "still_speed")  # fmt: skip
+        positive = ("period", "command_timeout", "teleop_timeout", "state_timeout", "sensor_timeout",
+                    "max_tracking_error", "tracking_cycles", "settle_time", "still_speed")  # fmt: skip
         for name in positive:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and > 0, got {getattr(self, name)}")
-        for name in ("free_tilt", "position_tolerance", "tracking_lag", "coast_time", "clearance"):
+        for name in ("position_tolerance", "tracking_lag", "coast_time", "clearance", "free_tilt",
+                     "max_suspension"):  # fmt: skip
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
         if self.critic_threshold is not None and not 0.0 <= self.critic_threshold <= 1.0:
             raise ValueError(f"critic_threshold must be in [0, 1] or None, got {self.critic_threshold}")
         if not 0.0 <= self.critic_release <= 1.0:
             raise ValueError(f"critic_release must be in [0, 1], got {self.critic_release}")
-        if not self.period <= min(self.command_timeout, self.state_timeout):
+        if not self.period <= min(self.command_timeout, self.teleop_timeout, self.state_timeout):
             raise ValueError(
-                f"command_timeout {self.command_timeout} s and state_timeout {self.state_timeout} s "
-                f"must not be shorter than the period, {self.period} s"
+                f"command_timeout {self.command_timeout} s, teleop_timeout {self.teleop_timeout} s and "
+                f"state_timeout {self.state_timeout} s must not be shorter than the period, {self.period} s"
             )
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """What the policy (or a teleoperator) wants."""
+    """What the policy or a teleoperator wants."""
 
     twist: Vec  # (4,) lip velocity [m/s] and tilt rate [rad/s], base frame
     received: float  # [s] steady clock
-    stamp: float  # [s] stamp of the joint state it answers
+    stamp: float  # [s] stamp of the joint state it answers; NaN from a teleoperator, who answers none
+
+
+@dataclass(frozen=True)
+class SuspensionRequest:
+    """An operator's wish that the critic should not act for a while."""
+
+    reason: str  # for the log and the recording, one line
+    seconds: float  # [s] from the decision on
+
+
+@dataclass(frozen=True)
+class Suspension:
+    """The critic is evaluated and reported, but does not act."""
+
+    reason: str  # as it was asked for
+    until: float  # [s] steady clock
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +155,8 @@ class Inputs:
     proposal: Proposal | None
     requests: tuple[Request, ...] = ()  # since the last decision, oldest first
     command_writers: int = 1  # publishers on the arm's command topic, this monitor included
+    teleop: Proposal | None = None  # the newest of a teleoperator
+    suspend: SuspensionRequest | None = None  # the newest since the last decision
 
 
 @dataclass(frozen=True)
@@ -147,7 +173,7 @@ class Margins:
     tracking: float = math.nan  # [rad] left before the tracking error is too large
     critic: float = math.nan  # threshold - Q_c of what is sent
     state_age: float = math.nan  # [s]
-    command_age: float = math.nan  # [s]
+    command_age: float = math.nan  # [s] of the proposal, or of the teleoperator's while it drives
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,3 +198,4 @@ class Decision:
     state_stamp: float  # [s] newest stamp seen
     state_advanced: float  # [s] steady time at which that stamp was first seen
     held_since: float  # [s] steady time since which the arm is asked to rest; NaN while it may move
+    suspension: Suspension | None  # of the critic; None while it acts

@@ -6,7 +6,7 @@ only memory, and equal arguments give equal decisions. The order of the checks i
     1  joint state missing, stale, invalid, outside its limits    STOP
     2  operator stop, another node commanding the arm,
        arm off its command, arm not settling                      STOP, latched until a reset
-    3  operator hold                                              HOLD until a resume
+    3  operator hold, teleoperator that fell silent               HOLD until a resume
     4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
     5  safety critic above its threshold                          closest candidate that passes 5 and 6
     6  position, velocity, acceleration, workspace, clearance,
@@ -16,6 +16,9 @@ The hard limits come last because they have the last word: they may take away fr
 never add to it. A hold or a stop brakes at the acceleration limit and keeps the pose it comes to rest in.
 Every STOP latches. A reset leads to HOLD at the measured pose and moves nothing; a resume then lets the
 proposals through.
+
+A teleoperator's twist takes the place of the proposal and passes the same checks. An operator may suspend
+the critic for a while: it is evaluated as ever, and 5 lets pass. Nothing suspends any of the others.
 """
 
 import math
@@ -25,8 +28,27 @@ from functools import partial
 import numpy as np
 
 from spillguard_core.arm import ACTION_SCALE, Vec
-from spillguard_core.checks import Cycle, Finding, begin, input_fault, mode_and_finding, reset_refusal
-from spillguard_core.decision import Decision, GateConfig, Inputs, Margins, Mode, Reason, Request, Verdict
+from spillguard_core.checks import (
+    Cycle,
+    Finding,
+    begin,
+    input_fault,
+    mode_and_finding,
+    reset_refusal,
+    senseless_suspension,
+    suspension,
+)
+from spillguard_core.decision import (
+    Decision,
+    GateConfig,
+    Inputs,
+    Margins,
+    Mode,
+    Reason,
+    Request,
+    SuspensionRequest,
+    Verdict,
+)
 from spillguard_core.fallback import Choice, Critic, Scene, Screen, screened
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.limits import Around, Feasible, Motion, brake, feasible, whole
@@ -51,6 +73,8 @@ VERDICTS = {
     Reason.SENSOR_INVALID: Verdict.HOLD,
     Reason.CRITIC_INVALID: Verdict.HOLD,
     Reason.OPERATOR_HOLD: Verdict.HOLD,
+    Reason.TELEOP_INVALID: Verdict.HOLD,
+    Reason.TELEOP_SILENT: Verdict.HOLD,
 }
 """Every other reason, also one that is added later, means STOP."""
 MOST_TRIED = 3  # of the critic's choices in the proposal's place
@@ -74,6 +98,7 @@ def initial_decision() -> Decision:
         mode=Mode.STOPPED, send=False, twist_sent=np.zeros(4), candidate=0, q=np.zeros(7),
         qd=np.zeros(7), q_c=math.nan, margins=Margins(),
         anchored=False, off_track=0, state_stamp=-math.inf, state_advanced=-math.inf, held_since=math.nan,
+        suspension=None,
     )  # fmt: skip
 
 
@@ -81,25 +106,51 @@ def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Model
     """One control cycle. What is sent is finite, inside the limits and continuous with `previous`."""
     cycle = begin(inputs, previous, config)
     mode, finding = mode_and_finding(cycle)
-    cycle = _anchored(cycle, mode, finding[0])
-    if mode is not Mode.FOLLOWING:
+    wanted = inputs.teleop if mode is Mode.TELEOP else inputs.proposal
+    cycle = _anchored(cycle, mode, finding[0])._replace(wanted=wanted, suspension=suspension(cycle, mode))
+    if mode not in (Mode.FOLLOWING, Mode.TELEOP):
         return _braked(cycle, mode, finding)
-    fault = input_fault(cycle)
-    return _braked(cycle, mode, fault) if fault[0] is not Reason.OK else _followed(cycle, models)
+    fault = input_fault(cycle, mode)
+    return _braked(cycle, mode, fault) if fault[0] is not Reason.OK else _followed(cycle, mode, models)
 
 
-def refusal(request: Request, inputs: Inputs, previous: Decision, config: GateConfig) -> str:
+def refusal(
+    request: Request | SuspensionRequest, inputs: Inputs, previous: Decision, config: GateConfig
+) -> str:
     """Why `request` would be refused now; empty if it would be granted.
 
     `inputs.requests` are those that already wait for the next decision.
     """
     cycle = begin(inputs, previous, config)
     mode, _ = mode_and_finding(cycle)
-    if request is Request.RESUME and mode is Mode.STOPPED:
-        return "stopped: reset first"
+    if isinstance(request, SuspensionRequest):
+        return _suspension_refusal(request, inputs, mode, config)
+    if not isinstance(request, Request):
+        return f"unknown request {request!r}, known are {', '.join(known.value for known in Request)}"
+    if request is Request.RESUME:
+        return _resume_refusal(inputs, previous.mode, mode)
     if request is Request.RESET and mode is Mode.STOPPED:
         return reset_refusal(cycle)
     return ""
+
+
+def _resume_refusal(inputs: Inputs, before: Mode, mode: Mode) -> str:
+    """`before` and `mode`: without and with what already waits."""
+    if mode is Mode.STOPPED:
+        return "stopped: reset first"
+    if Request.HOLD in inputs.requests:
+        return "a hold was asked for at the same time"
+    if before is Mode.TELEOP:
+        return "the teleoperator drives: when it is silent the arm holds, then resume"
+    return ""
+
+
+def _suspension_refusal(asked: SuspensionRequest, inputs: Inputs, mode: Mode, config: GateConfig) -> str:
+    if mode is Mode.STOPPED:
+        return "stopped: reset first"
+    if Request.RESTORE_CRITIC in inputs.requests:
+        return "to restore the critic was asked for at the same time"
+    return senseless_suspension(asked, config)
 
 
 def _anchored(cycle: Cycle, mode: Mode, reason: Reason) -> Cycle:
@@ -124,15 +175,15 @@ def _brakeable(q: Vec, qd: Vec, config: GateConfig) -> Vec:
     return slowed if inside.all() else np.zeros_like(qd)
 
 
-def _followed(cycle: Cycle, models: Models) -> Decision:
-    """The proposal, as far as critic and hard limits let it through. All inputs are known to be good."""
-    measurement, proposal = cycle.inputs.measurement, cycle.inputs.proposal
+def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
+    """What is wanted, as far as critic and hard limits let it through. All inputs are known to be good."""
+    measurement, proposal = cycle.inputs.measurement, cycle.wanted
     assert measurement is not None and proposal is not None
     excess = max((np.abs(proposal.twist) / ACTION_SCALE).tolist())
     twist = proposal.twist if excess <= 1.0 else proposal.twist / excess
     choices = _screened(twist, measurement, cycle, models)
     if choices[0].reason is Reason.CRITIC_INVALID:
-        return _braked(cycle, Mode.FOLLOWING, (Reason.CRITIC_INVALID, ""))
+        return _braked(cycle, mode, (Reason.CRITIC_INVALID, ""))
     world, target = models.world, measurement.target_position
     around = Around(None if world is None else partial(world.clearance, target=target), target)
     choice, result = _within_limits(choices, cycle, models, around)
@@ -141,7 +192,7 @@ def _followed(cycle: Cycle, models: Models) -> Decision:
     reason = max(result.reason, choice.reason, clipped, key=VERDICTS.__getitem__)
     detail = "" if reason is Reason.OK else _asked(proposal.twist, choice.q_c)
     sent = choice._replace(twist=result.twist)
-    return _decision(cycle, Mode.FOLLOWING, (reason, detail), result.motion, sent)
+    return _decision(cycle, mode, (reason, detail), result.motion, sent)
 
 
 def _within_limits(
@@ -170,7 +221,8 @@ def _screened(twist: Vec, measurement: Measurement, cycle: Cycle, models: Models
     obs = observe_from(models.terms, measurement, lip)
     away = lip.position - measurement.target_position
     scene = Scene(obs, twist, lip.tilt, away, cycle.last.candidate)
-    threshold = cycle.config.critic_threshold
+    # Suspended it is asked as ever. That it gives no number is a fault and not its opinion: that holds.
+    threshold = None if cycle.suspension else cycle.config.critic_threshold
     release = math.nan if threshold is None else cycle.config.critic_release * threshold
     return models.screen(models.critic, scene, threshold, release)
 
@@ -194,17 +246,17 @@ def _decision(cycle: Cycle, mode: Mode, finding: Finding, motion: Motion, choice
         # A stopped arm that has come to rest hears nothing more: somebody may move it by hand.
         anchored=cycle.last.anchored and (mode is not Mode.STOPPED or bool(motion.qd.any())),
         off_track=cycle.off_track, state_stamp=cycle.stamp, state_advanced=cycle.advanced,
-        held_since=math.nan if moving else since,
+        held_since=math.nan if moving else since, suspension=cycle.suspension,
     )  # fmt: skip
 
 
 def _margins(cycle: Cycle, motion: Motion, q_c: float) -> Margins:
-    inputs, threshold = cycle.inputs, cycle.config.critic_threshold
+    inputs, wanted, threshold = cycle.inputs, cycle.wanted, cycle.config.critic_threshold
     return Margins(
         position=motion.position_margin, workspace=motion.workspace_margin, clearance=motion.clearance_margin,
         tilt=motion.tilt_margin,
         tracking=cycle.config.max_tracking_error - cycle.tracking_error,
         critic=math.nan if threshold is None else threshold - q_c,
         state_age=inputs.now - inputs.state_received,
-        command_age=math.nan if inputs.proposal is None else inputs.now - inputs.proposal.received,
+        command_age=math.nan if wanted is None else inputs.now - wanted.received,
     )  # fmt: skip

@@ -4,18 +4,26 @@ What a message lacks becomes NaN, never zero: the gate and the policy refuse NaN
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from spillguard_core.arm import GRAVITY, JOINT_NAMES, Vec
+from spillguard_core.decision import SuspensionRequest
 from spillguard_core.trajectory import Trajectory
 
 JOINTS = len(JOINT_NAMES)
+_TYPE_NAMES = {
+    getattr(ParameterType, name): name.removeprefix("PARAMETER_").lower().replace("_", " ")
+    for name in dir(ParameterType)
+    if name.startswith("PARAMETER_")
+}
 
 
 def seconds(stamp: Time | Duration) -> float:
@@ -133,6 +141,24 @@ def trajectory(msg: JointTrajectory) -> Trajectory:
     if velocities[-1].any():
         raise ValueError(f"the last point must be at rest, got {velocities[-1].tolist()} rad/s")
     return Trajectory(times, positions, velocities)
+
+
+def suspension_request(parameters: Sequence[Parameter]) -> SuspensionRequest:
+    """What SetParametersAtomically was called with, or ValueError with the reason for refusing it."""
+    needed = {"reason": ParameterType.PARAMETER_STRING, "seconds": ParameterType.PARAMETER_DOUBLE}
+    got = [(p.name, p.value.type) for p in parameters]
+    if sorted(got) != sorted(needed.items()):
+        names = ", ".join(f"{name} ({_TYPE_NAMES.get(kind, 'unknown type')})" for name, kind in got)
+        raise ValueError(f"needed are reason (string) and seconds (double), got {names or 'nothing'}")
+    values = {p.name: p.value for p in parameters}
+    return SuspensionRequest(values["reason"].string_value, values["seconds"].double_value)
+
+
+def to_parameters(asked: SuspensionRequest) -> list[Parameter]:
+    """What `suspension_request` reads."""
+    text = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=asked.reason)
+    number = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=asked.seconds)
+    return [Parameter(name="reason", value=text), Parameter(name="seconds", value=number)]
 
 
 def to_status(name: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:

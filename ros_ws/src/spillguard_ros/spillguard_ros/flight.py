@@ -21,6 +21,8 @@ from spillguard_core.decision import (
     Proposal,
     Reason,
     Request,
+    Suspension,
+    SuspensionRequest,
     Verdict,
 )
 from spillguard_core.observation import Measurement
@@ -67,7 +69,12 @@ def decode_config(text: str) -> GateConfig:
     """The configuration that was encoded."""
     raw = json.loads(text)
     limits = ArmLimits(**{name: _floats(values) for name, values in raw.pop("limits").items()})
-    return GateConfig(limits=limits, **{"critic_release": 1.0, "free_tilt": math.pi, **raw})
+    # Not in older recordings, in which nobody could ask for what they bound.
+    older = {
+        "critic_release": 1.0, "free_tilt": math.pi, "teleop_timeout": raw["command_timeout"],
+        "max_suspension": 0.0,
+    }  # fmt: skip
+    return GateConfig(limits=limits, **{**older, **raw})
 
 
 def _floats(values: list[Any]) -> np.ndarray:
@@ -75,7 +82,7 @@ def _floats(values: list[Any]) -> np.ndarray:
 
 
 def _inputs(raw: dict[str, Any]) -> Inputs:
-    seen, wanted = raw["measurement"], raw["proposal"]
+    seen, asked = raw["measurement"], raw.get("suspend")
     measurement = seen and Measurement(
         joint_position=_floats(seen["joint_position"]),
         joint_velocity=_floats(seen["joint_velocity"]),
@@ -83,22 +90,26 @@ def _inputs(raw: dict[str, Any]) -> Inputs:
         remaining_mass=float(seen["remaining_mass"]),
         target_position=_floats(seen["target_position"]),
     )
-    proposal = wanted and Proposal(
-        _floats(wanted["twist"]), float(wanted["received"]), float(wanted["stamp"])
-    )
     return Inputs(
         now=float(raw["now"]), measurement=measurement, state_received=float(raw["state_received"]),
         state_stamp=float(raw["state_stamp"]), sensors_received=float(raw["sensors_received"]),
-        proposal=proposal, requests=tuple(Request[name] for name in raw["requests"]),
-        command_writers=int(raw.get("command_writers", 1)),
+        proposal=_proposal(raw["proposal"]), requests=tuple(Request[name] for name in raw["requests"]),
+        command_writers=int(raw.get("command_writers", 1)), teleop=_proposal(raw.get("teleop")),
+        suspend=asked and SuspensionRequest(asked["reason"], float(asked["seconds"])),
     )  # fmt: skip
 
 
+def _proposal(raw: dict[str, Any] | None) -> Proposal | None:
+    return raw and Proposal(_floats(raw["twist"]), float(raw["received"]), float(raw["stamp"]))  # type: ignore[return-value]
+
+
 def _decision(raw: dict[str, Any]) -> Decision:
+    running = raw.get("suspension")
     special = {
         "verdict": Verdict[raw["verdict"]],
         "reason": Reason[raw["reason"]],
         "mode": Mode[raw["mode"]],
+        "suspension": running and Suspension(running["reason"], float(running["until"])),
         "margins": Margins(**{name: float(value) for name, value in raw["margins"].items()}),
     }
     arrays = {name: _floats(value) for name, value in raw.items() if isinstance(value, list)}

@@ -3,9 +3,11 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -13,7 +15,7 @@ from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from spillguard_core.decision import Verdict
+from spillguard_core.decision import SuspensionRequest, Verdict
 from spillguard_ros import convert
 
 SERVICE_TIMEOUT = 15.0  # [s] a cold start on a busy machine takes a few
@@ -69,16 +71,28 @@ class Operator:
 
     def call(self, service: str) -> tuple[bool, str]:
         """Answer of a Trigger service: granted or not, and what it says."""
+        answer: Trigger.Response = self.ask(service, Trigger, Trigger.Request())
+        return bool(answer.success), str(answer.message)
+
+    def suspend_critic(self, reason: str, seconds: float) -> tuple[bool, str]:
+        """Answer of the monitor: granted or not, and what it says."""
+        request = SetParametersAtomically.Request()
+        request.parameters = convert.to_parameters(SuspensionRequest(reason, seconds))
+        service = "safety_monitor/suspend_critic"
+        answer: SetParametersAtomically.Response = self.ask(service, SetParametersAtomically, request)
+        return bool(answer.result.successful), str(answer.result.reason)
+
+    def ask(self, service: str, kind: type, request: object) -> Any:
+        """Answer of a service of type `kind`."""
         client = self._services.get(service)
         if client is None:
-            client = self._services[service] = self.node.create_client(Trigger, service)
+            client = self._services[service] = self.node.create_client(kind, service)
         if not self.wait(client.service_is_ready, SERVICE_TIMEOUT):
             raise OperatorError(f"service {service} did not appear within {SERVICE_TIMEOUT:.0f} s")
-        future = client.call_async(Trigger.Request())
+        future = client.call_async(request)
         if not self.wait(future.done, SERVICE_TIMEOUT):
             raise OperatorError(f"service {service} did not answer within {SERVICE_TIMEOUT:.0f} s")
-        answer: Trigger.Response = future.result()  # type: ignore[assignment]
-        return bool(answer.success), str(answer.message)
+        return future.result()
 
     def insist(self, service: str, timeout: float) -> None:
         """Call until it is granted, or say why it was refused."""

@@ -115,12 +115,15 @@ def series(recorded: Flight, kinematics: ArmKinematics) -> Series:
     return Series(recorded.times - recorded.times[0], tilt, poured, remaining, q_c, verdict)
 
 
+OPERATORS = ("OPERATOR_HOLD", "OPERATOR_STOP", "NOT_RESET", "TELEOP_SILENT")
+
+
 def overrides(recorded: Flight) -> dict[str, int]:
-    """Cycles in which the arm was meant to follow the policy and did not, by reason, most frequent first."""
+    """Cycles in which the arm was meant to follow and did not, by reason, most frequent first."""
     counts: dict[str, int] = {}
     for cycle in recorded.cycles:
         decision = cycle.decision
-        operators = decision.reason.name in ("OPERATOR_HOLD", "OPERATOR_STOP", "NOT_RESET")
+        operators = decision.reason.name in OPERATORS
         if decision.verdict is not Verdict.PASS and not operators:
             counts[decision.reason.name] = counts.get(decision.reason.name, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from spillguard_core.arm import JOINT_NAMES
 from spillguard_core.bundle import Bundle, load_bundle
-from spillguard_core.decision import Decision
+from spillguard_core.decision import Decision, Mode
 from spillguard_ros import flight
 from spillguard_ros.recording import Flight, overrides, read_flight, replay
 
@@ -90,7 +90,7 @@ def found_cycle(recorded: Flight, at: float | None) -> int:
 
 
 def _overridden(decision: Decision) -> bool:
-    return decision.mode.value == "following" and decision.verdict.name != "PASS"
+    return decision.mode.value in ("following", "teleop") and decision.verdict.name != "PASS"
 
 
 def stretch(recorded: Flight, index: int) -> tuple[int, int]:
@@ -107,7 +107,8 @@ def stretch(recorded: Flight, index: int) -> tuple[int, int]:
 def explained(recorded: Flight, index: int) -> list[tuple[str, str]]:
     """The facts of one cycle, as name and text."""
     cycle, elapsed = recorded.cycles[index], recorded.times - recorded.times[0]
-    decision, proposal, margins = cycle.decision, cycle.inputs.proposal, cycle.decision.margins
+    decision, margins, teleop = cycle.decision, cycle.decision.margins, cycle.decision.mode is Mode.TELEOP
+    proposal, running = cycle.inputs.teleop if teleop else cycle.inputs.proposal, decision.suspension
     first, last = stretch(recorded, index)
     asked = "nothing" if proposal is None else _twist(proposal.twist)
     verdict = f"{decision.verdict.name}: {decision.reason.value}"
@@ -116,6 +117,7 @@ def explained(recorded: Flight, index: int) -> list[tuple[str, str]]:
         ("verdict", f"{verdict}{f' ({decision.detail})' if decision.detail else ''}"),
         ("lasted", f"{elapsed[first]:.3f} to {elapsed[last]:.3f} s, {last - first + 1} cycles"),
         ("mode", decision.mode.value),
+        ("critic", f"suspended: {running.reason}" if running else "not suspended"),
         ("asked", asked),
         ("sent", _twist(decision.twist_sent) if decision.send else "nothing: the arm keeps what it has"),
         ("Q_c of what was sent", f"{decision.q_c:.4f}, threshold {recorded.threshold:.4f}"),
@@ -124,7 +126,7 @@ def explained(recorded: Flight, index: int) -> list[tuple[str, str]]:
         ("margin to obstacles", f"{margins.clearance:.4f} m"),
         ("margin of tracking", f"{margins.tracking:.4f} rad"),
         ("age of joint state", f"{1e3 * margins.state_age:.1f} ms"),
-        ("age of proposal", f"{1e3 * margins.command_age:.1f} ms"),
+        ("age of what was asked", f"{1e3 * margins.command_age:.1f} ms"),
         ("gate took", f"{1e3 * cycle.decide_time:.3f} ms, {1e3 * cycle.period:.2f} ms after the one before"),
     ]
 

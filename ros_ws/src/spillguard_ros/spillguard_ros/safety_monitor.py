@@ -13,6 +13,7 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.service import Service
@@ -22,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from spillguard_core.arm import JOINT_NAMES
 from spillguard_core.bundle import Bundle, load_bundle
-from spillguard_core.decision import GateConfig, Inputs, Proposal, Request
+from spillguard_core.decision import GateConfig, Inputs, Proposal, Request, SuspensionRequest
 from spillguard_core.gate import decide, initial_decision, refusal
 from spillguard_core.trajectory import braking_trajectory
 from spillguard_ros import convert, flight
@@ -30,17 +31,11 @@ from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.recorder import FlightRecorder
 from spillguard_ros.runtime import ShellNode, run
 from spillguard_ros.sensors import BASE_FRAME, Sensors
-from spillguard_ros.status import decision_status
+from spillguard_ros.status import decision_status, granted, suspension_news
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
 WRITER_PERIOD = 0.1  # [s] between two looks for another node on the command topic
 LAST_WORD_TIMEOUT = 0.2  # [s] to see the last command arrive
-GRANTED = {
-    Request.HOLD: "holding; resume to go on",
-    Request.RESUME: "following the policy",
-    Request.STOP: "stopped; reset, then resume to go on",
-    Request.RESET: "reset and holding; resume to move",
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,7 @@ class MonitorParameters:
 
     bundle: str = required("directory of the bundle")
     command_timeout: float = required("age of a proposal [s] at which the arm holds", 0.01, 1.0)
+    teleop_timeout: float = required("age of a teleop message [s] at which the arm holds", 0.01, 1.0)
     state_timeout: float = required("age of the joint state [s] at which the arm stops", 0.01, 1.0)
     sensor_timeout: float = required("age of the other sensors [s] at which the arm holds", 0.01, 5.0)
     position_tolerance: float = required("[rad] a measured joint may read beyond its limit", 0.0, 0.1)
@@ -60,6 +56,7 @@ class MonitorParameters:
     coast_time: float = required("[s] a command lasts beyond its period before it brakes", 0.0, 0.1)
     clearance: float = required("[m] kept from everything in the world model while braking", 0.0, 0.5)
     free_tilt: float = required("[rad] the cup may lean beside the target", 0.0, 3.2)
+    max_suspension: float = required("[s] for which the critic may be suspended; 0: never", 0.0, 600.0)
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
@@ -68,9 +65,9 @@ class MonitorParameters:
 def gate_config(parameters: MonitorParameters, bundle: Bundle) -> GateConfig:
     """The gate's configuration from the parameters and the bundle's manifest."""
     manifest, same = bundle.manifest, (
-        "command_timeout", "state_timeout", "sensor_timeout", "position_tolerance", "max_tracking_error",
-        "tracking_cycles", "tracking_lag", "settle_time", "still_speed", "coast_time", "clearance",
-        "free_tilt", "critic_release",
+        "command_timeout", "teleop_timeout", "state_timeout", "sensor_timeout", "position_tolerance",
+        "max_tracking_error", "tracking_cycles", "tracking_lag", "settle_time", "still_speed", "coast_time",
+        "clearance", "free_tilt", "critic_release", "max_suspension",
     )  # fmt: skip
     if not parameters.command_timeout <= 2.0 / manifest.policy_rate:
         raise ValueError(
@@ -107,7 +104,10 @@ class SafetyMonitor(ShellNode):
                 {"manifest": bundle.manifest.to_json(), "config": flight.encode_config(self._config)},
             )
         self._sensors = Sensors(self, self._record)
-        self._subscription = self.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 1)
+        self._twists = [
+            self.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 1),
+            self.create_subscription(TwistStamped, "teleop/twist", self._on_teleop, 1),
+        ]
         self._command = self.create_lifecycle_publisher(JointTrajectory, COMMAND, 1)
         self._status = self.create_lifecycle_publisher(DiagnosticArray, "~/status", 10)
         self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, "/diagnostics", 1)
@@ -116,6 +116,9 @@ class SafetyMonitor(ShellNode):
             for name in ("q_c", "verdict", "command_age")
         }
         self._offers = [self._offer(request) for request in Request]
+        self._offers.append(
+            self.create_service(SetParametersAtomically, "~/suspend_critic", self._on_suspend_critic)
+        )
 
     def _offer(self, request: Request) -> Service:
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -144,7 +147,7 @@ class SafetyMonitor(ShellNode):
     def release(self) -> None:
         """Drop topics and services, finish the recording."""
         if hasattr(self, "_offers"):
-            for subscription in [*self._sensors.subscriptions, self._subscription]:
+            for subscription in [*self._sensors.subscriptions, *self._twists]:
                 self.destroy_subscription(subscription)
             for publisher in [self._command, self._status, self._diagnostics, *self._numbers.values()]:
                 self.destroy_publisher(publisher)
@@ -165,7 +168,9 @@ class SafetyMonitor(ShellNode):
     def _close_gate(self) -> None:
         self._decision = initial_decision()
         self._proposal: Proposal | None = None
+        self._teleop: Proposal | None = None
         self._requests: list[Request] = []
+        self._suspend: SuspensionRequest | None = None
         self._last_tick = math.nan
         self._late = 0  # cycles that began more than half a period late
 
@@ -184,15 +189,36 @@ class SafetyMonitor(ShellNode):
         self._proposal = Proposal(twist, time.monotonic(), stamp)
         self._record("policy/proposal", msg)
 
-    def _on_request(self, request: Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_teleop(self, msg: TwistStamped) -> None:
+        self._teleop = Proposal(convert.twist(msg, BASE_FRAME), time.monotonic(), math.nan)
+        self._record("teleop/twist", msg)
+
+    def _refusal(self, request: Request | SuspensionRequest) -> str:
         if not self._active:
-            response.success, response.message = False, "the monitor is not active"
-            return response
-        reason = refusal(request, self._inputs(time.monotonic()), self._decision, self._config)
+            return "the monitor is not active"
+        return refusal(request, self._inputs(time.monotonic()), self._decision, self._config)
+
+    def _on_request(self, request: Request, response: Trigger.Response) -> Trigger.Response:
+        reason = self._refusal(request)
         if not reason:
             self._requests.append(request)
-        response.success, response.message = not reason, reason or GRANTED[request]
+        response.success, response.message = not reason, reason or granted(request, self._decision.mode)
         self.get_logger().info(f"{request.value}: {response.message}")
+        return response
+
+    def _on_suspend_critic(
+        self, request: SetParametersAtomically.Request, response: SetParametersAtomically.Response
+    ) -> SetParametersAtomically.Response:
+        try:
+            asked = convert.suspension_request(request.parameters)
+            reason = self._refusal(asked)
+        except ValueError as error:
+            reason = str(error)
+        if not reason:
+            self._suspend = asked
+        response.result.successful = not reason
+        response.result.reason = reason or f"the critic is suspended for {asked.seconds} s: {asked.reason}"
+        self.get_logger().info(f"suspend_critic: {response.result.reason}")
         return response
 
     def _count_writers(self) -> None:
@@ -209,6 +235,8 @@ class SafetyMonitor(ShellNode):
             proposal=self._proposal,
             requests=tuple(self._requests),
             command_writers=self._writers,
+            teleop=self._teleop,
+            suspend=self._suspend,
         )
 
     def _tick(self) -> None:
@@ -222,7 +250,9 @@ class SafetyMonitor(ShellNode):
             self._record(COMMAND, command)
         if decision.reason is not self._decision.reason:
             self.get_logger().info(f"{decision.verdict.name}: {decision.reason.value} {decision.detail}")
-        self._decision = decision
+        for news in suspension_news(self._decision.suspension, decision.suspension):
+            self.get_logger().warning(news)
+        self._decision, self._suspend = decision, None
         self._requests.clear()
         period, self._last_tick = now - self._last_tick, now
         self._late += period > 1.5 * config.period
