@@ -2,8 +2,8 @@
 
 Needs no ROS, so that a recording can be replayed through the gate anywhere.
 
-JSON has no word for NaN and the infinities; they are the strings "nan", "inf" and "-inf". Plotting tools turn a
-string into a number and find NaN there, so the line has a gap, which is what a value that was not evaluated
+JSON has no word for NaN and the infinities; they are the strings "nan", "inf" and "-inf". Plotting tools turn
+a string into a number and find NaN there, so the line has a gap, which is what a value that was not evaluated
 should look like. A missing field or null would join the neighbours, a true infinity would ruin the axis.
 """
 
@@ -34,6 +34,8 @@ from spillguard_core.decision import (
 from spillguard_core.observation import Measurement
 
 TOPIC = "safety_monitor/cycle"
+
+
 @dataclass(frozen=True, eq=False)
 class Cycle:
     """One decision and what it took."""
@@ -70,8 +72,8 @@ def _described(cls: type) -> dict[str, str]:
 def _schema(kind: Any) -> dict[str, Any]:
     """JSON schema of what `_plain` makes of a type.
 
-    Readers take one name as a type, an object has to list its properties, and "null" is refused. So a field that
-    may be null or a string in place of a number has the type that it has otherwise.
+    Readers take one name as a type, want every object to list its properties, and refuse "null". So a field
+    that may be null, or a string in place of a number, has the type that it has otherwise.
     """
     if get_origin(kind) is UnionType:
         (kind,) = (part for part in get_args(kind) if part is not type(None))
@@ -83,9 +85,17 @@ def _schema(kind: Any) -> dict[str, Any]:
         described, hints = _described(kind), get_type_hints(kind)  # type: ignore[arg-type]
         texts = {name: {"description": text} for name, text in described.items()}
         properties = {name: {**_schema(hint), **texts.get(name, {})} for name, hint in hints.items()}
-        return {"type": "object", "description": " ".join((kind.__doc__ or "").split()), "properties": properties}
+        return {
+            "type": "object",
+            "description": " ".join((kind.__doc__ or "").split()),
+            "properties": properties,
+        }
     if issubclass(kind, Enum):
-        return {"type": "string", "description": " ".join((kind.__doc__ or "").split()), "enum": [m.name for m in kind]}
+        return {
+            "type": "string",
+            "description": " ".join((kind.__doc__ or "").split()),
+            "enum": [m.name for m in kind],
+        }
     return {"type": {bool: "boolean", int: "integer", float: "number", str: "string"}[kind]}
 
 

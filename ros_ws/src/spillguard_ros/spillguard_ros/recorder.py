@@ -2,11 +2,11 @@
 
 The control loop never waits for the disk. What does not fit into the queue is dropped and counted.
 
-A flight recorder is read after something went wrong, so the newest flight is the one to keep: a recording that
-simply ended at its limit would miss what it was made for. FILE is therefore always the newest part. When it has
-grown to a share of the limit it is closed with its index and renamed FILE-0001, FILE-0002, ..., and the oldest
-parts are deleted. A monitor that is started again after a crash does the same with the FILE it finds. Each part
-opens by itself; small ones also keep the index, which has to stay in memory until a part is closed, from growing.
+A flight recorder is read after something went wrong, so the newest flight is the one to keep: a recording
+that simply ended at its limit would miss what it was made for. FILE is therefore always the newest part. When
+it has grown to a share of the limit it is closed with its index and renamed FILE-0001, FILE-0002, and so on,
+and the oldest parts are deleted. A monitor that is started again after a crash does the same with the FILE it
+finds. Each part opens by itself. Small parts also bound the index, which stays in memory until a part is closed.
 """
 
 import atexit
@@ -98,8 +98,8 @@ class _Stream:
 class FlightRecorder:
     """Writes ROS messages and control cycles until it is closed.
 
-    `limit` [B] bounds all parts together, but for a chunk and an index; `reserve` [B] is left free on the disk,
-    and a recording that cannot leave it ends, complete and readable. OSError where it cannot begin.
+    `limit` [B] bounds all parts together, but for a chunk and an index; `reserve` [B] is left free on the
+    disk, and a recording that cannot leave it ends, complete and readable. OSError where it cannot begin.
     """
 
     def __init__(
@@ -210,18 +210,17 @@ class FlightRecorder:
     def _make_room(self, newest: int) -> None:
         """Delete the oldest parts while they are too many beside the newest of so many bytes."""
         older = [part for part in parts(self._path) if part != self._path]
-        sizes = [part.stat().st_size for part in older]
+        total = newest + sum(part.stat().st_size for part in older)
         free = shutil.disk_usage(self._path.parent).free
-        for part, size in zip(older, sizes, strict=True):
-            if newest + sum(sizes) <= self._limit and free >= self._reserve:
-                return
-            part.unlink()
-            sizes.remove(size)
-            free += size
+        while older and not (total <= self._limit and free >= self._reserve):
+            oldest = older.pop(0)
+            size = oldest.stat().st_size
+            oldest.unlink()
+            total, free = total - size, free + size
         if not free >= self._reserve:
             raise OSError(
-                f"{1e-6 * free:.0f} MB are free on the disk of {self._path}, {1e-6 * self._reserve:.0f} MB have "
-                "to stay free: free some, lower record_reserve or record elsewhere"
+                f"{1e-6 * free:.0f} MB are free on the disk of {self._path}, {1e-6 * self._reserve:.0f} MB "
+                "have to stay free: free some, lower record_reserve or record elsewhere"
             )
 
     def _open_channel(self, topic: str, kind: type) -> int:
