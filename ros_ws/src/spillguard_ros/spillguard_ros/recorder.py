@@ -6,7 +6,7 @@ A flight recorder is read after something went wrong, so the newest flight is th
 that simply ended at its limit would miss what it was made for. FILE is therefore always the newest part. When
 it has grown to a share of the limit it is closed with its index and renamed FILE-0001, FILE-0002, and so on,
 and the oldest parts are deleted. A monitor that is started again after a crash does the same with the FILE it
-finds. Each part opens by itself. Small parts also bound the index, which stays in memory until a part is closed.
+finds. Each part opens by itself. Small parts also bound the index, which stays in memory while a part grows.
 """
 
 import atexit
