@@ -116,17 +116,14 @@ def test_disk_that_takes_nothing_more_never_holds_up_the_control_loop(tmp_path: 
     try:
         recorder = FlightRecorder(pipe, {})
         fill(recorder, 60)  # more than a pipe holds: from here on the writer stands still within a write
-        messages = [noise(number) for number in range(3)]
-        longest = 0.0
+        message, begun = noise(0), time.monotonic()
         for number in range(3 * module.QUEUE_LENGTH):
-            begun = time.thread_time()
-            recorder.add("x", messages[number % 3], number)
-            longest = max(longest, time.thread_time() - begun)
+            recorder.add("x", message, number)
+        assert time.monotonic() - begun < 5.0  # a millisecond of waiting each would make eight seconds
         assert recorder.dropped > module.QUEUE_LENGTH
         begun = time.monotonic()
         recorder.close()
         assert time.monotonic() - begun < 2 * module.CLOSE_TIMEOUT + 0.5
-        assert longest < 0.01
         assert recorder._thread.is_alive()
     finally:
         os.close(reader)  # the writer meets a broken pipe and ends
@@ -352,11 +349,12 @@ def figures(stage: Stage) -> dict[str, str]:
 
 
 def test_arm_keeps_moving_when_the_disk_is_full(make_stage: MakeStage, tmp_path: Path) -> None:
-    path, limit = tmp_path / "f.mcap", 300_000
+    path, limit = tmp_path / "f.mcap", 100_000
     with make_stage("sim_arm", "policy") as stage:
-        stage.start("safety_monitor", record=path)
+        stage.start("safety_monitor", record=path, record_limit=1)
         stage.witness.open_gate()
         stage.until(stage.witness.moving, 5.0, "motion")
+        stage.until(lambda: len(parts(path)) > 1, 20.0, "a second part of the recording")
         assert figures(stage)["recorder"] == "on"
         resource.prlimit(stage.graph.pid("safety_monitor"), resource.RLIMIT_FSIZE, (limit, limit))
         stage.until(lambda: "File too large" in figures(stage)["recorder"], 15.0, "the end of the recording")
@@ -369,9 +367,8 @@ def test_arm_keeps_moving_when_the_disk_is_full(make_stage: MakeStage, tmp_path:
         assert dropped[-1] > dropped[0] + 100  # what is not recorded any more is counted
         (told,) = [s for s in heard.diagnostics[-1].status if s.name == "safety_monitor: recorder"]
         assert told.level == DiagnosticStatus.ERROR and "File too large" in told.message
-        assert float(figures(stage)["recorder_written [MB]"]) == pytest.approx(
-            1e-6 * path.stat().st_size, abs=1e-3
-        )
+        size = sum(part.stat().st_size for part in parts(path))
+        assert float(figures(stage)["recorder_written [MB]"]) == pytest.approx(1e-6 * size, abs=1e-3)
         stage.witness.bring_to_rest()
-    cycles = [cycle.decision.cycle for cycle in read_flight(path).cycles]
+    cycles = [cycle.decision.cycle for cycle in read_flight(*parts(path)).cycles]
     assert len(cycles) > 100 and cycles == list(range(1, len(cycles) + 1))

@@ -62,7 +62,7 @@ class MonitorParameters:
     clearance: float = required("[m] kept from everything in the world model while braking", 0.0, 0.5)
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)
     record_limit: int = required("[MB] of the newest flight that are kept on the disk", 1, 1_000_000)
-    record_reserve: int = required("[MB] of the disk that a recording leaves free", 0, 1_000_000)
+    record_reserve: int = required("[MB] of the disk that a recording leaves free", 0, 10**9)
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
 
