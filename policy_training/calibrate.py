@@ -6,8 +6,8 @@ threshold for all of the horizon before it, up to the lead that an answer needs.
 missed episodes of such a mix is at most delta, with the stated confidence.
 
 Thresholds are tested from the lowest upwards, each with the exact binomial bound of Clopper and Pearson
-(1934), until the first one fails. In a fixed order no test costs confidence of another (Angelopoulos et al. 2021,
-"Learn then Test", fixed sequence testing), and misses only grow with the threshold. So all thresholds up to
+(1934), until the first one fails. In a fixed order no test costs confidence of another (Angelopoulos et al.
+2021, "Learn then Test", fixed sequence testing), and misses only grow with the threshold. So all thresholds up to
 the last one that passed hold the promise at once, and the one that is set may be any of them: the lowest that
 disturbs no more than a small share of the policy's own successful episodes, if it is among them.
 """
@@ -17,6 +17,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ PLOT, REPORT = "calibration.png", "calibration.json"
 
 @dataclass(frozen=True)
 class CalibrateArguments:
-    """Choose the critic's threshold of a bundle so that it keeps a promise, and write it into the manifest."""
+    """Choose a bundle's threshold so that it keeps a promise, and write it into the manifest."""
 
     bundle: tyro.conf.Positional[Path]
     "Directory of the bundle; `spillguard export` makes one of a run."
@@ -172,7 +173,7 @@ def draw(episodes: Sequence[Seen], value: float, found: Calibration, path: Path)
     left.legend(fontsize=8)
     peaks, violated = np.array([e.warned for e in episodes]), np.array([e.violated for e in episodes])
     edges = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.001])
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = (peaks >= low) & (peaks < high)
         if inside.any():
             middle.plot(peaks[inside].mean(), violated[inside].mean(), "o", color="tab:blue")

@@ -16,7 +16,7 @@ from spillguard_core.bundle import load_bundle
 from spillguard_core.decision import Mode, Verdict
 from spillguard_ros import flight
 from spillguard_ros.recorder import FlightRecorder
-from spillguard_ros.recording import Flight, read_flight, replay
+from spillguard_ros.recording import Flight, parts, read_flight, replay
 from tests.ros.harness import MakeStage, Stage
 
 POUR_TIME = 20.0  # [s] allowed; the machine may be busy
@@ -161,7 +161,7 @@ def test_explain_command_says_what_was_asked_and_sent_and_draws_it(
 ) -> None:
     moving = next(i for i, c in enumerate(flown.cycles) if c.decision.verdict is Verdict.PASS)
     at, out = flown.times[moving] - flown.times[0], tmp_path / "moment.png"
-    arguments = [str(poured.recording), "--bundle", str(poured.bundle), "--at", str(at), "--out", str(out)]
+    arguments = [str(poured.recording), "--at", str(at), "--out", str(out)]
     assert spillguard(["explain", *arguments]) == 0
     shown = capsys.readouterr().out
     cycle = flown.cycles[moving]
@@ -172,18 +172,37 @@ def test_explain_command_says_what_was_asked_and_sent_and_draws_it(
 
 @pytest.mark.parametrize("command", ["replay", "explain"])
 def test_a_recording_that_answers_nothing_is_refused_with_the_reason(
-    command: str, poured: Poured, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert spillguard([command, str(tmp_path / "none.mcap")]) == 2
     (tmp_path / "empty.mcap").write_bytes(b"")
     assert spillguard([command, str(tmp_path / "empty.mcap")]) == 2
-    assert spillguard([command, str(poured.recording), "--bundle", "artifacts/pour_coffee"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "is no file" in said and "holds no cycle" in said and "not made with the bundle" in said
+    assert "is no file" in said and "holds no cycle" in said
+
+
+def test_replay_with_another_bundle_is_refused(poured: Poured, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spillguard(["replay", str(poured.recording), "--bundle", "artifacts/pour_coffee"]) == 2
+    assert "not made with the bundle" in " ".join(capsys.readouterr().err.split())
+
+
+def test_parts_of_a_recording_replay_without_a_seam(
+    poured: Poured, flown: Flight, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, middle = tmp_path / "flight.mcap", len(flown.cycles) // 2
+    for cycles in (flown.cycles[:middle], flown.cycles[middle:]):
+        recorder = FlightRecorder(path, flown.metadata)
+        for cycle in cycles:
+            recorder.add(flight.TOPIC, cycle, cycle.decision.cycle)
+        recorder.close()
+    assert len(parts(path)) == 2
+    assert spillguard(["replay", *map(str, parts(path)), "--bundle", str(poured.bundle)]) == 0
+    count = len(flown.cycles) - 1
+    assert f"{count} of {count} decisions equal to the bit" in capsys.readouterr().out
 
 
 def test_explain_outside_the_flight_tells_its_length(
     poured: Poured, flown: Flight, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert spillguard(["explain", str(poured.recording), "--bundle", str(poured.bundle), "--at", "1e6"]) == 2
-    assert f"{flown.times[-1] - flown.times[0]:.2f} s" in capsys.readouterr().err
+    assert spillguard(["explain", str(poured.recording), "--at", "1e6"]) == 2
+    assert f"from 0 to {flown.times[-1] - flown.times[0]:.2f} s" in capsys.readouterr().err

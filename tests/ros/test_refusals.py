@@ -83,6 +83,13 @@ def test_recording_that_cannot_be_opened_is_refused(orbit_bundle: Path, tmp_path
     assert "refused to configure" in ended.stderr
 
 
+def test_recording_that_would_fill_the_disk_is_refused(orbit_bundle: Path, tmp_path: Path) -> None:
+    record = f"record:={tmp_path / 'f.mcap'}"
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", record, "record_reserve:=1000000000")
+    assert ended.returncode == 1
+    assert "1000000000 MB have to stay free" in ended.stderr
+
+
 def test_unsigned_bundle_is_refused_where_a_key_is_given(orbit_bundle: Path, tmp_path: Path) -> None:
     key = tmp_path / "key.pub"
     key.write_bytes(b"no key")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from spillguard_core.kinematics import ArmKinematics
-from spillguard_ros.recording import Flight, overrides, percentiles, read_flight
+from spillguard_ros.recording import Flight, overrides, parts, percentiles, read_flight
 
 FRAMES = 6  # of the picture
 
@@ -54,7 +54,7 @@ class Wanted(Protocol):
 
 def report(cups: Sequence[Cup], demo: Wanted, recording: Path, console: Console) -> int:
     """Print the table and where things are. Exit status 0 only if the demo held."""
-    recorded = read_flight(recording)
+    recorded = read_flight(*parts(recording))
     console.print(_table(cups, recorded))
     _print_summary(cups, recorded, console)
     console.print(f"recording  {recording}", soft_wrap=True, highlight=False)

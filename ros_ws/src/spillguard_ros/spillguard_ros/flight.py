@@ -1,13 +1,21 @@
 """One control cycle as a JSON record: what went into the gate and what came out, to the last bit.
 
 Needs no ROS, so that a recording can be replayed through the gate anywhere.
+
+JSON has no word for NaN and the infinities; they are the strings "nan", "inf" and "-inf". Plotting tools turn
+a string into a number and find NaN there, so the line has a gap, which is what a value that was not evaluated
+should look like. A missing field or null would join the neighbours, a true infinity would ruin the axis.
 """
 
+import inspect
 import json
 import math
+import re
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from typing import Any
+from functools import cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -28,7 +36,6 @@ from spillguard_core.decision import (
 from spillguard_core.observation import Measurement
 
 TOPIC = "safety_monitor/cycle"
-SCHEMA = json.dumps({"type": "object", "title": "spillguard/Cycle"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +58,53 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no word for these
+        return str(value)
     return value
+
+
+def _described(cls: type) -> dict[str, str]:
+    """The comment beside each field of a dataclass: its unit and meaning are written down nowhere else."""
+    try:
+        source = inspect.getsource(cls)
+    except OSError:  # installed without sources
+        return {}
+    return dict(re.findall(r"^    (\w+): .*?  # (.+)$", source, re.MULTILINE))
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    """JSON schema of what `_plain` makes of a type.
+
+    Readers take one name as a type, want every object to list its properties, and refuse "null". So a field
+    that may be null, or a string in place of a number, has the type that it has otherwise.
+    """
+    if get_origin(kind) is UnionType:
+        (kind,) = (part for part in get_args(kind) if part is not type(None))
+    if get_origin(kind) is np.ndarray:
+        return {"type": "array", "items": {"type": "number"}}
+    if get_origin(kind) is tuple:
+        return {"type": "array", "items": _schema(get_args(kind)[0])}
+    if is_dataclass(kind):
+        described, hints = _described(kind), get_type_hints(kind)  # type: ignore[arg-type]
+        texts = {name: {"description": text} for name, text in described.items()}
+        properties = {name: {**_schema(hint), **texts.get(name, {})} for name, hint in hints.items()}
+        return {
+            "type": "object",
+            "description": " ".join((kind.__doc__ or "").split()),
+            "properties": properties,
+        }
+    if issubclass(kind, Enum):
+        return {
+            "type": "string",
+            "description": " ".join((kind.__doc__ or "").split()),
+            "enum": [m.name for m in kind],
+        }
+    return {"type": {bool: "boolean", int: "integer", float: "number", str: "string"}[kind]}
+
+
+@cache
+def schema() -> str:
+    """JSON schema of a cycle, with units and meanings."""
+    return json.dumps({"title": "spillguard/Cycle", **_schema(Cycle)})
 
 
 def encode(cycle: Cycle) -> bytes:

@@ -1,10 +1,11 @@
 """Reads a flight recording, also one whose writer was killed."""
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,18 @@ class Series:
     verdict: NDArray[np.intp]  # (T,)
 
 
+def part_number(path: Path, part: Path) -> int:
+    """Of an older part of the recording `path`: FILE-0001 is 1; 0 for any other file."""
+    match = re.fullmatch(rf"{re.escape(path.stem)}-(\d+){re.escape(path.suffix)}", part.name)
+    return int(match[1]) if match else 0
+
+
+def parts(path: Path) -> list[Path]:
+    """Files of a recording that are there, oldest first; `path` itself is the newest."""
+    older = [part for part in path.parent.iterdir() if part_number(path, part)]
+    return sorted(older, key=lambda part: part_number(path, part)) + ([path] if path.exists() else [])
+
+
 def records(path: Path) -> Iterator[tuple[str, Message | Metadata]]:
     """Topic and record, in file order; metadata has the topic "". Ends quietly where a file breaks off.
 
@@ -73,10 +86,10 @@ def records(path: Path) -> Iterator[tuple[str, Message | Metadata]]:
             return
 
 
-def read_flight(path: Path) -> Flight:
-    """All cycles of a recording."""
+def read_flight(*paths: Path) -> Flight:
+    """All cycles of a recording, or of several parts of one, oldest first."""
     times, cycles, metadata = [], [], {}
-    for topic, record in records(path):
+    for topic, record in chain.from_iterable(map(records, paths)):
         if isinstance(record, Metadata):
             metadata.update(record.metadata)
         elif topic == flight.TOPIC:

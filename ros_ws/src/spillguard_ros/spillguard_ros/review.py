@@ -1,6 +1,7 @@
 """`spillguard replay` and `spillguard explain`: what a recording proves, why a command was changed.
 
-Needs no running ROS 2: the gate is a pure function, so a recording and its bundle are enough.
+Needs no running ROS 2: the gate is a pure function, so a recording and its bundle are enough to ask it again,
+and the recording alone tells what it said.
 """
 
 import json
@@ -33,10 +34,14 @@ class RecordingError(ValueError):
 class Replay:
     """Ask the gate again about every recorded cycle. Exit status 0 only if all decisions are bit-equal."""
 
-    log: tyro.conf.Positional[Path]
-    """MCAP file of a flight."""
+    log: tyro.conf.Positional[tuple[Path, ...]]
+    """MCAP file of a flight, or the parts of one, oldest first."""
     bundle: Path = SHIPPED
     """Directory of the bundle that flew."""
+
+    def __post_init__(self) -> None:
+        if not self.log:
+            raise ValueError("name at least one recording")
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,6 @@ class Explain:
     """MCAP file of a flight."""
     at: float | None = None
     """Seconds since the first cycle; by default the first cycle in which the policy was overridden."""
-    bundle: Path = SHIPPED
-    """Directory of the bundle that flew; for the plot."""
     around: float = 2.0
     """Seconds before and after that are plotted."""
     out: Path | None = None
@@ -59,13 +62,15 @@ class Explain:
             raise ValueError(f"around must be above 0 s, got {self.around}")
 
 
-def opened(log: Path) -> Flight:
-    """A recording with at least one cycle."""
-    if not log.is_file():
-        raise RecordingError(f"{log} is no file")
-    recorded = read_flight(log)
+def opened(*logs: Path) -> Flight:
+    """A recording with at least one cycle, from one file or from its parts."""
+    for log in logs:
+        if not log.is_file():
+            raise RecordingError(f"{log} is no file")
+    recorded = read_flight(*logs)
     if not recorded.cycles:
-        raise RecordingError(f"{log} holds no cycle of a safety monitor; was it written with record:=FILE?")
+        names = " ".join(map(str, logs))
+        raise RecordingError(f"{names} holds no cycle of a safety monitor; was it written with record:=FILE?")
     return recorded
 
 
@@ -144,7 +149,7 @@ def replay_main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     console = Console()
     try:
-        recorded = opened(args.log)
+        recorded = opened(*args.log)
         config = flight.decode_config(recorded.metadata["config"])
         models = bundle_of(recorded, args.bundle).models(config.clearance)
         with console.status(f"asking the gate about {len(recorded.cycles)} cycles"):
@@ -174,17 +179,15 @@ def explain_main(arguments: Sequence[str] | None = None) -> int:
     try:
         recorded = opened(args.log)
         index = found_cycle(recorded, args.at)
-        guard = bundle_of(recorded, args.bundle).models(0.0)
         table = Table(show_header=False)
         for name, text in explained(recorded, index):
             table.add_row(name, text)
         console.print(table)
-        from spillguard_ros.flight_plot import save_plot
+        from spillguard_ros.flight_plot import save_moment
 
-        moment = float(recorded.times[index])
-        shown = recorded.between(moment - args.around, moment + args.around)
-        out = args.out or args.log.with_name(f"{args.log.stem}-{moment - recorded.times[0]:.2f}s.png")
-        save_plot(shown, [], guard.kinematics, out, mark=moment)
+        moment = recorded.times[index] - recorded.times[0]
+        out = args.out or args.log.with_name(f"{args.log.stem}-{moment:.2f}s.png")
+        save_moment(recorded, index, args.around, out)
     except (ValueError, OSError, KeyError) as error:
         return _refused("explain", error)
     console.print(f"plot {out}", soft_wrap=True)

@@ -31,10 +31,11 @@ from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.recorder import FlightRecorder
 from spillguard_ros.runtime import ShellNode, run
 from spillguard_ros.sensors import BASE_FRAME, Sensors
-from spillguard_ros.status import decision_status, granted, suspension_news
+from spillguard_ros.status import decision_status, granted, recorder_status, suspension_news
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
 WRITER_PERIOD = 0.1  # [s] between two looks for another node on the command topic
+MEGABYTE = 1_000_000
 LAST_WORD_TIMEOUT = 0.2  # [s] to see the last command arrive
 
 
@@ -58,6 +59,8 @@ class MonitorParameters:
     free_tilt: float = required("[rad] the cup may lean beside the target", 0.0, 3.2)
     max_suspension: float = required("[s] for which the critic may be suspended; 0: never", 0.0, 600.0)
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)
+    record_limit: int = required("[MB] of the newest flight that are kept on the disk", 1, 1_000_000)
+    record_reserve: int = required("[MB] of the disk that a recording leaves free", 0, 10**9)
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
 
@@ -102,6 +105,8 @@ class SafetyMonitor(ShellNode):
             self._recorder = FlightRecorder(
                 Path(parameters.record),
                 {"manifest": bundle.manifest.to_json(), "config": flight.encode_config(self._config)},
+                limit=MEGABYTE * parameters.record_limit,
+                reserve=MEGABYTE * parameters.record_reserve,
             )
         self._sensors = Sensors(self, self._record)
         self._twists = [
@@ -278,6 +283,7 @@ class SafetyMonitor(ShellNode):
             "command_writers": str(self._writers),
             "recorder": "off" if recorder is None else recorder.error or "on",
             "recorder_dropped": str(0 if recorder is None else recorder.dropped),
+            "recorder_written [MB]": f"{0.0 if recorder is None else recorder.written / MEGABYTE:.3f}",
         }
         msg = DiagnosticArray(status=[decision_status(cycle.decision, extra)])
         msg.header.stamp = self.get_clock().now().to_msg()
@@ -286,7 +292,9 @@ class SafetyMonitor(ShellNode):
 
     def _on_second(self) -> None:
         if self._decision.cycle:
-            self._diagnostics.publish(self._latest)
+            more = [] if self._recorder is None else [recorder_status(self._recorder)]
+            status = [*self._latest.status, *more]
+            self._diagnostics.publish(DiagnosticArray(header=self._latest.header, status=status))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from spillguard_core.decision import Decision, Mode, Request, Suspension, Verdict
 from spillguard_ros import convert
+from spillguard_ros.recorder import FlightRecorder
 
 NAME = "safety_monitor: gate"
 LEVELS = {
@@ -74,3 +75,14 @@ def decision_status(decision: Decision, extra: dict[str, str]) -> DiagnosticStat
     if suspended:
         level = max(level, DiagnosticStatus.WARN)
     return convert.to_status(NAME, level, "; ".join(filter(None, parts)), values)
+
+
+def recorder_status(recorder: FlightRecorder) -> DiagnosticStatus:
+    """An error once the recording has ended, a warning where records are missing in it."""
+    lost = f"{recorder.dropped} records dropped" if recorder.dropped else ""
+    level = DiagnosticStatus.WARN if lost else DiagnosticStatus.OK
+    if recorder.error:
+        level = DiagnosticStatus.ERROR
+    message = ", ".join(filter(None, (recorder.error or "recording", lost)))
+    values = {"dropped": str(recorder.dropped), "written [MB]": f"{1e-6 * recorder.written:.3f}"}
+    return convert.to_status("safety_monitor: recorder", level, message, values)

@@ -1,0 +1,85 @@
+"""The soak sees what it is there to see. The hour itself is not a test."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import Float64
+from std_srvs.srv import Trigger
+
+from benchmarks import soak
+from spillguard_core.gate import initial_decision
+from spillguard_ros import flight
+from spillguard_ros.graph import private_environment
+from spillguard_ros.recorder import FlightRecorder
+from tests.core.conftest import CONFIG
+
+
+def test_usage_counts_memory_descriptors_and_threads_of_a_process(tmp_path: Path) -> None:
+    before = soak.usage(os.getpid())
+    held, done = np.ones(10_000_000), threading.Event()  # 80 MB
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    with (tmp_path / "a").open("w"), (tmp_path / "b").open("w"):
+        after = soak.usage(os.getpid())
+    done.set()
+    thread.join()
+    assert 70.0 < after.memory - before.memory < 100.0 and held.size
+    assert after.descriptors - before.descriptors == 2
+    assert after.threads - before.threads == 1
+
+
+def test_growth_is_told_from_noise() -> None:
+    time = np.arange(0.0, 1800.0)
+    noise = np.random.default_rng(0).normal(size=len(time))
+    slope, gained = soak.growth(time, 100.0 + 0.01 * time + noise)
+    assert slope == pytest.approx(36.0, abs=0.5)  # 0.01 MB/s
+    assert gained == pytest.approx(18.0, abs=0.3)  # in half an hour
+    assert abs(soak.growth(time, 100.0 + noise)[1]) < 0.3
+
+
+def test_a_passing_descriptor_is_no_gain_and_a_lasting_one_is() -> None:
+    steady = [20] * 100
+    assert soak.gain([*steady[:50], 25, *steady[50:]]) == 0
+    assert soak.gain([*steady, *[21] * 20]) == 1
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    for name, value in private_environment().items():
+        monkeypatch.setenv(name, value)
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    made = Node("leaky")
+    yield made
+    made.destroy_node()
+    rclpy.try_shutdown()
+
+
+def test_every_entity_counts_also_one_of_a_name_that_is_there(node: Node) -> None:
+    before = soak.entities(node)
+    for _ in range(2):
+        node.create_publisher(Float64, "x", 1)
+        node.create_subscription(Float64, "x", lambda _: None, 1)
+        node.create_service(Trigger, "call", lambda _, response: response)
+        node.create_client(Trigger, "call")
+    gained = soak.entities(node) - before
+    assert gained == {f"leaky {kind}": 2 for kind in ("publishers", "subscriptions", "services", "clients")}
+
+
+def test_periods_come_from_every_part_of_the_recording(tmp_path: Path) -> None:
+    path = tmp_path / "flight.mcap"
+    for part in range(2):
+        recorder = FlightRecorder(path, {"config": flight.encode_config(CONFIG)})
+        inputs = flight.Inputs(0.0, None, 0.0, 0.0, 0.0, None)
+        for period in (float("nan"), 0.010 + part, 0.011 + part):
+            recorder.add(flight.TOPIC, flight.Cycle(inputs, initial_decision(), 1e-3, period), 1)
+        recorder.close()
+    found, nominal = soak.periods(path)
+    assert found.tolist() == [0.010, 0.011, 1.010, 1.011]
+    assert nominal == CONFIG.period
