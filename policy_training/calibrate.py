@@ -7,8 +7,8 @@ missed episodes of such a mix is at most delta, with the stated confidence.
 
 Thresholds are tested from the lowest upwards, each with the exact binomial bound of Clopper and Pearson
 (1934), until the first one fails. In a fixed order no test costs confidence of another (Angelopoulos et al.
-2021, "Learn then Test", fixed sequence testing), and misses only grow with the threshold. So all thresholds up to
-the last one that passed hold the promise at once, and the one that is set may be any of them: the lowest that
+2021, "Learn then Test", fixed sequence testing), and misses only grow with the threshold. So all up to the
+last one that passed hold the promise at once, and the one that is set may be any of them: the lowest that
 disturbs no more than a small share of the policy's own successful episodes, if it is among them.
 """
 

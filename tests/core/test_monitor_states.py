@@ -47,6 +47,7 @@ EXPECTED = {
     "hard limits: joint velocity limit": LIMITS,
     "hard limits: joint position limit ahead": LIMITS,
     "hard limits: workspace limit ahead": LIMITS,
+    "hard limits: cup tilted beside the target": LIMITS,
     "hard limits: obstacle ahead": LIMITS,
     "hard limits: obstacle ahead, critic suspended": LIMITS,
     "arm: no joint state yet": STOPS,

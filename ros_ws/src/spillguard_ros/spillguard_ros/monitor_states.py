@@ -32,9 +32,10 @@ CONFIG = GateConfig(
     limits=GEN3_LIMITS, period=0.01, command_timeout=0.1, teleop_timeout=0.25, state_timeout=0.1,
     sensor_timeout=0.2, position_tolerance=0.01, max_tracking_error=0.05, tracking_cycles=3,
     tracking_lag=0.06, settle_time=1.0, still_speed=0.02, coast_time=0.04, clearance=0.005,
-    critic_threshold=0.5, critic_release=0.9, max_suspension=60.0,
+    critic_threshold=0.5, critic_release=0.9, free_tilt=0.9, max_suspension=60.0,
 )  # fmt: skip
 LONG_AGO = 5.0  # [s]; longer than every timeout
+TILTING = np.array([0.0, 0.0, 0.0, 0.5])
 FORWARD, UPWARD = np.array([0.1, 0.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.1, 0.0])
 NO_TWIST = np.full(4, math.nan)
 WISH = SuspensionRequest("the cup is empty", 1.0)
@@ -186,6 +187,11 @@ def _limits(around: Callable[[Bench], Mapping[str, Vec]]) -> Event:
     return Event(change)
 
 
+def _no_free_tilt(bench: Bench, inputs: Inputs) -> Inputs:
+    bench.config = replace(bench.config, free_tilt=0.0)
+    return _wanted(TILTING).change(bench, inputs)
+
+
 def _tight(bench: Bench) -> Mapping[str, Vec]:
     return {"position_min": bench.q - 1e-4, "position_max": bench.q + 1e-4}
 
@@ -255,6 +261,7 @@ EVENTS: dict[str, dict[str, Event]] = {
         "joint velocity limit": _limits(_slow),
         "joint position limit ahead": _limits(_tight),
         "workspace limit ahead": _limits(_boxed),
+        "cup tilted beside the target": Event(_no_free_tilt),
         "obstacle ahead": _models(world=_InTheWay()),
         "obstacle ahead, critic suspended": _models(True, world=_InTheWay()),
     },
