@@ -15,6 +15,7 @@ COMMANDS = {
     "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_ros.demo", "pour with the shipped bundle through the ROS 2 graph"),
+    "page": ("spillguard_ros.operator_page:page_main", "a running graph in the browser, with a stop button"),
     "replay": ("spillguard_ros.review:replay_main", "ask the gate again about every cycle of a recording"),
     "explain": (
         "spillguard_ros.review:explain_main",
