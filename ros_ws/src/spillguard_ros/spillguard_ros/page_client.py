@@ -47,8 +47,7 @@ class ClientPage:
         gui.main_panel.dock_right()
         gui.main_panel.set_width(PANEL)
         gui.add_html(STYLE)
-        self._banner = gui.add_html("", visible=looking_is_free)
-        self._add_buttons(gui)
+        self._add_buttons(gui)  # first, so that nothing above STOP ever moves it
         self._figures = gui.add_html("", visible=looking_is_free)
         if looking_is_free:
             self._open_view()
@@ -73,10 +72,11 @@ class ClientPage:
         panel.dock_left()
         panel.set_width(PLOTS)
         with panel.add_tab("Live"):
+            self._banner = gui.add_html("")
             self._critic = gui.add_html("")
             self._verdicts = gui.add_html("")
             self._history = gui.add_html("")
-        self._banner.visible = self._figures.visible = True
+        self._figures.visible = True
         self._scene = Scene(self.client.scene, *self._cell)
 
     def _ask(self, service: str) -> None:
