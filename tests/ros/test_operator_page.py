@@ -2,10 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from spillguard_core.decision import Verdict
 from spillguard_ros.convert import status_values
@@ -15,6 +16,8 @@ from tests.ros.harness import MOVED, MakeStage, Stage
 
 TOKEN = "only-for-this-test-0123"
 NODES = ("sim_arm", "policy", "safety_monitor")
+OPERATOR = ("OPERATOR_HOLD", "OPERATOR_STOP")
+TRIPPED = ("STATE_STALE", "TRACKING_ERROR", "NOT_SETTLING", "PROPOSAL_STALE", "SENSOR_STALE")
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +41,11 @@ def cell(make_stage: MakeStage, token_file: Path, port: int) -> Iterator[Stage]:
         yield stage
 
 
-@pytest.fixture
-def moving(cell: Stage) -> Stage:
-    """Whatever was before, the arm is moving now."""
-    for node in cell.graph.dead():
-        cell.start(node)
-    cell.until(lambda: len(cell.witness.heard.proposals) > 3, 20.0, "a proposal")
-    cell.witness.bring_to_rest()
-    cell.witness.open_gate()
-    cell.until(cell.witness.moving, 5.0, "motion")
-    return cell
-
-
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     executable = find_chromium()
     if executable is None:
-        if os.environ.get("CI"):
+        if os.environ.get("SPILLGUARD_REQUIRE_BROWSER"):
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with chromium(executable, tmp_path_factory.mktemp("browser")) as started:
@@ -62,43 +53,70 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
 
 @pytest.fixture
-def window(cell: Stage, browser: object, port: int) -> Iterator[OperatorBrowser]:
-    opened = OperatorBrowser(browser, port)  # type: ignore[arg-type]
+def window(cell: Stage, browser: Browser, port: int) -> Iterator[OperatorBrowser]:
+    opened = OperatorBrowser(browser, port)
     yield opened
     opened.page.context.close()
 
 
 def reason(stage: Stage) -> str:
     """Why the monitor's newest verdict is what it is."""
+    stage.witness.heard.status.clear()
+    stage.until(lambda: bool(stage.witness.heard.status), 5.0, "a status")
     return status_values(stage.witness.heard.status[-1].status[0])["reason"]
 
 
-def test_buttons_need_the_token_and_stop_stops_the_arm(moving: Stage, window: OperatorBrowser) -> None:
-    witness = moving.witness
-    for name in ("hold", "STOP"):
-        window.button(name).click()
-        window.see(f"{name.lower()} refused: enter the token first")
-    witness.heard.clear()
-    witness.spin(1.0)
-    assert witness.moving()
-    assert not {"OPERATOR_HOLD", "OPERATOR_STOP"} & {
-        status_values(message.status[0])["reason"] for message in witness.heard.status
-    }
+def get_moving(stage: Stage) -> None:
+    """Whatever was before, every process is there and the arm is moving now."""
+    witness = stage.witness
+    for node in stage.graph.dead():
+        stage.start(node)
+    witness.heard.proposals.clear()
+    stage.until(lambda: len(witness.heard.proposals) > 3, 20.0, "a proposal")
+    witness.bring_to_rest()
+    witness.open_gate()
+    stage.until(witness.moving, 5.0, "motion")
 
-    window.enter("wrong-" + TOKEN)
-    window.button("unlock").click()
-    window.see("That is not the token")
-    window.button("STOP").click()
-    window.see("stop refused: enter the token first")
 
+def unheeded(stage: Stage, act: Callable[[], None]) -> bool:
+    """Whether the arm goes on moving while and after `act` is done.
+
+    A machine that is short of time may trip the monitor while a browser works: that is tried again.
+    """
+    for _ in range(3):
+        get_moving(stage)
+        act()
+        stage.witness.spin(1.0)
+        if (why := reason(stage)) in OPERATOR:
+            return False
+        if why not in TRIPPED:
+            return stage.witness.moving()
+    raise AssertionError(f"the monitor tripped three times: {why}")
+
+
+def test_buttons_need_the_token_and_stop_stops_the_arm(cell: Stage, window: OperatorBrowser) -> None:
+    witness = cell.witness
+
+    def press_without_token() -> None:
+        for name in ("hold", "STOP"):
+            window.button(name).click()
+            window.see(f"{name.lower()} refused: enter the token first")
+
+    def press_with_a_wrong_one() -> None:
+        window.enter("wrong-" + TOKEN)
+        window.button("unlock").click()
+        window.see("That is not the token")
+        window.button("STOP").click()
+        window.see("stop refused: enter the token first")
+
+    assert unheeded(cell, press_without_token)
+    assert unheeded(cell, press_with_a_wrong_one)
     window.enter(TOKEN)
     window.see("Unlocked")
-    if not witness.moving():  # a busy machine may have tripped the monitor in the meantime
-        witness.open_gate()
-        moving.until(witness.moving, 5.0, "motion")
+    get_moving(cell)
     window.button("STOP").click()
-    moving.until(lambda: witness.stopped() and reason(moving) == "OPERATOR_STOP", 10.0, "STOP")
-    moving.until(witness.still, 2.0, "rest")
+    cell.until(lambda: witness.stopped() and witness.still(), 10.0, "STOP and rest")
+    assert reason(cell) == "OPERATOR_STOP"
     window.see("stop: stopped; reset, then resume to go on")
     window.see("stopped by the operator")
     assert "STOP" in window.banner
@@ -108,9 +126,10 @@ def test_buttons_need_the_token_and_stop_stops_the_arm(moving: Stage, window: Op
 
 
 def test_reset_and_resume_from_the_page_move_the_arm_and_hold_brings_it_to_rest(
-    moving: Stage, window: OperatorBrowser
+    cell: Stage, window: OperatorBrowser
 ) -> None:
-    witness = moving.witness
+    witness = cell.witness
+    get_moving(cell)
     witness.bring_to_rest()
     window.enter(TOKEN)
     window.see("Unlocked")
@@ -119,73 +138,75 @@ def test_reset_and_resume_from_the_page_move_the_arm_and_hold_brings_it_to_rest(
     window.button("reset").click()
     window.see("reset: reset and holding")
     window.button("resume").click()
-    moving.until(witness.moving, 10.0, "motion")
+    cell.until(witness.moving, 10.0, "motion")
     window.button("hold").click()
-    moving.until(witness.still, 10.0, "rest")
     window.see("hold: holding; resume to go on")
+    cell.until(witness.still, 10.0, "rest")
 
 
 def test_one_window_unlocked_leaves_the_others_locked(
-    moving: Stage, window: OperatorBrowser, browser: object, port: int
+    cell: Stage, window: OperatorBrowser, browser: Browser, port: int
 ) -> None:
     window.enter(TOKEN)
     window.see("Unlocked")
-    other = OperatorBrowser(browser, port)  # type: ignore[arg-type]
-    try:
+    other = OperatorBrowser(browser, port)
+
+    def press_in_the_other() -> None:
         other.button("STOP").click()
         other.see("stop refused: enter the token first")
-        moving.witness.spin(0.5)
-        assert moving.witness.moving()
-        # The same message that the unlocked window would send, from a client that never saw the token.
-        press = window.button("STOP").get_attribute("id")
-        assert press is not None
+
+    def forge_a_press() -> None:
+        """The message that the unlocked window would send, from a client that never saw the token."""
+        unlocked = window.button("STOP").get_attribute("id")
+        assert unlocked is not None
+        with ForgedClient(port) as forged:
+            for uuid in (unlocked, forged.buttons()["STOP"]):
+                forged.press(uuid)
+                assert "stop refused: enter the token first" in forged.heard_text() or uuid == unlocked
+
+    try:
+        assert unheeded(cell, press_in_the_other)
     finally:
         other.page.context.close()
-    with ForgedClient(port) as forged:
-        own = forged.buttons()
-        assert "STOP" in own
-        for uuid in (press, *own.values()):
-            forged.press(uuid)
-        moving.witness.spin(1.5)
-        assert "enter the token first" in forged.heard_text()
-    assert moving.witness.moving()
-    assert reason(moving) not in ("OPERATOR_STOP", "OPERATOR_HOLD")
+    assert unheeded(cell, forge_a_press)
 
 
-def test_a_silent_monitor_is_shown_as_silent(moving: Stage, window: OperatorBrowser) -> None:
-    window.see("following")
+def test_a_silent_monitor_is_shown_as_silent(cell: Stage, window: OperatorBrowser) -> None:
     window.enter(TOKEN)
     window.see("Unlocked")
-    moving.graph.signal("safety_monitor", signal.SIGKILL)
-    moving.graph.wait("safety_monitor", 5.0)
+    get_moving(cell)
+    window.see("following")
+    cell.graph.signal("safety_monitor", signal.SIGKILL)
+    cell.graph.wait("safety_monitor", 5.0)
     window.see("no status for")
     assert "verdict" not in window.banner  # its last word is not shown as if it still held
     assert window.button("STOP").is_enabled()
     window.button("STOP").click()
     window.page.get_by_text("NO ANSWER").or_(window.page.get_by_text("DID NOT REACH")).first.wait_for()
-    moving.graph.signal("sim_arm", signal.SIGSTOP)
+    cell.graph.signal("sim_arm", signal.SIGSTOP)
     try:
         window.see("no joint states for")
     finally:
-        moving.graph.signal("sim_arm", signal.SIGCONT)
+        cell.graph.signal("sim_arm", signal.SIGCONT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_death_of_the_page_changes_nothing(
-    moving: Stage, number: signal.Signals, port: int, token_file: Path
+    cell: Stage, number: signal.Signals, port: int, token_file: Path
 ) -> None:
-    witness = moving.witness
+    witness = cell.witness
+    get_moving(cell)
     witness.heard.clear()
-    moving.graph.signal("operator_page", number)
+    cell.graph.signal("operator_page", number)
     witness.spin(2.0)
     verdicts = [status_values(message.status[0])["verdict"] for message in witness.heard.status]
     assert len(verdicts) > 120  # of 200 cycles, on a machine that may be busy
     assert Verdict.STOP.name not in verdicts
     assert witness.moving()
     if number is signal.SIGSTOP:
-        moving.graph.signal("operator_page", signal.SIGCONT)
+        cell.graph.signal("operator_page", signal.SIGCONT)
     else:
-        moving.start("operator_page", port=port, token_file=token_file)
+        cell.start("operator_page", port=port, token_file=token_file)
 
 
 def ended(make_stage: MakeStage, **parameters: object) -> str:
