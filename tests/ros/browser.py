@@ -52,9 +52,9 @@ def chromium(executable: str, folder: Path) -> Iterator[Browser]:
 
 
 class OperatorBrowser:
-    """One window with the page, a client of its own. Hardly wider than its panels: 3D in software is slow."""
+    """One window with the page, a client of its own. Small, for 3D in software is slow."""
 
-    def __init__(self, browser: Browser, port: int, width: int = 820, height: int = 800, scale: float = 0.5):
+    def __init__(self, browser: Browser, port: int, width: int = 1120, height: int = 800, scale: float = 0.5):
         context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)
         self.page: Page = context.new_page()
         self.page.set_default_timeout(PATIENCE)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +12,12 @@ from playwright.sync_api import Browser
 
 from spillguard_core.decision import Verdict
 from spillguard_ros.convert import status_values
+from spillguard_ros.graph import private_environment
 from tests.ros.browser import MISSING, OperatorBrowser, chromium, find_chromium, free_port
 from tests.ros.forged_client import ForgedClient
 from tests.ros.harness import MOVED, MakeStage, Stage
 
+ROOT = Path(__file__).parents[2]
 TOKEN = "only-for-this-test-0123"
 NODES = ("sim_arm", "policy", "safety_monitor")
 OPERATOR = ("OPERATOR_HOLD", "OPERATOR_STOP")
@@ -74,7 +78,10 @@ def get_moving(stage: Stage) -> None:
     witness.heard.proposals.clear()
     stage.until(lambda: len(witness.heard.proposals) > 3, 20.0, "a proposal")
     witness.bring_to_rest()
-    witness.open_gate()
+    witness.insist(
+        "safety_monitor/reset", 30.0
+    )  # a killed monitor counts as another writer until its lease ends
+    witness.insist("safety_monitor/resume", 1.0)
     stage.until(witness.moving, 5.0, "motion")
 
 
@@ -224,6 +231,23 @@ def test_a_short_token_is_refused_beyond_loopback(make_stage: MakeStage, tmp_pat
     for host in ("0.0.0.0", "127.0.0.1"):
         printed = ended(make_stage, host=host, port=free_port(), token_file=short)
         assert "the token has 5 characters, it needs at least 16" in printed
+
+
+def test_the_verb_hands_its_options_on(orbit_bundle: Path, tmp_path: Path) -> None:
+    short = tmp_path / "token"
+    short.write_text("brief")
+    short.chmod(0o600)
+    options = {"bundle": orbit_bundle, "host": "0.0.0.0", "port": free_port(), "token-file": short}
+    command = [sys.executable, "-m", "policy_training.cli", "page", "--namespace", "left"]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    environment = {**os.environ, **private_environment()}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "the token has 5 characters" in done.stdout + done.stderr
+    assert "[left.operator_page]" in done.stdout + done.stderr
 
 
 def test_a_token_file_for_all_to_read_is_refused(make_stage: MakeStage, tmp_path: Path) -> None:

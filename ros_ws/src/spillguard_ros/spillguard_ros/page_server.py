@@ -1,4 +1,7 @@
-"""The web server of the operator page: viser's, less what would carry the page elsewhere."""
+"""The web server of the operator page: viser's, less what would carry the page elsewhere.
+
+The headers of a connection are reached through private names of viser, hence its exact pin in pyproject.toml.
+"""
 
 import threading
 from collections.abc import Callable
