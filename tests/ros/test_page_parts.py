@@ -279,6 +279,18 @@ def test_a_client_presses_only_after_its_own_token(opened: Opened) -> None:
     assert len({client for _, client in opened.pressed}) == 1
 
 
+def test_presses_keep_their_order(opened: Opened) -> None:
+    wanted = ["hold", "resume", "stop", "reset", "resume"] * 4
+    with ForgedClient(opened.port) as client:
+        buttons = client.buttons()
+        client.press(entry(client), TOKEN)
+        assert "Unlocked" in client.heard_text()
+        for name in wanted:
+            client.press(buttons["STOP" if name == "stop" else "hold"], True if name == "stop" else name)
+        client.listen(1.0)
+    assert [name for name, _ in opened.pressed] == wanted
+
+
 def test_a_client_cannot_invent_a_service(opened: Opened) -> None:
     with ForgedClient(opened.port) as client:
         buttons = client.buttons()

@@ -55,16 +55,24 @@ class ClientPage:
     def _add_buttons(self, gui: viser.GuiApi) -> None:
         gui.add_html('<span class="sg-stop-next"></span>')
         stop = gui.add_button("STOP", color=(198, 20, 20))  # never disabled, whatever is known of the monitor
-        stop.on_click(lambda _: self._ask(STOP))
+        stop.on_click(self._on_stop)
         gui.add_html(page_html.caption("asks the monitor to stop; it is no emergency stop") + NEXT_GROUP)
         others = gui.add_button_group("", OTHERS)
-        others.on_click(lambda event: self._ask(str(event.target.value)))
+        others.on_click(self._on_other)
         self._note = gui.add_html(page_html.note("Looking only: enter the token to use the buttons.", True))
         gui.add_html('<span class="sg-token-next"></span>')
         self._entry = gui.add_text("token", "")
         self._enter = gui.add_button("unlock")
         self._entry.on_update(lambda _: self._try(complete=False))
         self._enter.on_click(lambda _: self._try(complete=True))
+
+    # Coroutines run where messages come in, one after the other: presses keep their order and their names.
+    async def _on_stop(self, event: viser.GuiEvent[viser.GuiButtonHandle]) -> None:
+        del event
+        self._ask(STOP)
+
+    async def _on_other(self, event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
+        self._ask(str(event.target.value))
 
     def _open_view(self) -> None:
         gui = self.client.gui
