@@ -92,8 +92,8 @@ def figures(feed: Feed, seen: Figures, now: float) -> str:
         ("cycle time", cycle, "status"),
         ("decision", f"{decide}, {values.get('late_cycles', '?')} late cycles", "status"),
         ("recorder", values.get("recorder", "?"), "status"),
-        ("poured", f"{1e3 * seen.poured:.0f} g", "load_cell/wrench"),
-        ("in the held cup", f"{1e3 * seen.remaining:.0f} g", "wrist/wrench"),
+        ("poured", _grams(seen.poured), "load_cell/wrench"),
+        ("in the held cup", _grams(seen.remaining), "wrist/wrench"),
         ("target", target, "target_pose"),
     ]
     lines = [_row(name, text, feed, topic, now) for name, text, topic in rows]
@@ -101,6 +101,10 @@ def figures(feed: Feed, seen: Figures, now: float) -> str:
         f'<table class="sg-figures" style="width:calc(100% - 20px);margin:2px 10px;font-size:.85em;'
         f'color:{INK};border-collapse:collapse">{"".join(lines)}</table>'
     )
+
+
+def _grams(mass: float) -> str:
+    return f"{round(1e3 * mass)} g" if math.isfinite(mass) else "–"
 
 
 def _row(name: str, text: str, feed: Feed, topic: str, now: float) -> str:
