@@ -1,6 +1,7 @@
 """The operator page, with real nodes behind it and a real browser in front."""
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,19 +81,17 @@ def get_moving(stage: Stage) -> None:
 
 
 def check_unheeded(stage: Stage, act: Callable[[], None]) -> None:
-    """The arm goes on moving while and after `act` is done.
-
-    A machine that is short of time may trip the monitor while a browser works: that is tried again.
-    """
-    for _ in range(3):
-        get_moving(stage)
-        act()
-        stage.witness.spin(1.0)
-        why = reason(stage)
-        assert why not in ("OPERATOR_HOLD", "OPERATOR_STOP")
-        if stage.witness.moving():
-            return
-    raise AssertionError(f"the arm came to rest three times, for the reason {why}\n{stage.logs()}")
+    """`act` reaches the monitor in no way, and the arm goes on; a machine short of time may trip it, though."""
+    get_moving(stage)
+    monitor, page = stage.graph.log("safety_monitor"), stage.graph.log("operator_page")
+    before = len(monitor.read_text()), len(page.read_text())
+    act()
+    stage.witness.spin(1.0)
+    why = reason(stage)
+    said = monitor.read_text()[before[0] :] + page.read_text()[before[1] :]
+    assert not re.search(r"(hold|resume|stop|reset): |pressed", said), said  # the monitor logs every request
+    assert why not in ("OPERATOR_HOLD", "OPERATOR_STOP")
+    assert stage.witness.moving() or why.endswith("_STALE"), why
 
 
 def test_buttons_need_the_token_and_stop_stops_the_arm(cell: Stage, window: OperatorBrowser) -> None:
