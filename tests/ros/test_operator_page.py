@@ -81,7 +81,7 @@ def get_moving(stage: Stage) -> None:
 
 
 def check_unheeded(stage: Stage, act: Callable[[], None]) -> None:
-    """`act` reaches the monitor in no way, and the arm goes on; a machine short of time may trip it, though."""
+    """`act` reaches the monitor in no way and the arm goes on, unless a machine short of time trips it."""
     get_moving(stage)
     monitor, page = stage.graph.log("safety_monitor"), stage.graph.log("operator_page")
     before = len(monitor.read_text()), len(page.read_text())
