@@ -2,13 +2,14 @@
 
 Both are lifecycle nodes that configure and activate themselves (`autostart`). No event here re-activates a
 node: one that an operator deactivates stays inactive. The monitor starts closed; an operator resets and
-resumes it.
+resumes it. ``page:=true`` adds the operator page, on which nothing depends.
 """
 
 from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.conditions import IfCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -26,8 +27,9 @@ ARGUMENTS = {
     "load_cell": ("load_cell/wrench", "Topic of the load cell under the receiving cup, tared."),
     "wrist": ("wrist/wrench", "Topic of the payload felt at the wrist, tared."),
     "target": ("target_pose", "Topic of the receiving cup's rim centre in base_link."),
+    "page": ("false", "The operator page in the browser; its parameter file says where it listens."),
     "autostart": ("true", "Nodes configure and activate themselves."),
-    "log_level": ("info", "Log level of both nodes."),
+    "log_level": ("info", "Log level of the nodes."),
 }
 
 
@@ -36,7 +38,7 @@ def text(name: str) -> ParameterValue:
     return ParameterValue(LaunchConfiguration(name), value_type=str)
 
 
-def node(name: str, *more: dict[str, ParameterValue]) -> Node:
+def node(name: str, *more: dict[str, ParameterValue], condition: IfCondition | None = None) -> Node:
     """A node of this package with its parameter file and the driver's topic names."""
     driver = LaunchConfiguration("driver_prefix")
     command = "joint_trajectory_controller/joint_trajectory"
@@ -46,6 +48,7 @@ def node(name: str, *more: dict[str, ParameterValue]) -> Node:
         name=name,
         namespace=LaunchConfiguration("namespace"),
         output="screen",
+        condition=condition,
         parameters=[
             PathJoinSubstitution([LaunchConfiguration("params"), f"{name}.yaml"]),
             {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)},
@@ -63,7 +66,7 @@ def node(name: str, *more: dict[str, ParameterValue]) -> Node:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, then both nodes."""
+    """Arguments, then the nodes."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
@@ -75,5 +78,9 @@ def generate_launch_description() -> LaunchDescription:
         SetEnvironmentVariable("OMP_NUM_THREADS", EnvironmentVariable("OMP_NUM_THREADS", default_value="1")),
     ]
     bundle = {"bundle": text("bundle"), "public_key": text("public_key")}
-    nodes = [node("safety_monitor", bundle, {"record": text("record")}), node("policy", bundle)]
+    nodes = [
+        node("safety_monitor", bundle, {"record": text("record")}),
+        node("policy", bundle),
+        node("operator_page", bundle, condition=IfCondition(LaunchConfiguration("page"))),
+    ]
     return LaunchDescription([*declared, *environment, *nodes])

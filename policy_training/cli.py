@@ -17,6 +17,7 @@ COMMANDS = {
     "video": ("policy_training.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_ros.demo", "pour with the shipped bundle through the ROS 2 graph"),
     "operator": ("spillguard_ros.operator_command", "hold, resume, stop, reset and more, on a running graph"),
+    "page": ("spillguard_ros.operator_page:page_main", "a running graph in the browser, with a stop button"),
     "replay": ("spillguard_ros.review:replay_main", "ask the gate again about every cycle of a recording"),
     "explain": (
         "spillguard_ros.review:explain_main",

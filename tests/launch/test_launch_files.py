@@ -11,11 +11,15 @@ import yaml
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
-NODES = {"safety_monitor": "MonitorParameters", "policy": "PolicyParameters", "sim_arm": "SimArmParameters"}
+NODES = {
+    "safety_monitor": "MonitorParameters", "policy": "PolicyParameters", "sim_arm": "SimArmParameters",
+    "operator_page": "PageParameters",
+}  # fmt: skip
 FROM_LAUNCH = {  # parameters that a launch argument sets
     "safety_monitor": {"bundle", "public_key", "record"},
     "policy": {"bundle", "public_key"},
     "sim_arm": {"seed", "speed"},
+    "operator_page": {"bundle", "public_key"},
 }
 # Declared by kortex_bringup's gen3.launch.py (ros2_kortex 1fdbef3, April 2026).
 KORTEX_ARGUMENTS = {

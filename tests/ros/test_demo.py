@@ -2,11 +2,15 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from spillguard_ros.demo import PAGE_PORT
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +42,19 @@ def test_shipped_bundle_pours(tmp_path: Path) -> None:
     bundle = ROOT / "artifacts" / "pour_coffee"
     ended = demo(tmp_path, "--bundle", str(bundle), "--cups", "4", "--required", "0.75")
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_demo_goes_on_without_its_page(orbit_bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as other:  # so that the page cannot listen, and ends
+        with suppress(OSError):  # somebody else is there already, which is as good
+            other.bind(("127.0.0.1", PAGE_PORT))
+            other.listen()
+        ended = demo(tmp_path, "--bundle", str(orbit_bundle), *SCRIPTED, "--cups", "1", "--page")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (token,) = [line.split()[1] for line in ended.stdout.splitlines() if line.startswith("token ")]
+    logs = "".join(file.read_text() for file in tmp_path.glob("*/logs/*.log"))
+    assert f"cannot listen on 127.0.0.1 port {PAGE_PORT}" in logs
+    assert token not in logs
 
 
 def test_demo_fails_where_pours_fail(orbit_bundle: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from glob import glob
 from setuptools import setup
 
 NAME = "spillguard_ros"
-NODES = ("policy", "safety_monitor", "sim_arm")
+NODES = ("operator_page", "policy", "safety_monitor", "sim_arm")
 
 setup(
     name=NAME,
@@ -27,7 +27,7 @@ setup(
     zip_safe=False,
     maintainer="Spillguard developers",
     maintainer_email="maintainers@spillguard.dev",
-    description="ROS 2 nodes of Spillguard: policy, safety monitor, simulated arm.",
+    description="ROS 2 nodes of Spillguard: policy, safety monitor, simulated arm, operator page.",
     license="Apache-2.0",
     entry_points={"console_scripts": [f"{node} = {NAME}.{node}:main" for node in NODES]},
 )

@@ -27,7 +27,9 @@ from spillguard_ros import demo_report
 from spillguard_ros.demo_report import Cup
 from spillguard_ros.graph import Graph, private_environment
 from spillguard_ros.operator import Operator, OperatorError
+from spillguard_ros.page_access import TOKEN_VARIABLE, new_token
 
+PAGE, PAGE_PORT = "operator_page", 8090
 START_TIMEOUT = 20.0  # [s] for three processes to come up
 
 
@@ -47,6 +49,8 @@ class Demo:
     """Seconds a pour may take."""
     out: Path = Path("runs/demo")
     """Folder in which a new folder for this run is made."""
+    page: bool = False
+    """Show the operator page in the browser meanwhile."""
     policy_module: str = "spillguard_ros.policy"
     """Python module that runs as the policy's process."""
 
@@ -64,10 +68,12 @@ def _start(graph: Graph, demo: Demo, recording: Path) -> None:
     graph.start("sim_arm", "sim_arm", {"seed": demo.seed})
     graph.start("safety_monitor", "safety_monitor", {"bundle": bundle, "record": recording})
     graph.start("policy", "policy", {"bundle": bundle}, module=demo.policy_module)
+    if demo.page:
+        graph.start(PAGE, PAGE, {"bundle": bundle, "port": PAGE_PORT})
 
 
 def _check_alive(graph: Graph) -> None:
-    for name in graph.dead():
+    for name in set(graph.dead()) - {PAGE}:  # nothing depends on it
         lines = graph.log(name).read_text(errors="replace").strip().splitlines() or ["(no output)"]
         raise OperatorError(f"{name} ended: {lines[-1]}")
 
@@ -127,6 +133,10 @@ def run(demo: Demo, console: Console) -> int:
     recording = folder.resolve() / "flight.mcap"
     environment = private_environment()
     os.environ.update(environment)
+    if demo.page:
+        environment[TOKEN_VARIABLE] = token = new_token()
+        text = f"operator page  http://127.0.0.1:{PAGE_PORT}\ntoken          {token}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

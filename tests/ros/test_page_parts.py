@@ -1,0 +1,355 @@
+"""The parts of the operator page, without ROS and without a browser."""
+
+import math
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from sim.cell_model import guard_model_xml
+from spillguard_core.arm import JOINT_NAMES
+from spillguard_core.decision import Verdict
+from spillguard_core.kinematics import NOMINAL_POSTURE
+from spillguard_ros import page_access, page_html
+from spillguard_ros.page_client import ClientPage
+from spillguard_ros.page_feed import LONGEST_HISTORY, Feed
+from spillguard_ros.page_html import Figures
+from spillguard_ros.page_scene import CellKinematics, Sight, parts
+from spillguard_ros.page_server import PageServer
+from tests.ros.browser import free_port
+from tests.ros.forged_client import ForgedClient
+
+TOKEN = "sixteen-or-longer-4711"
+NOTHING = Figures(np.full(3, math.nan), math.nan, math.nan)
+
+
+def status(verdict: str = "PASS", reason: str = "OK", **more: str) -> dict[str, str]:
+    return {"verdict": verdict, "reason": reason, "q_c": "0.2", "margin_critic": "0.5", **more}
+
+
+# --- access
+
+
+def test_only_the_token_itself_matches() -> None:
+    token = page_access.Token(TOKEN)
+    assert token.matches(TOKEN)
+    assert token.matches(f" {TOKEN}\n")  # as it comes out of a file or a paste
+    assert not any(token.matches(text) for text in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper()))
+
+
+@pytest.mark.parametrize("text", ["", "   ", "fifteen-letters", " " * 20])
+def test_a_short_token_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="needs at least 16"):
+        page_access.Token(text)
+
+
+def test_a_token_file_goes_before_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    file.chmod(0o600)
+    environment = {page_access.TOKEN_VARIABLE: "of the environment"}
+    assert page_access.given_token(str(file), environment) == TOKEN
+    assert page_access.given_token("", environment) == "of the environment"
+    assert page_access.given_token("", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+     ("::", False), ("192.168.1.5", False), ("localhost.example.org", False), ("", False)],
+)  # fmt: skip
+def test_loopback_is_known(host: str, expected: bool) -> None:
+    assert page_access.is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "loopback", "allowed"),
+    [
+        ("http://127.0.0.1:8090", "127.0.0.1:8090", True, True),
+        ("http://localhost:9000", "localhost:9000", True, True),  # through an SSH tunnel
+        (None, "127.0.0.1:8090", True, True),  # no browser
+        ("http://evil.example", "127.0.0.1:8090", True, False),  # another site, open in the same browser
+        ("http://evil.example:8090", "evil.example:8090", True, False),  # its name made to mean this machine
+        ("null", "127.0.0.1:8090", True, False),
+        ("http://robot.lab:8090", "robot.lab:8090", False, True),
+        ("http://evil.example", "robot.lab:8090", False, False),
+        ("http://robot.lab:8090", None, False, False),
+    ],
+)
+def test_other_sites_are_known(origin: str | None, host: str | None, loopback: bool, allowed: bool) -> None:
+    assert page_access.same_site(origin, host, loopback) is allowed
+
+
+# --- feed
+
+
+def test_silence_is_measured_from_the_start_and_from_the_last_message() -> None:
+    feed = Feed(started=10.0)
+    assert (feed.age("status", 14.0), feed.is_live("status", 10.1)) == (4.0, False)
+    feed.status(status(), "PASS: ok", 15.0, 0.0)
+    assert feed.is_live("status", 15.4)
+    assert not feed.is_live("status", 15.6)
+    assert feed.age("status", 18.0) == 3.0
+
+
+def test_a_status_without_a_known_verdict_counts_as_silence() -> None:
+    feed = Feed(started=0.0)
+    for verdict in ("", "FINE", "pass"):
+        feed.status(status(verdict), "", 1.0, 0.0)
+    assert not feed.is_live("status", 1.0)
+    assert not feed.spans
+
+
+def test_changes_of_verdict_are_kept_with_their_reasons_and_silence_parts_them() -> None:
+    feed = Feed(started=0.0)
+    for now, verdict, reason in ((1.0, "PASS", "OK"), (1.2, "PASS", "OK"), (1.3, "LIMIT", "COLLISION"),
+                                 (1.4, "PASS", "OK"), (4.4, "PASS", "OK")):  # fmt: skip
+        feed.status(status(verdict, reason), "", now, 0.0)
+    assert [(s.verdict.name, s.reason, s.start, s.end) for s in feed.spans] == [
+        ("PASS", "OK", 1.0, 1.2), ("LIMIT", "COLLISION", 1.3, 1.3), ("PASS", "OK", 1.4, 1.4),
+        ("PASS", "OK", 4.4, 4.4),
+    ]  # fmt: skip
+    shown = page_html.history(feed)
+    assert shown.count(">PASS<") == 3
+    assert "no status for 3.0 s" in shown
+    assert shown.index("no status") < shown.index("collision")  # newest first
+
+
+def test_a_tenth_of_a_second_shows_its_worst() -> None:
+    feed = Feed(started=0.0)
+    for now, verdict, q_c in ((1.01, "PASS", "0.1"), (1.02, "LIMIT", "0.9"), (1.03, "PASS", "nan")):
+        feed.status(status(verdict, q_c=q_c, margin_critic=str(0.7 - float(q_c))), "", now, 0.0)
+    (only,) = feed.bins
+    assert (only.verdict, only.q_c) == (Verdict.LIMIT, 0.9)
+    assert only.threshold == pytest.approx(0.7)  # Q_c and what was left of it
+
+
+def test_what_is_kept_is_bounded() -> None:
+    feed = Feed(started=0.0)
+    for cycle in range(20_000):
+        feed.status(status("PASS" if cycle % 2 else "LIMIT"), "", 0.01 * cycle, 0.0)
+    assert len(feed.spans) == LONGEST_HISTORY
+    assert len(feed.bins) == 600
+    longest = len(page_html.history(feed)) + len(page_html.critic_plot(feed, 200.0))
+    assert longest < 60_000  # bytes that a browser is sent, twice a second
+
+
+# --- what is written
+
+
+def test_the_banner_shows_the_verdict_only_while_it_is_live() -> None:
+    feed = Feed(started=0.0)
+    feed.note("joint_states", 9.9)
+    feed.status(status("LIMIT", "COLLISION", detail="asked"), "LIMIT: obstacle ahead", 9.9, 0.0)
+    live, silent = page_html.banner(feed, 10.0), page_html.banner(feed, 22.3)
+    assert ">LIMIT<" in live and "obstacle ahead" in live and page_html.ALARM not in live
+    assert ">LIMIT<" not in silent and "obstacle ahead" not in silent
+    assert "no status for 12.4 s" in silent and "no joint states for 12.4 s" in silent
+    assert page_html.ALARM in silent
+    assert "no status for 3.0 s" in page_html.banner(Feed(started=0.0), 3.0)
+
+
+def test_figures_that_have_gone_silent_are_not_shown() -> None:
+    feed = Feed(started=0.0)
+    feed.note("load_cell/wrench", 5.0)
+    feed.status(status(mode="following"), "", 5.0, 0.0)
+    seen = Figures(np.array([0.7, 0.1, 0.12]), 0.0375, 0.002)
+    live, silent = page_html.figures(feed, seen, 5.2), page_html.figures(feed, seen, 9.0)
+    assert "following" in live and "38 g" in live
+    assert "following" not in silent and "38 g" not in silent
+    assert silent.count("silent for") == 8
+
+
+def test_text_from_the_graph_is_escaped() -> None:
+    feed, evil = Feed(started=0.0), "<script>alert(1)</script>"
+    more = {"detail": evil, "mode": evil, "recorder": evil, "late_cycles": evil}
+    feed.status(status("STOP", evil, **more), f"STOP: {evil}", 1.0, 0.0)
+    page = page_html.banner(feed, 1.0) + page_html.figures(feed, NOTHING, 1.0) + page_html.history(feed)
+    assert "<script" not in page + page_html.note(evil, True)
+    assert "&lt;script" in page
+
+
+def test_the_curve_of_q_c_breaks_where_the_critic_was_not_asked() -> None:
+    feed = Feed(started=0.0)
+    for step in range(30):
+        asked = not 10 <= step < 20
+        feed.status(status(q_c="0.2" if asked else "nan"), "", 0.1 * step + 0.05, 0.0)
+    assert page_html.critic_plot(feed, 3.0).count('stroke="#c2185b"') == 2
+
+
+# --- the cell in 3D
+
+
+def test_every_geom_is_drawn_where_mujoco_has_it() -> None:
+    model = mujoco.MjModel.from_xml_string(guard_model_xml())
+    data, shapes, cell = mujoco.MjData(model), parts(model), CellKinematics(model)
+    rim = np.array([0.61, -0.12, 0.12])
+    joints = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in JOINT_NAMES]
+    data.qpos[model.jnt_qposadr[joints]] = NOMINAL_POSTURE
+    before = model.body_pos.copy()
+    poses = cell.poses(NOMINAL_POSTURE, rim, Sight.NOW, Sight.NOW)
+    assert (model.body_pos == before).all()  # the model belongs to others
+    model.body_pos[cell.receiver, :2] = rim[:2]
+    mujoco.mj_kinematics(model, data)
+    drawn = {body: [] for body in range(model.nbody)}  # type: ignore[var-annotated]
+    for part in shapes:
+        rotation = np.empty(9)
+        mujoco.mju_quat2Mat(rotation, poses.quaternion[part.body])
+        drawn[part.body].append(part.vertices @ rotation.reshape(3, 3).T + poses.position[part.body])
+    for geom in range(model.ngeom):
+        points = np.vstack(drawn[int(model.geom_bodyid[geom])])
+        away = np.linalg.norm(points - data.geom_xpos[geom], axis=1)
+        # The farthest point, a box's corner or a capsule's tip, is MuJoCo's rbound away.
+        assert np.abs(away - model.geom_rbound[geom]).min() < 2e-3
+    assert sum(len(shape.faces) for shape in shapes) > 12 * model.ngeom - 1
+
+
+def test_a_geom_that_cannot_be_drawn_is_named() -> None:
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><asset><mesh name="m" vertex="0 0 0 1 0 0 0 1 0 0 0 1"/></asset>'
+        '<worldbody><geom name="fixture" type="mesh" mesh="m"/></worldbody></mujoco>'
+    )
+    with pytest.raises(ValueError, match="'fixture' is a mjGEOM_MESH"):
+        parts(model)
+
+
+def test_only_what_was_measured_counts_as_seen() -> None:
+    model = mujoco.MjModel.from_xml_string(guard_model_xml())
+    cell = CellKinematics(model)
+    poses = cell.poses(None, None, Sight.NEVER, Sight.ONCE)
+    names = {name: mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)
+             for name in ("base_link", "shoulder_link", "cup", "receiver", "table")}  # fmt: skip
+    assert {name: cell.sight(body, poses) for name, body in names.items()} == {
+        "base_link": Sight.NOW, "shoulder_link": Sight.NEVER, "cup": Sight.NEVER, "receiver": Sight.ONCE,
+        "table": Sight.NOW,
+    }  # fmt: skip
+
+
+# --- the server
+
+
+class Opened:
+    """A server without a graph; what the node would be asked for is kept in `pressed`."""
+
+    def __init__(self, looking_is_free: bool) -> None:
+        model = mujoco.MjModel.from_xml_string(guard_model_xml())
+        cell, token = (parts(model), CellKinematics(model)), page_access.Token(TOKEN)
+        self.pressed: list[tuple[str, int]] = []
+        self.port = free_port()
+        self.server = PageServer(
+            "127.0.0.1", self.port,
+            lambda client: ClientPage(client, token, lambda *press: self.pressed.append(press), cell,
+                                      looking_is_free=looking_is_free),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    made = Opened(looking_is_free=True)
+    yield made
+    made.server.stop()
+
+
+def entry(client: ForgedClient) -> str:
+    """Number of the token's field."""
+    return next(message["uuid"] for message in client.heard if message["type"] == "GuiTextMessage")
+
+
+def test_a_client_presses_only_after_its_own_token(opened: Opened) -> None:
+    with ForgedClient(opened.port) as first, ForgedClient(opened.port) as second:
+        buttons, others = first.buttons(), second.buttons()
+        first.press(buttons["hold"], "resume")
+        assert "resume refused" in first.heard_text()
+        first.press(buttons["STOP"])
+        assert "stop refused" in first.heard_text()
+        first.press(entry(first), TOKEN)
+        assert "Unlocked" in first.heard_text()
+        first.press(buttons["STOP"])
+        first.press(buttons["hold"], "resume")
+        second.press(others["STOP"])
+        second.press(buttons["STOP"])  # the number of the unlocked one's button
+        second.press(entry(second), TOKEN[:-1])
+        second.press(others["hold"], "reset")
+        assert "reset refused" in second.heard_text()
+        first.listen(0.5)
+    assert sorted(service for service, _ in opened.pressed) == ["resume", "stop"]
+    assert len({client for _, client in opened.pressed}) == 1
+
+
+def test_presses_keep_their_order(opened: Opened) -> None:
+    wanted = ["hold", "resume", "stop", "reset", "resume"] * 4
+    with ForgedClient(opened.port) as client:
+        buttons = client.buttons()
+        client.press(entry(client), TOKEN)
+        assert "Unlocked" in client.heard_text()
+        for name in wanted:
+            client.press(buttons["STOP" if name == "stop" else "hold"], True if name == "stop" else name)
+        client.listen(1.0)
+    assert [name for name, _ in opened.pressed] == wanted
+
+
+def test_a_client_cannot_invent_a_service(opened: Opened) -> None:
+    with ForgedClient(opened.port) as client:
+        buttons = client.buttons()
+        client.press(entry(client), TOKEN)
+        assert "Unlocked" in client.heard_text()
+        client.press(buttons["hold"], "shutdown")
+        assert "shutdown refused" in client.heard_text()
+    assert not opened.pressed
+
+
+def test_the_page_never_goes_through_a_public_tunnel(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("viser._viser.ViserTunnel", lambda *arguments: asked.append(arguments))
+    with ForgedClient(opened.port) as client:
+        client.buttons()
+        client.send({"type": "ShareUrlRequest"})
+        client.listen(1.0)
+    assert not asked
+
+
+@pytest.mark.parametrize("host", [None, "evil.example"])
+def test_another_site_in_the_same_browser_is_turned_away(opened: Opened, host: str | None) -> None:
+    port = opened.port
+    evil = "http://evil.example" if host is None else f"http://{host}:{port}"
+    with ForgedClient(port, evil, host or "127.0.0.1") as client:
+        assert not client.listen(5.0)
+        assert "STOP" not in str(client.heard)
+    with ForgedClient(port, origin=f"http://127.0.0.1:{port}") as client:
+        assert "STOP" in client.buttons()
+
+
+def test_beyond_loopback_nothing_is_shown_before_the_token() -> None:
+    made = Opened(looking_is_free=False)
+    try:
+        feed = Feed(started=0.0)
+        feed.status(status("HOLD", detail="tell-tale"), "HOLD: tell-tale", 1.0, 0.0)
+        poses = CellKinematics(mujoco.MjModel.from_xml_string(guard_model_xml())).poses(
+            None, None, Sight.NEVER, Sight.NEVER
+        )
+        with ForgedClient(made.port) as client:
+            client.buttons()
+            for page in made.server.pages().values():
+                page.draw(feed, NOTHING, poses, 1.0)
+            before = client.heard_text()
+            client.press(entry(client), TOKEN)
+            assert "Unlocked" in client.heard_text()
+            for page in made.server.pages().values():
+                page.draw(feed, NOTHING, poses, 1.0)
+            after = client.heard_text()
+        assert "tell-tale" not in before and "MeshMessage" not in before
+        assert "tell-tale" in after and "MeshMessage" in after
+    finally:
+        made.server.stop()
+
+
+def test_an_address_that_is_taken_or_absent_is_refused() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        for host, port in (("127.0.0.1", other.getsockname()[1]), ("203.0.113.7", free_port())):
+            with pytest.raises(ValueError, match=f"cannot listen on {host} port {port}"):
+                page_access.check_address(host, port)
