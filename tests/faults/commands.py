@@ -1,0 +1,176 @@
+"""What the arm was told and what it did, from the notes of `arm.py`, and what in it would have been unsafe."""
+
+import pickle
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD, ArmLimits, Vec
+from spillguard_core.kinematics import joint_differences
+from spillguard_ros.graph import launch_file
+
+STILL = 0.02  # [rad/s]
+LATE = 0.02  # [s] by which two messages may come closer together or further apart than they were decided
+SLACK = 1.0 + 1e-6
+FOREIGN = "foreign"  # frame of commands that a test sends past the monitor
+
+
+def clocks() -> dict[str, float]:
+    """Clocks and tolerances of the safety monitor, as it is launched."""
+    (node,) = yaml.safe_load(launch_file("params/safety_monitor.yaml").read_text()).values()
+    values: dict[str, float] = node["ros__parameters"]
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class Command:
+    """One trajectory as it reached the arm."""
+
+    time: float  # [s] steady clock
+    times: Vec  # (P,) [s]
+    positions: Vec  # (P, 7) [rad]
+    velocities: Vec  # (P, 7) [rad/s]
+    q: Vec  # (7,) [rad] desired on arrival
+    qd: Vec  # (7,) [rad/s] desired on arrival
+
+    @property
+    def holds(self) -> bool:
+        """Whether it asks for rest at once: a command that goes on has a second point to brake to."""
+        return len(self.times) == 1
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The arm in one tick: where it is and where it was to be."""
+
+    time: float  # [s] steady clock
+    q: Vec  # (7,) [rad]
+    qd: Vec  # (7,) [rad/s]
+    desired_q: Vec  # (7,) [rad]
+    desired_qd: Vec  # (7,) [rad/s]
+
+    @property
+    def speed(self) -> float:
+        """Largest joint speed [rad/s]."""
+        return float(np.abs(self.qd).max())
+
+    @property
+    def rests(self) -> bool:
+        """Told to rest, and at rest."""
+        return not self.desired_qd.any() and self.speed < STILL
+
+
+@dataclass
+class Notes:
+    """Reads the arm's notes as they grow."""
+
+    path: Path
+    commands: list[Command] = field(default_factory=list)
+    foreign: list[Command] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    _at: int = 0
+
+    def read(self) -> None:
+        """Take in what was added."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as stream:
+            stream.seek(self._at)
+            while True:
+                try:
+                    entry = pickle.load(stream)
+                except (EOFError, pickle.UnpicklingError):
+                    return
+                self._at = stream.tell()
+                self._take(*entry)
+
+    def _take(self, kind: str, time: float, *values: Any) -> None:
+        match kind:
+            case "state":
+                self.states.append(State(time, *values))
+            case "command":
+                frame, *rest = values
+                (self.foreign if frame == FOREIGN else self.commands).append(Command(time, *rest))
+            case "refused":
+                self.refused.append(values[1])
+
+    def clear(self) -> None:
+        """Forget what was read, but for the last command: the next one goes on from there."""
+        self.read()
+        for kept in (self.foreign, self.refused, self.states):
+            kept.clear()
+        del self.commands[:-1]
+
+
+def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
+    """What is unsafe in a command by itself and from where it found the arm; empty if nothing."""
+    q, qd = command.positions, command.velocities
+    if not (np.isfinite(q).all() and np.isfinite(qd).all() and np.isfinite(command.times).all()):
+        return "not finite"
+    if qd[-1].any():
+        return f"ends at {qd[-1]} rad/s, not at rest"
+    if not ((limits.position_min <= q) & (q <= limits.position_max)).all():
+        return f"beyond a position limit: {q}"
+    if not (np.abs(qd) <= limits.velocity * SLACK).all():
+        return f"beyond a velocity limit: {qd}"
+    # From point to point: the mean speed and the mean change of speed that are asked for.
+    times = np.concatenate([[0.0], command.times])
+    spans = np.diff(times)[:, None]
+    spans[0] += LATE
+    way = np.abs(np.diff(np.vstack([command.q, q]), axis=0))
+    if not (way <= limits.velocity * spans * SLACK).all():
+        return f"faster than allowed between its points: {way.max():.4f} rad in {command.times[0]:.3f} s"
+    change = np.abs(np.diff(np.vstack([command.qd, qd]), axis=0))
+    if not (change <= limits.acceleration * spans * SLACK).all():
+        return f"changes speed by {change.max():.4f} rad/s in {command.times[0]:.3f} s"
+    return ""
+
+
+def unsafe_step(before: Command, after: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
+    """What is unsafe in going on from one command to the next; empty if nothing."""
+    span = max(after.time - before.time, MONITOR_PERIOD) + MONITOR_PERIOD
+    if before.holds or after.holds:
+        return ""  # the speed that was decided is not in it; `unsafe` compares with that of the arm
+    change = np.abs(after.velocities[0] - before.velocities[0])
+    if not (change <= limits.acceleration * span * SLACK).all():
+        return f"speed decided {change.max():.4f} rad/s apart within {1e3 * span:.0f} ms"
+    return ""
+
+
+def all_unsafe(notes: Notes) -> list[str]:
+    """Everything unsafe in what reached the arm."""
+    found = [unsafe(command) for command in notes.commands]
+    found += [unsafe_step(*pair) for pair in pairwise(notes.commands)]
+    found += [f"the arm had to refuse a command: {reason}" for reason in notes.refused]
+    for state in notes.states:
+        q, limits = state.q, GEN3_LIMITS
+        if not ((limits.position_min <= q) & (q <= limits.position_max)).all():
+            found.append(f"the arm is beyond a position limit: {q}")
+    return [text for text in found if text]
+
+
+def hold_after(notes: Notes, fault: float) -> Command | None:
+    """The first command after the fault [s] that asks for rest."""
+    return next((command for command in notes.commands if command.time > fault and command.holds), None)
+
+
+def rest_after(notes: Notes, fault: float) -> float:
+    """Steady time [s] at which the arm came to rest after the fault; NaN if it did not."""
+    return next((state.time for state in notes.states if state.time > fault and state.rests), float("nan"))
+
+
+def off_track_after(notes: Notes, seen: Vec, fault: float) -> float:
+    """Steady time [s] at which the desired posture was further from `seen` (7,) than may pass; NaN if never."""
+    allowed = clocks()
+    for state in notes.states:
+        beyond = np.abs(joint_differences(state.desired_q, seen)) - allowed["tracking_lag"] * np.abs(
+            state.desired_qd
+        )
+        if state.time > fault and beyond.max() > allowed["max_tracking_error"]:
+            return state.time
+    return float("nan")

@@ -1,0 +1,233 @@
+"""A graph with a relay in it, in which one thing after the other goes wrong and is put right again."""
+
+import itertools
+import json
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import String
+
+from benchmarks.record import commit, machine
+from spillguard_core.arm import MONITOR_PERIOD
+from spillguard_ros.convert import status_values
+from spillguard_ros.graph import Graph
+from spillguard_ros.operator import Operator
+from tests.faults.commands import Notes, all_unsafe, clocks, hold_after, rest_after
+from tests.faults.relay import PROPOSAL, STATES
+
+REPEATS = int(os.environ.get("SPILLGUARD_FAULT_REPEATS", "3"))
+RESULTS = os.environ.get("SPILLGUARD_FAULT_RESULTS", "")
+"""A JSON file to which each case adds what it measured; empty: nothing is kept."""
+MESSAGES = 0.01  # [s] for the message that carries the fault and for the command that answers it
+JITTER = 0.1  # [s] more than the bound that a machine shared with others may take
+MOVING = 0.04  # [rad/s]
+BRAKING = 0.28  # [s] from 1.39 rad/s at 5 rad/s^2
+SERVO = 0.12  # [s] by which the arm comes to rest after its set point: two of the lag that is allowed
+WATCH = 1.0  # [s] for which an arm that shall go on is watched
+FOLLOWED = ("PASS", "LIMIT", "RECOVER")
+CLOCKS = clocks()
+
+STOPS, HOLDS, RESTS, GOES_ON = "stops until a reset", "holds", "comes to rest by itself", "goes on"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault and the right answer to it."""
+
+    name: str
+    fault: str  # for the reader
+    answer: str  # STOPS, HOLDS, RESTS or GOES_ON
+    reasons: tuple[str, ...] = ()  # any of these codes
+    detection: float = float("nan")  # [s] from the fault until the monitor can know
+
+    @property
+    def bound(self) -> float:
+        """[s] from the fault to the command that holds; NaN where nothing is to hold."""
+        return self.detection + 2.0 * MONITOR_PERIOD + MESSAGES
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What came of one injection. Times [s] from the fault; NaN where there was no hold."""
+
+    to_hold: float
+    to_rest: float
+    bound: float
+    verdict: str
+    reason: str
+    followed: float = float("nan")  # share of the cycles in which the policy was followed
+    unsafe: tuple[str, ...] = ()
+
+
+class Watcher(Operator):
+    """An operator who also writes down every status."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status: list[tuple[float, DiagnosticArray]] = []
+        self.began: dict[int, float] = {}
+        self.node.create_subscription(DiagnosticArray, "safety_monitor/status", self._on_status, 50)
+        self.node.create_subscription(String, "fault_relay/began", self._on_began, 10)
+        self.orders = self.node.create_publisher(String, "fault_relay/order", 10)
+
+    def _on_status(self, msg: DiagnosticArray) -> None:
+        self.status.append((time.monotonic(), msg))
+
+    def _on_began(self, msg: String) -> None:
+        answer = json.loads(msg.data)
+        self.began[answer["number"]] = answer["began"]
+
+    def seen(self, since: float = 0.0) -> list[dict[str, str]]:
+        """Values of each status since a steady time [s]."""
+        return [status_values(msg.status[0]) for when, msg in self.status if when > since]
+
+    def latest(self) -> dict[str, str]:
+        """Values of the newest status; empty before the first."""
+        return status_values(self.status[-1][1].status[0]) if self.status else {}
+
+
+@dataclass
+class Cell:
+    """Arm, relay, policy and monitor as processes, and whoever watches them."""
+
+    graph: Graph
+    watcher: Watcher
+    notes: Notes
+    bundle: Path
+    _numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+    _rng: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def start_arm(self) -> None:
+        """The arm, whose messages go through the relay."""
+        moved = [word for topic in STATES for word in ("-r", f"{topic}:=raw/{topic}")]
+        parameters = {"seed": 0, "notes": self.notes.path}
+        self.graph.start("sim_arm", "sim_arm", parameters, *moved, module="tests.faults.arm")
+
+    def start_relay(self) -> None:
+        """The relay."""
+        self.graph.start("relay", "sim_arm", {}, module="tests.faults.relay")
+
+    def start_policy(self, name: str = "policy", module: str = "", **more: object) -> None:
+        """A policy, whose proposals go through the relay."""
+        words = ["-r", f"{PROPOSAL}:=raw/{PROPOSAL}", "-r", f"__node:={name}"]
+        self.graph.start(name, "policy", {"bundle": self.bundle, **more}, *words, module=module)
+
+    def start_monitor(self, **more: object) -> None:
+        """The safety monitor."""
+        self.graph.start("safety_monitor", "safety_monitor", {"bundle": self.bundle, **more})
+
+    def until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait for the condition, or fail with the logs."""
+        if not self.watcher.wait(condition, timeout):
+            files = sorted(self.graph.log("any").parent.glob("*.log"))
+            logs = "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-1500:]}" for file in files)
+            raise AssertionError(f"{what} not within {timeout} s; last: {self.watcher.latest()}\n{logs}")
+
+    def order(self, topics: tuple[str, ...] = (), fault: str = "", **figures: object) -> float:
+        """Tell the relay what to do to these topics; steady time [s] at which it began."""
+        number = next(self._numbers)
+        order = {"number": number, "topics": topics, "fault": fault or None, "figures": figures}
+        assert self.watcher.wait(lambda: self.watcher.orders.get_subscription_count() > 0, 10.0), "no relay"
+        self.watcher.orders.publish(String(data=json.dumps(order)))
+        self.until(lambda: number in self.watcher.began, 10.0, "an answer of the relay")
+        return self.watcher.began[number]
+
+    def moving(self) -> bool:
+        """The policy is followed, and the arm moves."""
+        self.notes.read()
+        states = self.notes.states[-5:]
+        moves = len(states) == 5 and all(state.speed > MOVING for state in states)
+        return moves and self.watcher.latest().get("verdict") in FOLLOWED
+
+    def resting(self, since: float) -> bool:
+        """The arm has come to rest since a steady time [s]."""
+        self.notes.read()
+        return not np.isnan(rest_after(self.notes, since))
+
+    def ready(self) -> None:
+        """Nothing wrong any more, the gate open, the arm in motion, at no special moment of a cycle."""
+        self.order()
+        self.watcher.insist("safety_monitor/reset", 10.0)
+        self.watcher.insist("safety_monitor/resume", 2.0)
+        self.notes.clear()
+        self.until(self.moving, 10.0, "motion")
+        self.notes.clear()
+        self.watcher.status.clear()
+        self.watcher.spin(0.1 + self._rng.uniform(0.0, 0.05))
+
+    def answer(self, case: Case, fault: float, bound: float | None = None) -> Repeat:
+        """What came of a fault that began at steady time `fault` [s], of which `bound` says how soon."""
+        watcher, notes = self.watcher, self.notes
+        bound = case.bound if bound is None else bound
+        if case.answer == GOES_ON:
+            watcher.spin(max(0.0, fault + WATCH - time.monotonic()))
+        else:
+            watcher.wait(lambda: self.resting(fault), bound + JITTER + BRAKING + SERVO + 0.5)
+            watcher.spin(0.05)
+        notes.read()
+        return self.judged(case, fault, bound)
+
+    def judged(self, case: Case, fault: float, bound: float) -> Repeat:
+        """The figures of what was noted since the fault."""
+        hold, rest = hold_after(self.notes, fault), rest_after(self.notes, fault)
+        seen = self.watcher.seen(fault)
+        followed = [values["verdict"] in FOLLOWED for values in seen]
+        other = next((values for values in seen if values["verdict"] not in FOLLOWED), None)
+        shown = other or (seen[-1] if seen else {"verdict": "silent", "reason": "none"})
+        return Repeat(
+            to_hold=float("nan") if hold is None else hold.time - fault,
+            to_rest=rest - fault,
+            bound=bound,
+            verdict=shown["verdict"],
+            reason=shown["reason"],
+            followed=float(np.mean(followed)) if followed else 0.0,
+            unsafe=tuple(all_unsafe(self.notes) + self.harm()),
+        )
+
+    def harm(self) -> list[str]:
+        """What the cell itself says went wrong."""
+        seen = self.watcher.outcome
+        return [name for name in ("contact", "limit_broken") if seen.get(name) != "false"]
+
+
+def conclude(case: Case, repeats: list[Repeat]) -> None:
+    """Keep the figures and hold them to what the case promises, with the allowance of a shared machine."""
+    keep(case, repeats)
+    assert not [found for repeat in repeats for found in repeat.unsafe], repeats
+    if case.answer == GOES_ON:
+        assert all(repeat.verdict != "STOP" and repeat.followed >= 0.9 for repeat in repeats), repeats
+        return
+    if case.answer == RESTS:
+        times = [repeat.to_rest for repeat in repeats]
+    else:
+        times = [repeat.to_hold for repeat in repeats]
+        wanted = "STOP" if case.answer == STOPS else "HOLD"
+        assert {repeat.verdict for repeat in repeats} == {wanted}, repeats
+        assert {repeat.reason for repeat in repeats} <= set(case.reasons), repeats
+        rest = [repeat.to_rest <= repeat.to_hold + BRAKING + SERVO + JITTER for repeat in repeats]
+        assert all(rest), repeats
+    assert all(t <= repeat.bound + JITTER for t, repeat in zip(times, repeats, strict=True)), repeats
+
+
+def keep(case: Case, repeats: list[Repeat]) -> None:
+    """Add a case to the results, where they are asked for."""
+    if not RESULTS:
+        return
+    path = Path(RESULTS)
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept[case.name] = {
+        "fault": case.fault,
+        "answer": case.answer,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+        "machine": machine(),
+        "repeats": [asdict(repeat) for repeat in repeats],
+    }
+    path.write_text(json.dumps(kept, indent=1) + "\n")
