@@ -14,8 +14,10 @@ from spillguard_core.kinematics import joint_differences
 from spillguard_ros.graph import launch_file
 
 STILL = 0.02  # [rad/s]
-LATE = 0.02  # [s] by which two messages may come closer together or further apart than they were decided
+LATE = 0.03  # [s] by which two messages may come closer together or further apart than they were decided
 SLACK = 1.0 + 1e-6
+ROUNDING = 1e-3  # [rad]
+LONGEST = 0.15  # [s] between two commands that still have to do with each other
 FOREIGN = "foreign"  # frame of commands that a test sends past the monitor
 
 
@@ -61,7 +63,7 @@ class State:
     @property
     def rests(self) -> bool:
         """Told to rest, and at rest."""
-        return not self.desired_qd.any() and self.speed < STILL
+        return float(np.abs(self.desired_qd).max()) < STILL and self.speed < STILL
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Notes:
 
 
 def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
-    """What is unsafe in a command by itself and from where it found the arm; empty if nothing."""
+    """What is unsafe in a command by itself; empty if nothing."""
     q, qd = command.positions, command.velocities
     if not (np.isfinite(q).all() and np.isfinite(qd).all() and np.isfinite(command.times).all()):
         return "not finite"
@@ -118,28 +120,39 @@ def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
         return f"beyond a position limit: {q}"
     if not (np.abs(qd) <= limits.velocity * SLACK).all():
         return f"beyond a velocity limit: {qd}"
-    # From point to point: the mean speed and the mean change of speed that are asked for.
-    times = np.concatenate([[0.0], command.times])
-    spans = np.diff(times)[:, None]
-    spans[0] += LATE
-    way = np.abs(np.diff(np.vstack([command.q, q]), axis=0))
-    if not (way <= limits.velocity * spans * SLACK).all():
-        return f"faster than allowed between its points: {way.max():.4f} rad in {command.times[0]:.3f} s"
-    change = np.abs(np.diff(np.vstack([command.qd, qd]), axis=0))
-    if not (change <= limits.acceleration * spans * SLACK).all():
-        return f"changes speed by {change.max():.4f} rad/s in {command.times[0]:.3f} s"
+    braking = np.diff(command.times)[:, None]
+    if not (np.abs(np.diff(qd, axis=0)) <= limits.acceleration * braking * SLACK).all():
+        return f"brakes harder than allowed: from {np.abs(qd[0]).max():.4f} rad/s in {braking.min():.3f} s"
     return ""
 
 
 def unsafe_step(before: Command, after: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
-    """What is unsafe in going on from one command to the next; empty if nothing."""
-    span = max(after.time - before.time, MONITOR_PERIOD) + MONITOR_PERIOD
-    if before.holds or after.holds:
-        return ""  # the speed that was decided is not in it; `unsafe` compares with that of the arm
-    change = np.abs(after.velocities[0] - before.velocities[0])
-    if not (change <= limits.acceleration * span * SLACK).all():
-        return f"speed decided {change.max():.4f} rad/s apart within {1e3 * span:.0f} ms"
+    """What is unsafe in going from one command on to the next; empty if nothing."""
+    # The state decided for the end of the period, or rest, and when: from one to the other in that time.
+    q, qd, due = _aim(before)
+    wanted_q, wanted_qd, wanted_due = _aim(after)
+    if before.holds and due > after.time:  # braking: how fast it was to be by now is not in the message
+        q, qd, due = after.q, after.qd, after.time
+    span = max(wanted_due - max(due, after.time - LONGEST), MONITOR_PERIOD)
+    change = np.abs(wanted_qd - qd)
+    if not (change <= limits.acceleration * (span + LATE) * SLACK).all():
+        return f"changes speed by {change.max():.4f} rad/s in {1e3 * span:.0f} ms"
+    if wanted_due - due > LONGEST and not before.holds:
+        return ""  # the arm came to rest by itself, or nearly so
+    leap = np.abs(wanted_q - q - 0.5 * span * (qd + wanted_qd))
+    spread = 0.25 * limits.acceleration * span**2 + LATE * np.maximum(np.abs(qd), np.abs(wanted_qd)) + ROUNDING
+    if not (leap <= spread).all():
+        return f"leaps by {leap.max():.4f} rad in {1e3 * span:.0f} ms"
     return ""
+
+
+def _aim(command: Command) -> tuple[Vec, Vec, float]:
+    """Position (7,) [rad] and speed (7,) [rad/s] that are asked for, and steady time [s] at which."""
+    if command.holds:
+        return command.positions[0], command.velocities[0], command.time + float(command.times[0])
+    coast = float(command.times[0]) - MONITOR_PERIOD
+    speed = command.velocities[0]
+    return command.positions[0] - coast * speed, speed, command.time + MONITOR_PERIOD
 
 
 def all_unsafe(notes: Notes) -> list[str]:

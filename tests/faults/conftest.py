@@ -1,33 +1,46 @@
 """Graphs in which things go wrong."""
 
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import rclpy
+import torch
 from rclpy.signals import SignalHandlerOptions
+from torch import Tensor
 
 from spillguard_ros.graph import Graph, private_environment
 from tests.faults.commands import Notes
-from tests.faults.harness import Cell, Watcher
+from tests.faults.harness import Cell, MakeCell, Watcher
 from tests.ros.bundles import Orbit, make_bundle
 
 ROOT = Path(__file__).parents[2]
-
-
-class MakeCell(Protocol):
-    """Starts nothing yet; what is started ends with the context."""
-
-    def __call__(self) -> AbstractContextManager[Cell]: ...
 
 
 @pytest.fixture(scope="session")
 def orbit_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy that never rests by itself."""
     return make_bundle(tmp_path_factory.mktemp("orbit") / "bundle", Orbit())
+
+
+class ReverseOrbit(Orbit):
+    """The same circle the other way round."""
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Observation (B, 14) -> action (B, 4)."""
+        mirror = torch.tensor([1.0, -1.0, 1.0])
+        offset = torch.cat([obs[:, :3], obs[:, 3:6] * mirror, obs[:, 6:]], dim=1)
+        action = super().forward(offset)
+        return torch.cat([action[:, :3] * mirror, action[:, 3:]], dim=1)
+
+
+@pytest.fixture(scope="session")
+def reverse_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that is as good, and does something else."""
+    return make_bundle(tmp_path_factory.mktemp("reverse") / "bundle", ReverseOrbit())
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +54,8 @@ def make_cell(orbit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> M
         watcher, folder = Watcher(), tmp_path_factory.mktemp("cell")
         try:
             with Graph(folder / "logs", {**environment, "PYTHONPATH": path}) as graph:
-                yield Cell(graph, watcher, Notes(folder / "arm.notes"), orbit_bundle)
+                bundle = Path(shutil.copytree(orbit_bundle, folder / "bundle"))
+                yield Cell(graph, watcher, Notes(folder / "arm.notes"), bundle)
         finally:
             watcher.close()
             os.environ.clear()

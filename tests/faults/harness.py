@@ -6,9 +6,11 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -16,6 +18,7 @@ from std_msgs.msg import String
 
 from benchmarks.record import commit, machine
 from spillguard_core.arm import MONITOR_PERIOD
+from spillguard_core.decision import Verdict
 from spillguard_ros.convert import status_values
 from spillguard_ros.graph import Graph
 from spillguard_ros.operator import Operator
@@ -31,7 +34,12 @@ MOVING = 0.04  # [rad/s]
 BRAKING = 0.28  # [s] from 1.39 rad/s at 5 rad/s^2
 SERVO = 0.12  # [s] by which the arm comes to rest after its set point: two of the lag that is allowed
 WATCH = 1.0  # [s] for which an arm that shall go on is watched
+SETTLE = 0.12  # [s] after which no message of before is under way
+STALL = (
+    0.05  # [s]; half of the timeouts. Whether an arm goes on is not to be seen on a machine that stands still
+)
 FOLLOWED = ("PASS", "LIMIT", "RECOVER")
+SILENT = {"verdict": "silent", "reason": "none"}
 CLOCKS = clocks()
 
 STOPS, HOLDS, RESTS, GOES_ON = "stops until a reset", "holds", "comes to rest by itself", "goes on"
@@ -63,6 +71,7 @@ class Repeat:
     verdict: str
     reason: str
     followed: float = float("nan")  # share of the cycles in which the policy was followed
+    stalled: float = 0.0  # [s] for which arm or monitor were kept from running, at the longest
     unsafe: tuple[str, ...] = ()
 
 
@@ -125,10 +134,19 @@ class Cell:
 
     def until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
         """Wait for the condition, or fail with the logs."""
-        if not self.watcher.wait(condition, timeout):
+        if not self.poll(condition, timeout):
             files = sorted(self.graph.log("any").parent.glob("*.log"))
             logs = "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-1500:]}" for file in files)
             raise AssertionError(f"{what} not within {timeout} s; last: {self.watcher.latest()}\n{logs}")
+
+    def poll(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Ask every 20 ms whether the condition holds; False if it did not within `timeout` [s]."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self.watcher.spin(0.02)
+        return True
 
     def order(self, topics: tuple[str, ...] = (), fault: str = "", **figures: object) -> float:
         """Tell the relay what to do to these topics; steady time [s] at which it began."""
@@ -154,6 +172,9 @@ class Cell:
     def ready(self) -> None:
         """Nothing wrong any more, the gate open, the arm in motion, at no special moment of a cycle."""
         self.order()
+        self.watcher.spin(SETTLE)
+        if self.harm():
+            self.new_cup()
         self.watcher.insist("safety_monitor/reset", 10.0)
         self.watcher.insist("safety_monitor/resume", 2.0)
         self.notes.clear()
@@ -162,39 +183,71 @@ class Cell:
         self.watcher.status.clear()
         self.watcher.spin(0.1 + self._rng.uniform(0.0, 0.05))
 
+    def new_cup(self) -> None:
+        """The arm at its start again, everything in order."""
+        self.watcher.bring_to_rest()
+        assert self.watcher.call("sim_arm/new_cup")[0]
+        self.watcher.outcome.clear()
+        self.until(lambda: not self.harm(), 5.0, "a new cup")
+        self.notes.clear()
+        self.notes.commands.clear()
+
     def answer(self, case: Case, fault: float, bound: float | None = None) -> Repeat:
         """What came of a fault that began at steady time `fault` [s], of which `bound` says how soon."""
-        watcher, notes = self.watcher, self.notes
         bound = case.bound if bound is None else bound
         if case.answer == GOES_ON:
-            watcher.spin(max(0.0, fault + WATCH - time.monotonic()))
+            self.watcher.spin(max(0.0, fault + WATCH - time.monotonic()))
         else:
-            watcher.wait(lambda: self.resting(fault), bound + JITTER + BRAKING + SERVO + 0.5)
-            watcher.spin(0.05)
-        notes.read()
+            self.poll(lambda: self.resting(fault), bound + JITTER + BRAKING + SERVO + 0.5)
+            self.watcher.spin(0.06)  # the outcome comes every 50 ms
         return self.judged(case, fault, bound)
 
     def judged(self, case: Case, fault: float, bound: float) -> Repeat:
         """The figures of what was noted since the fault."""
+        self.notes.read()
         hold, rest = hold_after(self.notes, fault), rest_after(self.notes, fault)
         seen = self.watcher.seen(fault)
         followed = [values["verdict"] in FOLLOWED for values in seen]
-        other = next((values for values in seen if values["verdict"] not in FOLLOWED), None)
-        shown = other or (seen[-1] if seen else {"verdict": "silent", "reason": "none"})
+        strictest = max(seen, key=lambda values: Verdict[values["verdict"]], default=SILENT)
         return Repeat(
             to_hold=float("nan") if hold is None else hold.time - fault,
             to_rest=rest - fault,
             bound=bound,
-            verdict=shown["verdict"],
-            reason=shown["reason"],
+            verdict=strictest["verdict"],
+            reason=strictest["reason"],
             followed=float(np.mean(followed)) if followed else 0.0,
+            stalled=self.stalled(fault),
             unsafe=tuple(all_unsafe(self.notes) + self.harm()),
         )
+
+    def stalled(self, since: float) -> float:
+        """Longest time [s] since then for which arm or monitor, which tick every 10 ms, did not run."""
+        ticks = [state.time for state in self.notes.states if state.time > since]
+        periods = [1e-3 * float(values["period [ms]"]) for values in self.watcher.seen(since)]
+        return max([*np.diff(ticks), *periods], default=0.0)
 
     def harm(self) -> list[str]:
         """What the cell itself says went wrong."""
         seen = self.watcher.outcome
         return [name for name in ("contact", "limit_broken") if seen.get(name) != "false"]
+
+
+class MakeCell(Protocol):
+    """Starts nothing yet; what is started ends with the context."""
+
+    def __call__(self) -> AbstractContextManager[Cell]: ...
+
+
+def repeated(case: Case, once: Callable[[], Repeat]) -> list[Repeat]:
+    """`REPEATS` times; where the arm shall go on, a time in which the machine stood still is taken again."""
+    repeats, spare = [], REPEATS
+    while len(repeats) < REPEATS:
+        repeat = once()
+        if case.answer == GOES_ON and repeat.stalled > STALL and spare:
+            spare -= 1
+            continue
+        repeats.append(repeat)
+    return repeats
 
 
 def conclude(case: Case, repeats: list[Repeat]) -> None:

@@ -1,5 +1,6 @@
-"""The policy node with a computer that is ten times too slow. Tests only."""
+"""The policy node on a computer that becomes ten times too slow: SIGUSR1, and SIGUSR2 ends it. Tests only."""
 
+import signal
 import sys
 import time
 
@@ -9,12 +10,17 @@ from spillguard_ros.runtime import run
 
 
 class SlowPolicy(Policy):
-    """Everything is the policy node's own; one answer takes ten periods."""
+    """Everything is the policy node's own; while it is slow, one answer takes ten periods."""
+
+    slow = False
 
     def _propose(self, obs: Vec) -> Vec:
-        time.sleep(10 * POLICY_PERIOD)
+        if self.slow:
+            time.sleep(10 * POLICY_PERIOD)
         return super()._propose(obs)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(SlowPolicy, "slow", True))
+    signal.signal(signal.SIGUSR2, lambda *_: setattr(SlowPolicy, "slow", False))
     sys.exit(run(SlowPolicy))

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 import pytest
 
 from spillguard_core.arm import MONITOR_PERIOD, POLICY_PERIOD
-from tests.faults.harness import CLOCKS, GOES_ON, HOLDS, REPEATS, STOPS, Case, Cell, conclude
+from tests.faults.commands import off_track_after
+from tests.faults.harness import (
+    CLOCKS,
+    GOES_ON,
+    HOLDS,
+    MESSAGES,
+    STOPS,
+    Case,
+    Cell,
+    Repeat,
+    conclude,
+    repeated,
+)
 from tests.faults.relay import PROPOSAL, STATES
 
 JOINTS = ("joint_states",)
@@ -27,13 +39,25 @@ class Relayed:
 
 
 def stops(
-    name: str, text: str, topics: tuple[str, ...], reason: str, detection: float, fault: str, **figures: object
+    name: str,
+    text: str,
+    topics: tuple[str, ...],
+    reason: str,
+    detection: float,
+    fault: str,
+    **figures: object,
 ) -> Relayed:
     return Relayed(Case(name, text, STOPS, tuple(reason.split()), detection), topics, fault, figures)
 
 
 def holds(
-    name: str, text: str, topics: tuple[str, ...], reason: str, detection: float, fault: str, **figures: object
+    name: str,
+    text: str,
+    topics: tuple[str, ...],
+    reason: str,
+    detection: float,
+    fault: str,
+    **figures: object,
 ) -> Relayed:
     return Relayed(Case(name, text, HOLDS, tuple(reason.split()), detection), topics, fault, figures)
 
@@ -98,9 +122,29 @@ CASES = (
 
 @pytest.mark.parametrize("relayed", CASES, ids=lambda relayed: relayed.case.name)
 def test_fault_in_a_message(cell: Cell, relayed: Relayed) -> None:
-    repeats = []
-    for _ in range(REPEATS):
+    def once() -> Repeat:
         cell.ready()
         fault = cell.order(relayed.topics, relayed.fault, **relayed.figures)
-        repeats.append(cell.answer(relayed.case, fault))
-    conclude(relayed.case, repeats)
+        return cell.answer(relayed.case, fault)
+
+    conclude(relayed.case, repeated(relayed.case, once))
+
+
+def test_values_that_stand_still_while_the_arm_moves(cell: Cell) -> None:
+    """The stamps go on: only that the arm seems not to follow can tell."""
+    case = Case(
+        "state_values_frozen", "joint state: values frozen, stamps advance", STOPS, ("TRACKING_ERROR",)
+    )
+
+    def once() -> Repeat:
+        cell.ready()
+        fault = cell.order(JOINTS, "freeze_values")
+        cell.notes.read()
+        seen = cell.notes.states[-1].q
+        cell.poll(lambda: cell.resting(fault), 3.0)
+        off_track = off_track_after(cell.notes, seen, fault) - fault
+        patience = CLOCKS["tracking_cycles"] * MONITOR_PERIOD
+        bound = off_track + patience + 2.0 * MONITOR_PERIOD + MESSAGES
+        return cell.answer(case, fault, bound)
+
+    conclude(case, repeated(case, once))

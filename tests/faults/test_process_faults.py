@@ -1,0 +1,295 @@
+"""Faults of whole processes, files and clocks: what the arm does, and how soon."""
+
+import os
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosgraph_msgs.msg import Clock as ClockMsg
+from trajectory_msgs.msg import JointTrajectory
+
+from spillguard_core.arm import JOINT_NAMES, MONITOR_PERIOD
+from spillguard_core.trajectory import Trajectory
+from spillguard_ros import convert
+from spillguard_ros.operator import COMMAND as COMMAND_TOPIC
+from tests.faults.commands import FOREIGN
+from tests.faults.harness import (
+    BRAKING,
+    CLOCKS,
+    GOES_ON,
+    HOLDS,
+    REPEATS,
+    RESTS,
+    SERVO,
+    SETTLE,
+    STOPS,
+    Case,
+    Cell,
+    MakeCell,
+    Repeat,
+    conclude,
+    repeated,
+)
+from tests.faults.relay import PROPOSAL
+
+COMMAND = CLOCKS["command_timeout"]
+WRITERS = 0.1  # [s] between two looks of the monitor for another writer
+DISCOVERY = 0.2  # [s] in which two nodes of one machine find each other
+SILENT_MONITOR = CLOCKS["coast_time"] + BRAKING + SERVO  # [s] from the last command to rest
+STALE = ("PROPOSAL_STALE",)
+
+
+def send(cell: Cell, process: str, number: signal.Signals) -> float:
+    """Steady time [s] of the signal."""
+    now = time.monotonic()
+    cell.graph.signal(process, number)
+    return now
+
+
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [
+        (Case("policy_killed", "policy: killed", HOLDS, STALE, COMMAND), signal.SIGKILL),
+        (Case("policy_ended", "policy: ends in good order", HOLDS, STALE, COMMAND), signal.SIGINT),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_policy_that_ends(cell: Cell, case: Case, number: signal.Signals) -> None:
+    def once() -> Repeat:
+        cell.ready()
+        repeat = cell.answer(case, send(cell, "policy", number))
+        cell.graph.wait("policy", 5.0)
+        cell.start_policy()
+        return repeat
+
+    conclude(case, repeated(case, once))
+
+
+def test_policy_that_is_stopped(cell: Cell) -> None:
+    case = Case("policy_stopped", "policy: SIGSTOP", HOLDS, STALE, COMMAND)
+
+    def once() -> Repeat:
+        cell.ready()
+        repeat = cell.answer(case, send(cell, "policy", signal.SIGSTOP))
+        cell.graph.signal("policy", signal.SIGCONT)
+        return repeat
+
+    conclude(case, repeated(case, once))
+
+
+@pytest.fixture
+def no_policy(cell: Cell) -> Iterator[Cell]:
+    """The policy makes room for another one."""
+    cell.graph.signal("policy", signal.SIGINT)
+    cell.graph.wait("policy", 5.0)
+    yield cell
+    cell.start_policy()
+
+
+def test_policy_that_is_ten_times_too_slow(no_policy: Cell) -> None:
+    cell = no_policy
+    # The signal is seen between two callbacks; one more answer may be on its way.
+    case = Case("policy_slow", "policy: ten times slower", HOLDS, STALE, COMMAND + MONITOR_PERIOD)
+    cell.start_policy("slow_policy", module="tests.faults.slow_policy")
+
+    def once() -> Repeat:
+        cell.ready()
+        repeat = cell.answer(case, send(cell, "slow_policy", signal.SIGUSR1))
+        cell.graph.signal("slow_policy", signal.SIGUSR2)
+        return repeat
+
+    try:
+        conclude(case, repeated(case, once))
+    finally:
+        cell.graph.signal("slow_policy", signal.SIGINT)
+        cell.graph.wait("slow_policy", 5.0)
+
+
+def test_two_policies_at_once(cell: Cell, reverse_bundle: Path) -> None:
+    case = Case("policy_twice", "policy: two at once, one turning the other way", GOES_ON)
+    cell.start_policy("other_policy", bundle=reverse_bundle)
+    try:
+        both = lambda: cell.watcher.node.count_publishers(f"raw/{PROPOSAL}") == 2  # noqa: E731
+        cell.until(both, 10.0, "a second policy")
+
+        def once() -> Repeat:
+            cell.ready()
+            return cell.answer(case, time.monotonic())
+
+        conclude(case, repeated(case, once))
+    finally:
+        cell.graph.signal("other_policy", signal.SIGINT)
+        cell.graph.wait("other_policy", 5.0)
+
+
+def commands_while(cell: Cell, seconds: float) -> int:
+    """How many commands reach the arm in that time [s]."""
+    cell.notes.read()
+    before = len(cell.notes.commands)
+    cell.watcher.spin(seconds)
+    cell.notes.read()
+    return len(cell.notes.commands) - before
+
+
+def test_monitor_that_is_killed_and_started_again(cell: Cell) -> None:
+    case = Case("monitor_killed", "monitor: killed, then started again", RESTS, detection=SILENT_MONITOR)
+
+    def once() -> Repeat:
+        cell.ready()
+        repeat = cell.answer(case, send(cell, "safety_monitor", signal.SIGKILL))
+        cell.graph.wait("safety_monitor", 5.0)
+        cell.start_monitor()
+        cell.watcher.status.clear()
+        cell.until(lambda: bool(cell.watcher.status), 15.0, "a new monitor")
+        assert commands_while(cell, 0.3) == 0, "a monitor that nobody has reset moves nothing"
+        assert cell.watcher.latest()["reason"] == "NOT_RESET"
+        return repeat
+
+    conclude(case, repeated(case, once))
+
+
+def test_monitor_that_is_stopped(cell: Cell) -> None:
+    case = Case("monitor_stopped", "monitor: SIGSTOP, then SIGCONT", RESTS, detection=SILENT_MONITOR)
+
+    def once() -> Repeat:
+        cell.ready()
+        fault = send(cell, "safety_monitor", signal.SIGSTOP)
+        cell.poll(lambda: cell.resting(fault), SILENT_MONITOR + 0.5)
+        assert commands_while(cell, 0.3) == 0
+        cell.graph.signal("safety_monitor", signal.SIGCONT)
+        cell.watcher.spin(0.5)  # what it does now is looked at, too
+        return cell.judged(case, fault, case.bound)
+
+    conclude(case, repeated(case, once))
+
+
+def test_another_node_on_the_command_topic(cell: Cell) -> None:
+    case = Case(
+        "foreign_writer", "another node commands the arm", STOPS, ("FOREIGN_WRITER",), WRITERS + DISCOVERY
+    )
+
+    def once() -> Repeat:
+        cell.ready()
+        cell.notes.read()
+        fault, rest = time.monotonic(), cell.notes.states[-1].desired_q
+        foreign = cell.watcher.node.create_publisher(JointTrajectory, COMMAND_TOPIC, 1)
+        msg = convert.to_trajectory(Trajectory(np.array([0.5]), rest[None], np.zeros((1, 7))))
+        msg.header.frame_id = FOREIGN
+        try:
+            cell.poll(lambda: foreign.get_subscription_count() > 1, 1.0)
+            foreign.publish(msg)
+            repeat = cell.answer(case, fault)
+            granted, message = cell.watcher.call("safety_monitor/reset")
+            assert not granted and "another node" in message
+        finally:
+            cell.watcher.node.destroy_publisher(foreign)
+        assert cell.notes.foreign, "the test's command never reached the arm"
+        return repeat
+
+    conclude(case, repeated(case, once))
+
+
+def damaged(bundle: Path) -> None:
+    """Every file overwritten in place."""
+    for file in bundle.iterdir():
+        file.write_bytes(b"damaged")
+
+
+def replaced(bundle: Path, other: Path) -> None:
+    """Every file another one's."""
+    for file in bundle.iterdir():
+        shutil.copy(other / file.name, file.with_suffix(".new"))
+        os.replace(file.with_suffix(".new"), file)
+
+
+def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle: Path) -> None:
+    case = Case("bundle_replaced", "bundle: replaced or overwritten on disk", GOES_ON)
+    turn = 0
+
+    def once() -> Repeat:
+        nonlocal turn
+        cell.ready()
+        fault, turn = time.monotonic(), turn + 1
+        if turn % 2:
+            replaced(cell.bundle, reverse_bundle)
+        else:
+            damaged(cell.bundle)
+        try:
+            return cell.answer(case, fault)
+        finally:
+            replaced(cell.bundle, orbit_bundle)
+
+    conclude(case, repeated(case, once))
+
+
+def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
+    case = Case("disk_full", "recorder: no more space on disk", GOES_ON)
+    pid: Callable[[], int] = lambda: cell.graph.pid("safety_monitor")  # noqa: E731
+
+    def restart(**more: object) -> None:
+        cell.graph.signal("safety_monitor", signal.SIGINT)
+        cell.graph.wait("safety_monitor", 5.0)
+        cell.start_monitor(**more)
+        cell.watcher.status.clear()
+        cell.until(lambda: bool(cell.watcher.status), 15.0, "a new monitor")
+
+    def once() -> Repeat:
+        record = tmp_path / "flight.mcap"
+        restart(record=record)
+        cell.ready()
+        assert cell.watcher.latest()["recorder"] == "on"
+        fault, space = time.monotonic(), max(record.stat().st_size, cell.graph.log("safety_monitor").stat().st_size)
+        resource.prlimit(pid(), resource.RLIMIT_FSIZE, (space, resource.RLIM_INFINITY))
+        repeat = cell.answer(case, fault)
+        cell.until(lambda: cell.watcher.latest()["recorder"] != "on", 10.0, "a status that tells")
+        assert cell.moving(), "the arm goes on after the recording has ended"
+        return repeat
+
+    try:
+        conclude(case, repeated(case, once))
+    finally:
+        restart()
+
+
+class SimulatedTime:
+    """A /clock that a test can pause and set."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.now, self.rate = 1000.0, 1.0
+        node = cell.watcher.node
+        self._clock = node.create_publisher(ClockMsg, "/clock", 1)
+        self._timer = node.create_timer(0.01, self._tick)
+
+    def _tick(self) -> None:
+        self.now += 0.01 * self.rate
+        self._clock.publish(ClockMsg(clock=convert.stamp_of(self.now)))
+
+
+def test_simulated_time_that_pauses_or_jumps(make_cell: MakeCell) -> None:
+    """Policy and monitor on simulated time: no decision hangs on it."""
+    with make_cell() as cell:
+        clock = SimulatedTime(cell)
+        cell.start_arm()
+        cell.start_relay()
+        cell.start_policy(use_sim_time="true")
+        cell.start_monitor(use_sim_time="true")
+        for name, text, rate, jump in (
+            ("clock_paused", "/clock: paused", 0.0, 0.0),
+            ("clock_ahead", "/clock: jumps an hour ahead", 1.0, 3600.0),
+            ("clock_back", "/clock: jumps a quarter of an hour back", 1.0, -900.0),
+        ):
+            case = Case(name, text, GOES_ON)
+
+            def once(case: Case = case, rate: float = rate, jump: float = jump) -> Repeat:
+                cell.ready()
+                fault, clock.rate, clock.now = time.monotonic(), rate, max(clock.now + jump, 1.0)
+                repeat = cell.answer(case, fault)
+                clock.rate = 1.0
+                return repeat
+
+            conclude(case, repeated(case, once))
