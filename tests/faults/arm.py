@@ -1,9 +1,9 @@
-"""The simulated arm, with a note of every command that reached it and of every state it was in. Tests only."""
+"""The simulated arm, noting every command that reached it and every state it was in. Tests only."""
 
+import os
 import pickle
 import sys
 import time
-from pathlib import Path
 
 from trajectory_msgs.msg import JointTrajectory
 
@@ -22,8 +22,10 @@ class NotedArm(SimArm):
 
     def configure(self) -> None:
         """Open the notes first: nothing may reach the arm without one."""
-        path = Path(self.declare_parameter("notes", "").value)
-        self._notes = path.open("ab", buffering=0)
+        if not self.has_parameter("notes"):
+            self.declare_parameter("notes", "")
+        path = self.get_parameter("notes").value
+        self._notes = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         super().configure()
 
     def _on_command(self, msg: JointTrajectory) -> None:
@@ -43,7 +45,7 @@ class NotedArm(SimArm):
         self._note(("state", time.monotonic(), data.qpos[:7].copy(), data.qvel[:7].copy(), *desired))
 
     def _note(self, entry: tuple[object, ...]) -> None:
-        self._notes.write(pickle.dumps(entry))
+        os.write(self._notes, pickle.dumps(entry))
 
 
 if __name__ == "__main__":

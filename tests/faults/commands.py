@@ -1,4 +1,4 @@
-"""What the arm was told and what it did, from the notes of `arm.py`, and what in it would have been unsafe."""
+"""What the arm was told and what it did, from the notes of `arm.py`, and what of it was unsafe."""
 
 import pickle
 from dataclasses import dataclass, field
@@ -127,32 +127,33 @@ def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
 
 
 def unsafe_step(before: Command, after: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
-    """What is unsafe in going from one command on to the next; empty if nothing."""
-    # The state decided for the end of the period, or rest, and when: from one to the other in that time.
-    q, qd, due = _aim(before)
-    wanted_q, wanted_qd, wanted_due = _aim(after)
-    if before.holds and due > after.time:  # braking: how fast it was to be by now is not in the message
-        q, qd, due = after.q, after.qd, after.time
-    span = max(wanted_due - max(due, after.time - LONGEST), MONITOR_PERIOD)
+    """What is unsafe in going from one command on to the next; empty if nothing.
+
+    Commands in between may have been lost, so the time that passed counts. A command to rest does not tell
+    how fast the arm was to be when it came.
+    """
+    passed = max(after.time - before.time, MONITOR_PERIOD)
+    if before.holds and after.holds and passed > LONGEST:
+        return ""  # a reset in between: the arm may have been moved by hand
+    (q, qd), (wanted_q, wanted_qd) = _aim(before), _aim(after)
+    span = passed + (after.times[0] - MONITOR_PERIOD if after.holds else 0.0)
     change = np.abs(wanted_qd - qd)
-    if not (change <= limits.acceleration * (span + LATE) * SLACK).all():
+    if not before.holds and not (change <= limits.acceleration * (span + LATE) * SLACK).all():
         return f"changes speed by {change.max():.4f} rad/s in {1e3 * span:.0f} ms"
-    if wanted_due - due > LONGEST and not before.holds:
-        return ""  # the arm came to rest by itself, or nearly so
+    braking = before.times[0] if before.holds and not after.holds else 0.0
     leap = np.abs(wanted_q - q - 0.5 * span * (qd + wanted_qd))
-    spread = 0.25 * limits.acceleration * span**2 + LATE * np.maximum(np.abs(qd), np.abs(wanted_qd)) + ROUNDING
-    if not (leap <= spread).all():
+    spread = 0.25 * limits.acceleration * (span + 2.0 * braking) ** 2 + ROUNDING
+    if not (leap <= spread + LATE * np.maximum(np.abs(qd), np.abs(wanted_qd))).all():
         return f"leaps by {leap.max():.4f} rad in {1e3 * span:.0f} ms"
     return ""
 
 
-def _aim(command: Command) -> tuple[Vec, Vec, float]:
-    """Position (7,) [rad] and speed (7,) [rad/s] that are asked for, and steady time [s] at which."""
+def _aim(command: Command) -> tuple[Vec, Vec]:
+    """Position (7,) [rad] and speed (7,) [rad/s] decided for the end of the period, or those of rest."""
     if command.holds:
-        return command.positions[0], command.velocities[0], command.time + float(command.times[0])
-    coast = float(command.times[0]) - MONITOR_PERIOD
+        return command.positions[0], command.velocities[0]
     speed = command.velocities[0]
-    return command.positions[0] - coast * speed, speed, command.time + MONITOR_PERIOD
+    return command.positions[0] - (command.times[0] - MONITOR_PERIOD) * speed, speed
 
 
 def all_unsafe(notes: Notes) -> list[str]:
@@ -178,7 +179,7 @@ def rest_after(notes: Notes, fault: float) -> float:
 
 
 def off_track_after(notes: Notes, seen: Vec, fault: float) -> float:
-    """Steady time [s] at which the desired posture was further from `seen` (7,) than may pass; NaN if never."""
+    """Steady time [s] at which the desired posture was too far from `seen` (7,) to pass; NaN if never."""
     allowed = clocks()
     for state in notes.states:
         beyond = np.abs(joint_differences(state.desired_q, seen)) - allowed["tracking_lag"] * np.abs(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
+from rclpy.serialization import deserialize_message
 from rclpy.timer import Timer
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -48,7 +49,8 @@ class Relay(ShellNode):
         self._timer: Timer | None = None
         self._out = {topic: self.create_publisher(kind, topic, 10) for topic, kind in KINDS.items()}
         for topic, kind in KINDS.items():
-            self.create_subscription(kind, f"raw/{topic}", self._listener(topic), 10)
+            # As bytes: a message that nothing happens to is not worth unpacking.
+            self.create_subscription(kind, f"raw/{topic}", self._listener(topic, kind), 10, raw=True)
         self.create_subscription(String, "fault_relay/order", self._on_order, 10)
         self._answer = self.create_publisher(String, "fault_relay/began", 10)
 
@@ -69,13 +71,13 @@ class Relay(ShellNode):
     def _tell(self, began: float) -> None:
         self._answer.publish(String(data=json.dumps({"number": self._number, "began": began})))
 
-    def _listener(self, topic: str) -> Callable[[Any], None]:
-        def on_message(msg: Any) -> None:
+    def _listener(self, topic: str, kind: Any) -> Callable[[bytes], None]:
+        def on_message(msg: bytes) -> None:
             fault, now = self._faults.get(topic), time.monotonic()
             if fault is None:
                 self._out[topic].publish(msg)
                 return
-            for later, sent in fault(msg):
+            for later, sent in fault(deserialize_message(msg, kind)):
                 if later:
                     heapq.heappush(self._waiting, (now + later, next(self._order), topic, sent))
                 else:

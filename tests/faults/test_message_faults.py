@@ -38,86 +38,104 @@ class Relayed:
     figures: dict[str, object] = field(default_factory=dict)
 
 
-def stops(
-    name: str,
-    text: str,
-    topics: tuple[str, ...],
-    reason: str,
-    detection: float,
-    fault: str,
-    **figures: object,
-) -> Relayed:
-    return Relayed(Case(name, text, STOPS, tuple(reason.split()), detection), topics, fault, figures)
+def state(name: str, text: str, reasons: str, detection: float, fault: str, **figures: object) -> Relayed:
+    """A joint state that stops the arm."""
+    case = Case(f"state_{name}", f"joint state: {text}", STOPS, tuple(reasons.split()), detection)
+    return Relayed(case, JOINTS, fault, figures)
 
 
-def holds(
-    name: str,
-    text: str,
-    topics: tuple[str, ...],
-    reason: str,
-    detection: float,
-    fault: str,
-    **figures: object,
-) -> Relayed:
-    return Relayed(Case(name, text, HOLDS, tuple(reason.split()), detection), topics, fault, figures)
+def sensor(name: str, text: str, reason: str, detection: float, fault: str, **figures: object) -> Relayed:
+    """A load cell that makes the arm hold."""
+    case = Case(f"load_cell_{name}", f"load cell: {text}", HOLDS, (reason,), detection)
+    return Relayed(case, LOAD_CELL, fault, figures)
+
+
+def proposal(name: str, text: str, reason: str, detection: float, fault: str, **figures: object) -> Relayed:
+    """A proposal that makes the arm hold."""
+    case = Case(f"proposal_{name}", f"proposal: {text}", HOLDS, (reason,), detection)
+    return Relayed(case, PROPOSALS, fault, figures)
 
 
 def goes_on(name: str, text: str, topics: tuple[str, ...], fault: str, **figures: object) -> Relayed:
+    """Something that must not stop the arm."""
     return Relayed(Case(name, text, GOES_ON), topics, fault, figures)
 
 
-INVALID, STALE = "STATE_INVALID", "STATE_STALE"
+NAN, INF = math.nan, math.inf
+INVALID, STALE, OLD = "STATE_INVALID", "STATE_STALE", "PROPOSAL_STALE"
+OUTSIDE, OFF_TRACK = "STATE_OUT_OF_LIMITS", "TRACKING_ERROR"
+PATIENCE = CLOCKS["tracking_cycles"] * MONITOR_PERIOD  # [s]
 CASES = (
-    # Joint states: what they say
-    stops("state_nan", "joint state: a position is NaN", JOINTS, INVALID, AT_ONCE, "position", joint=3, value=math.nan),
-    stops("state_inf", "joint state: a position is infinite", JOINTS, INVALID, AT_ONCE, "position", joint=2, value=math.inf),
-    stops("state_speed_nan", "joint state: a velocity is NaN", JOINTS, INVALID, AT_ONCE, "velocity", joint=5, value=math.nan),
-    stops("state_range", "joint state: a joint beyond its limit", JOINTS, "STATE_OUT_OF_LIMITS", AT_ONCE, "position",
-          joint=3, value=2.7),
-    stops("state_names", "joint state: other names", JOINTS, INVALID, AT_ONCE, "joints", kind="renamed"),
-    stops("state_twice", "joint state: a name twice", JOINTS, INVALID, AT_ONCE, "joints", kind="twice"),
-    stops("state_six", "joint state: six joints", JOINTS, INVALID, AT_ONCE, "joints", kind="six"),
-    stops("state_count", "joint state: seven names, six positions", JOINTS, INVALID, AT_ONCE, "joints", kind="six values"),
-    stops("state_swapped", "joint state: values in another order than names", JOINTS,
-          "TRACKING_ERROR STATE_OUT_OF_LIMITS", CLOCKS["tracking_cycles"] * MONITOR_PERIOD, "joints",
-          kind="values swapped"),
-    stops("state_offset", "joint state: a joint reads 0.3 rad too much", JOINTS, "TRACKING_ERROR",
-          CLOCKS["tracking_cycles"] * MONITOR_PERIOD, "position", joint=1, value=0.3, add=True),
+    # What a joint state says
+    state("nan", "a position is NaN", INVALID, AT_ONCE, "position", joint=3, value=NAN),
+    state("inf", "a position is infinite", INVALID, AT_ONCE, "position", joint=2, value=INF),
+    state("speed_nan", "a velocity is NaN", INVALID, AT_ONCE, "velocity", joint=5, value=NAN),
+    state("range", "a joint beyond its limit", OUTSIDE, AT_ONCE, "position", joint=3, value=2.7),
+    state("names", "other names", INVALID, AT_ONCE, "joints", kind="renamed"),
+    state("twice", "a name twice", INVALID, AT_ONCE, "joints", kind="twice"),
+    state("six", "six joints", INVALID, AT_ONCE, "joints", kind="six"),
+    state("count", "seven names, six positions", INVALID, AT_ONCE, "joints", kind="six values"),
+    state(
+        "swapped",
+        "values in another order",
+        f"{OUTSIDE} {OFF_TRACK}",
+        PATIENCE,
+        "joints",
+        kind="values swapped",
+    ),
+    state(
+        "offset",
+        "a joint reads 0.3 rad too much",
+        OFF_TRACK,
+        PATIENCE,
+        "position",
+        joint=1,
+        value=0.3,
+        add=True,
+    ),
     goes_on("state_reversed", "joint state: names and values reversed", JOINTS, "joints", kind="reversed"),
     goes_on("state_gripper", "joint state: a joint more", JOINTS, "joints", kind="gripper"),
     goes_on("state_turn", "joint state: a continuous joint a turn further", JOINTS, "joints", kind="turned"),
-    # Joint states: when they come, and their stamps
-    stops("state_lost", "joint state: all lost", JOINTS, STALE, STATE, "lose", share=1.0),
-    stops("state_late", "states: delayed by 0.5 s", STATES, STALE, STATE, "delay", seconds=0.5),
-    stops("state_frozen", "joint state: values and stamp frozen", JOINTS, STALE, STATE, "freeze"),
-    stops("state_stamp_frozen", "joint state: stamp frozen (the driver's clock is paused)", JOINTS, STALE, STATE, "freeze_stamp"),
-    stops("state_stamp_zero", "joint state: no stamp", JOINTS, STALE, STATE, "zero_stamp"),
-    stops("state_stamp_past", "joint state: stamp an hour back (the driver's clock jumps)", JOINTS, STALE, STATE,
-          "shift_stamp", seconds=-3600.0),
-    goes_on("state_lost_1", "states: 1 % lost", STATES, "lose", share=0.01),
-    goes_on("state_lost_10", "states: 10 % lost", STATES, "lose", share=0.1),
-    goes_on("state_delayed", "states: delayed by 20 ms", STATES, "delay", seconds=0.02),
-    goes_on("state_duplicated", "states: each comes twice", STATES, "duplicate", times=2),
-    goes_on("state_reordered", "states: each second one overtakes", STATES, "reorder"),
+    # When it comes, and its stamp
+    state("lost", "all lost", STALE, STATE, "lose", share=1.0),
+    state("late", "delayed by 0.5 s", STALE, STATE, "delay", seconds=0.5),
+    state("frozen", "values and stamp frozen", STALE, STATE, "freeze"),
+    state("stamp_frozen", "stamp frozen, the driver's clock is paused", STALE, STATE, "freeze_stamp"),
+    state("stamp_zero", "no stamp", STALE, STATE, "zero_stamp"),
+    state(
+        "stamp_past",
+        "stamp jumps an hour back, as the driver's clock",
+        STALE,
+        STATE,
+        "shift_stamp",
+        seconds=-3600.0,
+    ),
+    goes_on(
+        "state_stamp_future", "joint state: stamp jumps an hour ahead", JOINTS, "shift_stamp", seconds=3600.0
+    ),
+    goes_on("state_lost_1", "all sensors: 1 % lost", STATES, "lose", share=0.01),
+    goes_on("state_lost_10", "all sensors: 10 % lost", STATES, "lose", share=0.1),
+    goes_on("state_lost_50", "all sensors: 50 % lost", STATES, "lose", share=0.5),
+    goes_on("state_delayed", "all sensors: delayed by 20 ms", STATES, "delay", seconds=0.02),
+    goes_on("state_duplicated", "all sensors: each message comes twice", STATES, "duplicate", times=2),
+    goes_on("state_reordered", "all sensors: each second message overtakes one", STATES, "reorder"),
     # The task's sensors
-    holds("load_cell_lost", "load cell: all lost", LOAD_CELL, "SENSOR_STALE", SENSOR, "lose", share=1.0),
-    holds("load_cell_frozen", "load cell: value and stamp frozen", LOAD_CELL, "SENSOR_STALE", SENSOR, "freeze"),
-    holds("load_cell_nan", "load cell: NaN", LOAD_CELL, "SENSOR_INVALID", AT_ONCE, "force", value=math.nan),
-    holds("target_lost", "target pose: all lost", ("target_pose",), "SENSOR_STALE", SENSOR, "lose", share=1.0),
+    sensor("lost", "all lost", "SENSOR_STALE", SENSOR, "lose", share=1.0),
+    sensor("frozen", "value and stamp frozen", "SENSOR_STALE", SENSOR, "freeze"),
+    sensor("nan", "NaN", "SENSOR_INVALID", AT_ONCE, "force", value=NAN),
     # Proposals
-    holds("proposal_nan", "proposal: NaN", PROPOSALS, "PROPOSAL_INVALID", AT_ONCE, "twist", value=math.nan),
-    holds("proposal_inf", "proposal: infinite", PROPOSALS, "PROPOSAL_INVALID", AT_ONCE, "twist", value=math.inf),
-    holds("proposal_lost", "proposal: all lost, the policy is alive", PROPOSALS, "PROPOSAL_STALE", COMMAND, "lose", share=1.0),
-    holds("proposal_thin", "proposal: one of ten arrives", PROPOSALS, "PROPOSAL_STALE", COMMAND, "thin", every=10),
-    holds("proposal_past", "proposal: stamp 1 s back", PROPOSALS, "PROPOSAL_STALE", AT_ONCE, "shift_stamp", seconds=-1.0),
-    holds("proposal_future", "proposal: stamp 1 s ahead", PROPOSALS, "PROPOSAL_STALE", AT_ONCE, "shift_stamp", seconds=1.0),
-    holds("proposal_frozen", "proposal: the first one again and again", PROPOSALS, "PROPOSAL_STALE",
-          COMMAND + POLICY_PERIOD, "freeze"),
-    holds("proposal_late", "proposal: delayed by 0.15 s", PROPOSALS, "PROPOSAL_STALE", COMMAND, "delay", seconds=0.15),
+    proposal("nan", "NaN", "PROPOSAL_INVALID", AT_ONCE, "twist", value=NAN),
+    proposal("inf", "infinite", "PROPOSAL_INVALID", AT_ONCE, "twist", value=INF),
+    proposal("lost", "all lost, the policy is alive", OLD, COMMAND, "lose", share=1.0),
+    proposal("thin", "one of ten arrives", OLD, COMMAND, "thin", every=10),
+    proposal("past", "stamp 1 s back", OLD, AT_ONCE, "shift_stamp", seconds=-1.0),
+    proposal("future", "stamp 1 s ahead", OLD, AT_ONCE, "shift_stamp", seconds=1.0),
+    proposal("frozen", "the first one again and again", OLD, COMMAND + POLICY_PERIOD, "freeze"),
+    proposal("late", "delayed by 0.15 s", OLD, COMMAND, "delay", seconds=0.15),
     goes_on("proposal_huge", "proposal: a thousand times too fast", PROPOSALS, "scale", factor=1000.0),
     goes_on("proposal_flood", "proposal: ten times as many", PROPOSALS, "duplicate", times=10, spacing=0.005),
     goes_on("proposal_twice", "proposal: each comes twice", PROPOSALS, "duplicate", times=2),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("relayed", CASES, ids=lambda relayed: relayed.case.name)

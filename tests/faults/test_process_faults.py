@@ -1,11 +1,12 @@
 """Faults of whole processes, files and clocks: what the arm does, and how soon."""
 
+import itertools
 import os
 import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from rosgraph_msgs.msg import Clock as ClockMsg
 from trajectory_msgs.msg import JointTrajectory
 
-from spillguard_core.arm import JOINT_NAMES, MONITOR_PERIOD
+from spillguard_core.arm import MONITOR_PERIOD
 from spillguard_core.trajectory import Trajectory
 from spillguard_ros import convert
 from spillguard_ros.operator import COMMAND as COMMAND_TOPIC
@@ -23,14 +24,11 @@ from tests.faults.harness import (
     CLOCKS,
     GOES_ON,
     HOLDS,
-    REPEATS,
     RESTS,
     SERVO,
-    SETTLE,
     STOPS,
     Case,
     Cell,
-    MakeCell,
     Repeat,
     conclude,
     repeated,
@@ -85,8 +83,7 @@ def test_policy_that_is_stopped(cell: Cell) -> None:
 @pytest.fixture
 def no_policy(cell: Cell) -> Iterator[Cell]:
     """The policy makes room for another one."""
-    cell.graph.signal("policy", signal.SIGINT)
-    cell.graph.wait("policy", 5.0)
+    cell.stop("policy")
     yield cell
     cell.start_policy()
 
@@ -106,8 +103,7 @@ def test_policy_that_is_ten_times_too_slow(no_policy: Cell) -> None:
     try:
         conclude(case, repeated(case, once))
     finally:
-        cell.graph.signal("slow_policy", signal.SIGINT)
-        cell.graph.wait("slow_policy", 5.0)
+        cell.stop("slow_policy")
 
 
 def test_two_policies_at_once(cell: Cell, reverse_bundle: Path) -> None:
@@ -123,8 +119,7 @@ def test_two_policies_at_once(cell: Cell, reverse_bundle: Path) -> None:
 
         conclude(case, repeated(case, once))
     finally:
-        cell.graph.signal("other_policy", signal.SIGINT)
-        cell.graph.wait("other_policy", 5.0)
+        cell.stop("other_policy")
 
 
 def commands_while(cell: Cell, seconds: float) -> int:
@@ -136,16 +131,28 @@ def commands_while(cell: Cell, seconds: float) -> int:
     return len(cell.notes.commands) - before
 
 
-def test_monitor_that_is_killed_and_started_again(cell: Cell) -> None:
-    case = Case("monitor_killed", "monitor: killed, then started again", RESTS, detection=SILENT_MONITOR)
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("killed", [signal.SIGKILL]), ("ended", [signal.SIGTERM, signal.SIGINT])],
+    ids=["killed", "ended"],
+)
+def test_monitor_that_ends_and_is_started_again(cell: Cell, name: str, numbers: list[signal.Signals]) -> None:
+    shown = " or ".join(number.name for number in numbers)
+    case = Case(f"monitor_{name}", f"monitor: {shown}, then started again", RESTS, detection=SILENT_MONITOR)
+    turns = itertools.cycle(numbers)
 
     def once() -> Repeat:
         cell.ready()
-        repeat = cell.answer(case, send(cell, "safety_monitor", signal.SIGKILL))
-        cell.graph.wait("safety_monitor", 5.0)
+        number = next(turns)
+        fault = send(cell, "safety_monitor", number)
+        status = cell.graph.wait("safety_monitor", 1.0)
+        repeat = cell.answer(case, fault)
+        if number is not signal.SIGKILL:
+            assert status == 0
+            assert cell.notes.commands[-1].holds, "the last command is a stop"
         cell.start_monitor()
-        cell.watcher.status.clear()
-        cell.until(lambda: bool(cell.watcher.status), 15.0, "a new monitor")
+        cell.watcher.forget()
+        cell.until(lambda: bool(cell.watcher.latest()), 15.0, "a new monitor")
         assert commands_while(cell, 0.3) == 0, "a monitor that nobody has reset moves nothing"
         assert cell.watcher.latest()["reason"] == "NOT_RESET"
         return repeat
@@ -181,8 +188,9 @@ def test_another_node_on_the_command_topic(cell: Cell) -> None:
         msg = convert.to_trajectory(Trajectory(np.array([0.5]), rest[None], np.zeros((1, 7))))
         msg.header.frame_id = FOREIGN
         try:
-            cell.poll(lambda: foreign.get_subscription_count() > 1, 1.0)
-            foreign.publish(msg)
+            for _ in range(10):
+                foreign.publish(msg)
+                cell.watcher.spin(0.02)
             repeat = cell.answer(case, fault)
             granted, message = cell.watcher.call("safety_monitor/reset")
             assert not granted and "another node" in message
@@ -227,33 +235,35 @@ def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle:
     conclude(case, repeated(case, once))
 
 
+def restart(cell: Cell, **more: object) -> None:
+    """The monitor anew, with other parameters."""
+    cell.stop("safety_monitor")
+    cell.start_monitor(**more)
+    cell.watcher.forget()
+    cell.until(lambda: bool(cell.watcher.latest()), 15.0, "a new monitor")
+
+
 def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
     case = Case("disk_full", "recorder: no more space on disk", GOES_ON)
-    pid: Callable[[], int] = lambda: cell.graph.pid("safety_monitor")  # noqa: E731
-
-    def restart(**more: object) -> None:
-        cell.graph.signal("safety_monitor", signal.SIGINT)
-        cell.graph.wait("safety_monitor", 5.0)
-        cell.start_monitor(**more)
-        cell.watcher.status.clear()
-        cell.until(lambda: bool(cell.watcher.status), 15.0, "a new monitor")
+    record = tmp_path / "flight.mcap"
 
     def once() -> Repeat:
-        record = tmp_path / "flight.mcap"
-        restart(record=record)
+        restart(cell, record=record)
         cell.ready()
         assert cell.watcher.latest()["recorder"] == "on"
-        fault, space = time.monotonic(), max(record.stat().st_size, cell.graph.log("safety_monitor").stat().st_size)
-        resource.prlimit(pid(), resource.RLIMIT_FSIZE, (space, resource.RLIM_INFINITY))
+        used = max(file.stat().st_size for file in (record, cell.graph.log("safety_monitor")))
+        limit = (used, resource.RLIM_INFINITY)
+        fault = time.monotonic()
+        resource.prlimit(cell.graph.pid("safety_monitor"), resource.RLIMIT_FSIZE, limit)
         repeat = cell.answer(case, fault)
         cell.until(lambda: cell.watcher.latest()["recorder"] != "on", 10.0, "a status that tells")
-        assert cell.moving(), "the arm goes on after the recording has ended"
+        cell.until(cell.moving, 2.0, "an arm that goes on after the recording has ended")
         return repeat
 
     try:
         conclude(case, repeated(case, once))
     finally:
-        restart()
+        restart(cell)
 
 
 class SimulatedTime:
@@ -261,35 +271,45 @@ class SimulatedTime:
 
     def __init__(self, cell: Cell) -> None:
         self.now, self.rate = 1000.0, 1.0
-        node = cell.watcher.node
-        self._clock = node.create_publisher(ClockMsg, "/clock", 1)
-        self._timer = node.create_timer(0.01, self._tick)
+        self._node = cell.watcher.node
+        self._clock = self._node.create_publisher(ClockMsg, "/clock", 1)
+        self._timer = self._node.create_timer(0.01, self._tick)
 
     def _tick(self) -> None:
         self.now += 0.01 * self.rate
         self._clock.publish(ClockMsg(clock=convert.stamp_of(self.now)))
 
+    def end(self) -> None:
+        """No more of it."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._clock)
 
-def test_simulated_time_that_pauses_or_jumps(make_cell: MakeCell) -> None:
-    """Policy and monitor on simulated time: no decision hangs on it."""
-    with make_cell() as cell:
-        clock = SimulatedTime(cell)
-        cell.start_arm()
-        cell.start_relay()
-        cell.start_policy(use_sim_time="true")
-        cell.start_monitor(use_sim_time="true")
-        for name, text, rate, jump in (
-            ("clock_paused", "/clock: paused", 0.0, 0.0),
-            ("clock_ahead", "/clock: jumps an hour ahead", 1.0, 3600.0),
-            ("clock_back", "/clock: jumps a quarter of an hour back", 1.0, -900.0),
-        ):
-            case = Case(name, text, GOES_ON)
 
-            def once(case: Case = case, rate: float = rate, jump: float = jump) -> Repeat:
-                cell.ready()
-                fault, clock.rate, clock.now = time.monotonic(), rate, max(clock.now + jump, 1.0)
-                repeat = cell.answer(case, fault)
-                clock.rate = 1.0
-                return repeat
+@pytest.fixture
+def clock(no_policy: Cell) -> Iterator[SimulatedTime]:
+    """Policy and monitor live by it."""
+    cell, clock = no_policy, SimulatedTime(no_policy)
+    cell.start_policy("simulated_policy", use_sim_time="true")
+    restart(cell, use_sim_time="true")
+    yield clock
+    restart(cell)
+    cell.stop("simulated_policy")
+    clock.end()
 
-            conclude(case, repeated(case, once))
+
+def test_simulated_time_that_pauses_or_jumps(cell: Cell, clock: SimulatedTime) -> None:
+    for name, text, rate, jump in (
+        ("clock_paused", "/clock: paused", 0.0, 0.0),
+        ("clock_ahead", "/clock: jumps an hour ahead", 1.0, 3600.0),
+        ("clock_back", "/clock: jumps a quarter of an hour back", 1.0, -900.0),
+    ):
+        case = Case(name, text, GOES_ON)
+
+        def once(case: Case = case, rate: float = rate, jump: float = jump) -> Repeat:
+            cell.ready()
+            fault, clock.rate, clock.now = time.monotonic(), rate, max(clock.now + jump, 1.0)
+            repeat = cell.answer(case, fault)
+            clock.rate = 1.0
+            return repeat
+
+        conclude(case, repeated(case, once))
