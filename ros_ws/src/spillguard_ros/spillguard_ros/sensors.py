@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -18,7 +19,6 @@ BASE_FRAME = "base_link"
 SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)  # matches every kind of publisher
 
 Listener = Callable[[str, object], None]
-_Stamped = JointState | WrenchStamped | PoseStamped
 
 
 class Sensors:
@@ -39,7 +39,7 @@ class Sensors:
             node.create_subscription(PoseStamped, "target_pose", self._on_target, SENSOR_QOS),
         ]
 
-    def _note(self, sensor: str, topic: str, msg: _Stamped) -> None:
+    def _note(self, sensor: str, topic: str, msg: Any) -> None:
         # A driver that hangs may repeat its last reading: the same stamp again is no news. Of the joint state
         # the gate itself looks at the stamp.
         if sensor == "joints" or msg.header.stamp != self._stamps.get(sensor):
