@@ -70,7 +70,7 @@ def row(case: dict[str, Any]) -> str:
         did = f"{_verb(case)} in {len(rest)} of {count}"
         cells = [did, _codes(case), figures(times), f"{max(case['bound']):.0f}", _share(within),
                  f"{max(rest, default=float('inf')):.0f}"]  # fmt: skip
-    return f"| {case['fault']} | {' | '.join(cells)} | {len(case['unsafe'])} |"
+    return f"| {case['fault']} | {' | '.join(cells)} | {len(case['unsafe'])} | {case['again']} |"
 
 
 def _share(good: list[bool]) -> str:
@@ -113,8 +113,8 @@ def page(cases: dict[str, dict[str, Any]], command: str) -> str:
             f"## {title}",
             "",
             "| fault | what the arm did | reason code | p50 | p99 | worst | strict bound | within "
-            "| at rest, worst | unsafe |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            "| at rest, worst | unsafe | again |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *(row(case) for case in cases.values() if wanted(case["answer"])),
             "",
         ]

@@ -34,20 +34,21 @@ from tests.faults.relay import PROPOSAL, STATES
 REPEATS = int(os.environ.get("SPILLGUARD_FAULT_REPEATS", "2"))
 RESULTS = os.environ.get("SPILLGUARD_FAULT_RESULTS", "")
 """A JSON file to which each case adds what it measured; empty: nothing is kept."""
+CLOCKS = clocks()
 MESSAGES = 0.01  # [s] for the message that carries the fault and for the command that answers it
 JITTER = 0.1  # [s] more than the bound that a machine shared with others may take
 MOVING = 0.04  # [rad/s]
 BRAKING = 0.28  # [s] from 1.39 rad/s at 5 rad/s^2
 SERVO = 0.12  # [s] by which the arm comes to rest after its set point: two of the lag that is allowed
+STUTTER = "limit_broken"  # what a servo may do that has to catch up with a command that came late
 ASKED, PATIENCE = 8, 2.0  # times, and [s] each
 WATCH = 0.6  # [s] for which an arm that shall go on is watched
 ATTEMPTS = 3  # to get the arm going; a machine that stutters may stop it again at once
 SETTLE = 0.12  # [s] after which no message of before is under way
-# [s], half of the timeouts: on a machine that stood still that long, nothing is learnt about going on.
-STALL = 0.05
+# [s] over which commands reach: after a longer standstill of the machine the arm stutters, whatever is sent.
+STALL = CLOCKS["coast_time"]
 FOLLOWED = ("PASS", "LIMIT", "RECOVER")
 SILENT = {"verdict": "silent", "reason": "none"}
-CLOCKS = clocks()
 
 STOPS, HOLDS, RESTS, GOES_ON = "stops until a reset", "holds", "comes to rest by itself", "goes on"
 
@@ -279,26 +280,30 @@ class MakeCell(Protocol):
     def __call__(self) -> AbstractContextManager[Cell]: ...
 
 
-def stalled_out(repeat: Repeat) -> bool:
-    """Whether the machine stood still too long to tell whether the arm would have gone on."""
-    return repeat.stalled > STALL
+def spoiled(case: Case, repeat: Repeat) -> bool:
+    """Whether the machine, not the fault, made the arm do what it did. Never, when a command was unsafe."""
+    if set(repeat.unsafe) - {STUTTER}:
+        return False
+    if case.answer == GOES_ON:
+        return repeat.stalled > STALL
+    return case.answer != RESTS and repeat.reason not in case.reasons
 
 
-def repeated(case: Case, once: Callable[[], Repeat]) -> list[Repeat]:
-    """`REPEATS` times; where the arm shall go on, a time of a machine that stood still is taken again."""
-    repeats, spare = [], REPEATS
-    while len(repeats) < REPEATS:
+def run(case: Case, once: Callable[[], Repeat], times: int = REPEATS) -> None:
+    """Inject the fault so often, and judge. What the machine spoilt is taken again, as often at most."""
+    repeats, again = [], 0
+    while len(repeats) < times:
         repeat = once()
-        if case.answer == GOES_ON and stalled_out(repeat) and spare:
-            spare -= 1
-            continue
-        repeats.append(repeat)
-    return repeats
+        if spoiled(case, repeat) and again < times:
+            again += 1
+        else:
+            repeats.append(repeat)
+    keep(case, repeats, again)
+    conclude(case, repeats)
 
 
 def conclude(case: Case, repeats: list[Repeat]) -> None:
-    """Keep the figures and hold them to what the case promises, with the allowance of a shared machine."""
-    keep(case, repeats)
+    """Hold the figures to what the case promises, with the allowance of a shared machine."""
     assert not [found for repeat in repeats for found in repeat.unsafe], repeats
     if case.answer == GOES_ON:
         assert all(repeat.verdict != "STOP" and repeat.followed >= 0.9 for repeat in repeats), repeats
@@ -315,7 +320,7 @@ def conclude(case: Case, repeats: list[Repeat]) -> None:
     assert all(t <= repeat.bound + JITTER for t, repeat in zip(times, repeats, strict=True)), repeats
 
 
-def keep(case: Case, repeats: list[Repeat]) -> None:
+def keep(case: Case, repeats: list[Repeat], again: int) -> None:
     """Add a case to the results, where they are asked for. Times in ms."""
     if not RESULTS:
         return
@@ -339,6 +344,7 @@ def keep(case: Case, repeats: list[Repeat]) -> None:
         "bound": column("bound"),
         "followed": column("followed", 100.0),
         "stalled": column("stalled"),
+        "again": again,
         "unsafe": [text for repeat in repeats for text in repeat.unsafe],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,7 @@ from tests.faults.harness import (
     Case,
     Cell,
     Repeat,
-    conclude,
-    repeated,
+    run,
 )
 from tests.faults.relay import PROPOSAL, STATES
 
@@ -145,7 +144,7 @@ def test_fault_in_a_message(cell: Cell, relayed: Relayed) -> None:
         fault = cell.order(relayed.topics, relayed.fault, **relayed.figures)
         return cell.answer(relayed.case, fault)
 
-    conclude(relayed.case, repeated(relayed.case, once))
+    run(relayed.case, once)
 
 
 def test_values_that_stand_still_while_the_arm_moves(cell: Cell) -> None:
@@ -165,4 +164,4 @@ def test_values_that_stand_still_while_the_arm_moves(cell: Cell) -> None:
         bound = off_track + patience + 2.0 * MONITOR_PERIOD + MESSAGES
         return cell.answer(case, fault, bound)
 
-    conclude(case, repeated(case, once))
+    run(case, once)

@@ -30,8 +30,7 @@ from tests.faults.harness import (
     Case,
     Cell,
     Repeat,
-    conclude,
-    repeated,
+    run,
 )
 from tests.faults.relay import PROPOSAL
 
@@ -65,7 +64,7 @@ def test_policy_that_ends(cell: Cell, case: Case, number: signal.Signals) -> Non
         cell.start_policy()
         return repeat
 
-    conclude(case, repeated(case, once))
+    run(case, once)
 
 
 def test_policy_that_is_stopped(cell: Cell) -> None:
@@ -77,7 +76,7 @@ def test_policy_that_is_stopped(cell: Cell) -> None:
         cell.graph.signal("policy", signal.SIGCONT)
         return repeat
 
-    conclude(case, repeated(case, once))
+    run(case, once)
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_policy_that_is_ten_times_too_slow(no_policy: Cell) -> None:
         return repeat
 
     try:
-        conclude(case, repeated(case, once))
+        run(case, once)
     finally:
         cell.stop("slow_policy")
 
@@ -117,7 +116,7 @@ def test_two_policies_at_once(cell: Cell, reverse_bundle: Path) -> None:
             cell.ready()
             return cell.answer(case, time.monotonic())
 
-        conclude(case, repeated(case, once))
+        run(case, once)
     finally:
         cell.stop("other_policy")
 
@@ -157,7 +156,7 @@ def test_monitor_that_ends_and_is_started_again(cell: Cell, name: str, numbers: 
         assert cell.watcher.latest()["reason"] == "NOT_RESET"
         return repeat
 
-    conclude(case, repeated(case, once))
+    run(case, once)
 
 
 def test_monitor_that_is_stopped(cell: Cell) -> None:
@@ -172,7 +171,7 @@ def test_monitor_that_is_stopped(cell: Cell) -> None:
         cell.watcher.spin(0.5)  # what it does now is looked at, too
         return cell.judged(case, fault, case.bound)
 
-    conclude(case, repeated(case, once))
+    run(case, once)
 
 
 def test_another_node_on_the_command_topic(cell: Cell) -> None:
@@ -199,7 +198,7 @@ def test_another_node_on_the_command_topic(cell: Cell) -> None:
         assert cell.notes.foreign, "the test's command never reached the arm"
         return repeat
 
-    conclude(case, repeated(case, once))
+    run(case, once)
 
 
 def damaged(bundle: Path) -> None:
@@ -232,7 +231,7 @@ def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle:
         finally:
             replaced(cell.bundle, orbit_bundle)
 
-    conclude(case, repeated(case, once))
+    run(case, once)
 
 
 def restart(cell: Cell, **more: object) -> None:
@@ -261,7 +260,7 @@ def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
         return repeat
 
     try:
-        conclude(case, repeated(case, once))
+        run(case, once)
     finally:
         restart(cell)
 
@@ -312,4 +311,4 @@ def test_simulated_time_that_pauses_or_jumps(cell: Cell, clock: SimulatedTime) -
             clock.rate = 1.0
             return repeat
 
-        conclude(case, repeated(case, once))
+        run(case, once)
