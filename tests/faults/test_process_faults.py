@@ -168,7 +168,8 @@ def test_monitor_that_is_stopped(cell: Cell) -> None:
         cell.poll(lambda: cell.resting(fault), SILENT_MONITOR + 0.5)
         assert commands_while(cell, 0.3) == 0
         cell.graph.signal("safety_monitor", signal.SIGCONT)
-        cell.watcher.spin(0.5)  # what it does now is looked at, too
+        cell.until(lambda: cell.watcher.latest()["verdict"] == "STOP", 2.0, "a stop")
+        assert commands_while(cell, 0.5) <= 1, "a monitor that was blind does not go on by itself"
         return cell.judged(case, fault, case.bound)
 
     run(case, once)
