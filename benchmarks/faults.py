@@ -19,6 +19,17 @@ PARTS = ROOT / "runs" / "faults.json"
 KEPT = RESULTS / "faults.json"
 PAGE = ROOT / "docs" / "results" / "faults.md"
 NOTES = PAGE.with_suffix(".notes.md")
+HOLD_COLUMNS = ("fault", "what the arm did", "p50", "p99", "worst", "strict bound", "within", "at rest, worst",
+                "reason codes", "unsafe", "again")  # fmt: skip
+ON_COLUMNS = (
+    "fault",
+    "cycles that followed the policy",
+    "at least",
+    "within",
+    "reason codes",
+    "unsafe",
+    "again",
+)
 RESTS, GOES_ON = "comes to rest by itself", "goes on"
 
 
@@ -46,45 +57,37 @@ def run(args: Args) -> int:
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
-def figures(values: list[float]) -> str:
-    """Median, 99th percentile and worst [ms]."""
-    if not values:
-        return "| | |"
-    return " | ".join(f"{value:.0f}" for value in (*np.percentile(values, [50, 99]), max(values)))
-
-
 def row(case: dict[str, Any]) -> str:
-    """One line of the table."""
-    count = len(case["bound"])
-    rest = [value for value in case["to_rest"] if value is not None]
-    shown = "to_rest" if case["answer"] == RESTS else "to_hold"
+    """One line of the table of its kind."""
     if case["answer"] == GOES_ON:
         followed = case["followed"]
-        did = (
-            f"followed the policy in {np.mean(followed):.1f} % of the cycles, at least {min(followed):.1f} %"
-        )
-        cells = [did, _codes(case), "", "", "", "", _share([value == 100.0 for value in followed]), ""]
+        cells = [
+            f"{np.mean(followed):.1f} %",
+            f"{min(followed):.1f} %",
+            _share([v == 100.0 for v in followed]),
+        ]
     else:
-        times = [float("inf") if value is None else value for value in case[shown]]
+        shown = case["to_rest" if case["answer"] == RESTS else "to_hold"]
+        times = [float("inf") if value is None else value for value in shown]
         within = [time <= bound for time, bound in zip(times, case["bound"], strict=True)]
-        did = f"{_verb(case)} in {len(rest)} of {count}"
-        cells = [did, _codes(case), figures(times), f"{max(case['bound']):.0f}", _share(within),
-                 f"{max(rest, default=float('inf')):.0f}"]  # fmt: skip
-    return f"| {case['fault']} | {' | '.join(cells)} | {len(case['unsafe'])} | {case['again']} |"
+        rest = max((value for value in case["to_rest"] if value is not None), default=float("inf"))
+        cells = [_did(case), *_figures(times), f"{max(case['bound']):.0f}", _share(within), f"{rest:.0f}"]
+    codes = ", ".join(f"{reason} {number}" for reason, number in case["reasons"].items())
+    return f"| {case['fault']} | {' | '.join([*cells, codes])} | {len(case['unsafe'])} | {case['again']} |"
+
+
+def _figures(values: list[float]) -> list[str]:
+    return [f"{value:.0f}" for value in (*np.percentile(values, [50, 99]), max(values))]
 
 
 def _share(good: list[bool]) -> str:
     return f"{sum(good)} of {len(good)}"
 
 
-def _codes(case: dict[str, Any]) -> str:
-    return ", ".join(f"{reason} {number}" for reason, number in case["reasons"].items())
-
-
-def _verb(case: dict[str, Any]) -> str:
-    if case["answer"] == RESTS:
-        return "came to rest"
-    return "held" if case["answer"] == "holds" else "stopped, latched,"
+def _did(case: dict[str, Any]) -> str:
+    words = {RESTS: "came to rest", "holds": "held"}.get(case["answer"], "stopped, latched")
+    rested = sum(value is not None for value in case["to_rest"])
+    return f"{words} {rested} of {len(case['to_rest'])}"
 
 
 def page(cases: dict[str, dict[str, Any]], command: str) -> str:
@@ -105,19 +108,12 @@ def page(cases: dict[str, dict[str, Any]], command: str) -> str:
         NOTES.read_text().strip(),
         "",
     ]
-    for title, wanted in (
-        ("Faults at which the arm has to hold", lambda answer: answer != GOES_ON),
-        ("Faults that must not stop the arm", lambda answer: answer == GOES_ON),
+    for title, columns, wanted in (
+        ("Faults at which the arm has to hold", HOLD_COLUMNS, lambda answer: answer != GOES_ON),
+        ("Faults that must not stop the arm", ON_COLUMNS, lambda answer: answer == GOES_ON),
     ):
-        lines += [
-            f"## {title}",
-            "",
-            "| fault | what the arm did | reason code | p50 | p99 | worst | strict bound | within "
-            "| at rest, worst | unsafe | again |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-            *(row(case) for case in cases.values() if wanted(case["answer"])),
-            "",
-        ]
+        rows = [row(case) for case in cases.values() if wanted(case["answer"])]
+        lines += [f"## {title}", "", f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|", *rows, ""]
     return "\n".join(lines)
 
 
@@ -127,7 +123,8 @@ def main() -> int:
     status = 0 if args.report else run(args)
     source = PARTS if PARTS.exists() else KEPT
     cases = json.loads(source.read_text())
-    KEPT.write_text(json.dumps(cases, indent=1, sort_keys=True) + "\n")
+    shown = [f"{json.dumps(name)}: {json.dumps(case)}" for name, case in cases.items()]
+    KEPT.write_text("{\n" + ",\n".join(shown) + "\n}\n")
     repeats = max(len(case["bound"]) for case in cases.values())
     PAGE.write_text(page(cases, f"python -m benchmarks.faults --repeats {repeats}"))
     return status
