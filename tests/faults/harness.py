@@ -292,7 +292,7 @@ def spoiled(case: Case, repeat: Repeat) -> bool:
     if set(repeat.unsafe) - {STUTTER}:
         return False
     if case.answer == GOES_ON:
-        return repeat.stalled > STALL
+        return repeat.stalled > STALL or repeat.silence > CLOCKS["state_timeout"]
     return case.answer != RESTS and repeat.reason not in case.reasons
 
 
