@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spillguard_core.arm import GEN3_LIMITS
-from spillguard_core.decision import Reason
+from spillguard_core.decision import Mode, Reason
 from spillguard_core.trajectory import sample
 
 SIDEWAYS = np.array([0.0, 0.06, 0.0, 0.0])  # [m/s]
@@ -50,7 +50,7 @@ def test_path_is_smooth_and_as_long_as_the_time_that_passed(rig, intervals):
 
 def test_arm_never_goes_back_after_a_very_late_decision(rig):
     rig.follow(30, SIDEWAYS)
-    rows = path(rig, [0.010] * 5 + [0.060] + [0.010] * 20, SIDEWAYS)
+    rows = path(rig, [0.010] * 5 + [0.048] + [0.010] * 20, SIDEWAYS)
     y = np.array([rig.models.kinematics.lip_position(q)[1] for q in rows])
     assert (np.diff(y) > -1e-6).all()  # it slows down meanwhile, and goes on
     assert (np.abs(accelerations(rows)) <= 1.5 * GEN3_LIMITS.acceleration).all()
@@ -65,3 +65,13 @@ def test_late_hold_brakes_on_from_where_the_arm_is(rig):
     expected, _ = sample(braking, 0.035, *rig.told_at[1:])
     np.testing.assert_allclose(rig.q, expected, atol=1e-9)
     assert (np.abs(rig.decision.qd) <= 0.5 * GEN3_LIMITS.velocity).all()
+
+
+def test_a_gate_that_was_not_asked_for_too_long_stops(rig):
+    rig.follow(30, SIDEWAYS)
+    rig.now += rig.config.state_timeout + 0.01
+    assert rig.tick(SIDEWAYS).reason is Reason.STATE_STALE  # although the state is fresh again
+    assert rig.run(40, SIDEWAYS).mode is Mode.STOPPED
+    assert not rig.qd.any()
+    rig.follow(30, SIDEWAYS)
+    assert rig.decision.reason is Reason.OK

@@ -204,6 +204,10 @@ def state_fault(cycle: Cycle) -> Finding:
     inputs, config = cycle.inputs, cycle.config
     if inputs.measurement is None:
         return Reason.STATE_MISSING, ""
+    # Without a decision nothing was looked at, however fresh it is by now. There is none before the first.
+    blind = inputs.now - cycle.last.decided
+    if cycle.last.cycle and not blind <= config.state_timeout:
+        return Reason.STATE_STALE, f"not looked at for {blind:.3f} s, allowed {config.state_timeout} s"
     age = inputs.now - inputs.state_received
     if not 0.0 <= age <= config.state_timeout:
         return Reason.STATE_STALE, f"received {age:.3f} s ago, allowed {config.state_timeout} s"

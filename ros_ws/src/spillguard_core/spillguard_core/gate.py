@@ -53,7 +53,6 @@ from spillguard_core.fallback import Choice, Critic, Scene, Screen, screened
 from spillguard_core.kinematics import ArmKinematics
 from spillguard_core.limits import Around, Feasible, Motion, brake, feasible, whole
 from spillguard_core.observation import Measurement, observe_from
-from spillguard_core.trajectory import stop_position
 from spillguard_core.world import World
 
 VERDICTS = {
@@ -107,7 +106,7 @@ def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Model
     cycle = begin(inputs, previous, config)
     mode, finding = mode_and_finding(cycle)
     wanted = inputs.teleop if mode is Mode.TELEOP else inputs.proposal
-    cycle = _anchored(cycle, mode, finding[0])._replace(wanted=wanted, suspension=suspension(cycle, mode))
+    cycle = _anchored(cycle, mode)._replace(wanted=wanted, suspension=suspension(cycle, mode))
     if mode not in (Mode.FOLLOWING, Mode.TELEOP):
         return _braked(cycle, mode, finding)
     fault = input_fault(cycle, mode)
@@ -153,26 +152,17 @@ def _suspension_refusal(asked: SuspensionRequest, inputs: Inputs, mode: Mode, co
     return senseless_suspension(asked, config)
 
 
-def _anchored(cycle: Cycle, mode: Mode, reason: Reason) -> Cycle:
-    """The command moved to where the arm is: after a reset, and when the arm has lost its command."""
-    reset = cycle.last.mode is Mode.STOPPED and mode is not Mode.STOPPED
-    lost = cycle.last.mode is not Mode.STOPPED and reason is Reason.TRACKING_ERROR
+def _anchored(cycle: Cycle, mode: Mode) -> Cycle:
+    """After a reset, the command is where the arm is.
+
+    Nothing else moves it there: when arm and command have parted, the arm may be elsewhere, or only say so.
+    """
     measurement, limits = cycle.inputs.measurement, cycle.config.limits
-    if measurement is None or not (reset or lost):
+    if measurement is None or cycle.last.mode is not Mode.STOPPED or mode is Mode.STOPPED:
         return cycle
     q = np.clip(measurement.joint_position, limits.position_min, limits.position_max)
-    qd = _brakeable(q, measurement.joint_velocity, cycle.config) if lost else np.zeros_like(q)
-    last = replace(cycle.last, q=q, qd=qd, anchored=True, held_since=math.nan)
+    last = replace(cycle.last, q=q, qd=np.zeros_like(q), anchored=True, held_since=math.nan)
     return cycle._replace(last=last, off_track=0)
-
-
-def _brakeable(q: Vec, qd: Vec, config: GateConfig) -> Vec:
-    """A measured velocity (J,) slowed into its limits; zero where braking from it would not stay inside."""
-    limits = config.limits
-    slowed = qd / max(1.0, float(np.max(np.abs(qd) / limits.velocity)))
-    rest = stop_position(q, slowed, limits.acceleration, config.coast_time + config.period)
-    inside = (limits.position_min <= rest) & (rest <= limits.position_max)
-    return slowed if inside.all() else np.zeros_like(qd)
 
 
 def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -26,6 +27,7 @@ class Sensors:
     def __init__(self, node: Node, listener: Listener | None = None) -> None:
         self._listener = listener
         self._received = dict.fromkeys(("joints", "load_cell", "wrist", "target"), -math.inf)
+        self._stamps: dict[str, Time] = {}
         self._q = self._qd = np.full(convert.JOINTS, math.nan)
         self._poured = self._remaining = math.nan
         self._target = np.full(3, math.nan)
@@ -37,8 +39,12 @@ class Sensors:
             node.create_subscription(PoseStamped, "target_pose", self._on_target, SENSOR_QOS),
         ]
 
-    def _note(self, sensor: str, topic: str, msg: object) -> None:
-        self._received[sensor] = time.monotonic()
+    def _note(self, sensor: str, topic: str, msg: Any) -> None:
+        # A driver that hangs may repeat its last reading: the same stamp again is no news. Of the joint state
+        # the gate itself looks at the stamp.
+        if sensor == "joints" or msg.header.stamp != self._stamps.get(sensor):
+            self._received[sensor] = time.monotonic()
+        self._stamps[sensor] = msg.header.stamp
         if self._listener is not None:
             self._listener(topic, msg)
 
@@ -66,7 +72,7 @@ class Sensors:
 
     @property
     def sensors_received(self) -> float:
-        """Steady time [s] of the oldest of load cell, wrist and target; -inf until all have spoken."""
+        """Steady time [s] of the oldest news of load cell, wrist and target; -inf until all have spoken."""
         return min(age for name, age in self._received.items() if name != "joints")
 
     def measurement(self) -> Measurement | None:

@@ -1,0 +1,75 @@
+"""Graphs in which things go wrong."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import rclpy
+import torch
+from rclpy.signals import SignalHandlerOptions
+from torch import Tensor
+
+from spillguard_ros.graph import Graph, private_environment
+from tests.faults.commands import Notes
+from tests.faults.harness import Cell, MakeCell, Watcher
+from tests.ros.bundles import Orbit, make_bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def orbit_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that never rests by itself."""
+    return make_bundle(tmp_path_factory.mktemp("orbit") / "bundle", Orbit())
+
+
+class ReverseOrbit(Orbit):
+    """The same circle the other way round."""
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Observation (B, 14) -> action (B, 4)."""
+        mirror = torch.tensor([1.0, -1.0, 1.0])
+        offset = torch.cat([obs[:, :3], obs[:, 3:6] * mirror, obs[:, 6:]], dim=1)
+        action = super().forward(offset)
+        return torch.cat([action[:, :3] * mirror, action[:, 3:]], dim=1)
+
+
+@pytest.fixture(scope="session")
+def reverse_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that is as good, and does something else."""
+    return make_bundle(tmp_path_factory.mktemp("reverse") / "bundle", ReverseOrbit())
+
+
+@pytest.fixture(scope="session")
+def make_cell(orbit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
+    @contextmanager
+    def make() -> Iterator[Cell]:
+        before, environment = dict(os.environ), private_environment()
+        os.environ.update(environment)
+        path = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH", "")]))
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        watcher, folder = Watcher(), tmp_path_factory.mktemp("cell")
+        try:
+            with Graph(folder / "logs", {**environment, "PYTHONPATH": path}) as graph:
+                bundle = Path(shutil.copytree(orbit_bundle, folder / "bundle"))
+                yield Cell(graph, watcher, Notes(folder / "arm.notes"), bundle)
+        finally:
+            watcher.close()
+            os.environ.clear()
+            os.environ.update(before)
+
+    return make
+
+
+@pytest.fixture(scope="package")
+def cell(make_cell: MakeCell) -> Iterator[Cell]:
+    """One graph for all faults that leave every process alive."""
+    with make_cell() as cell:
+        cell.start_arm()
+        cell.start_relay()
+        cell.start_policy()
+        cell.start_monitor()
+        yield cell

@@ -1,0 +1,208 @@
+"""What can become of a message on its way: what is sent in its place, and how much later [s].
+
+A fault is made with its figures and then asked for every message, in order.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+from geometry_msgs.msg import TwistStamped, WrenchStamped
+from sensor_msgs.msg import JointState
+
+from spillguard_ros import convert
+
+Sent = list[tuple[float, Any]]
+Fault = Callable[[Any], Sent]
+
+
+def lose(share: float) -> Fault:
+    """That share of the messages never arrives."""
+    rng = random.Random(0)
+    return lambda msg: [] if rng.random() < share else [(0.0, msg)]
+
+
+def thin(every: int) -> Fault:
+    """One message of `every` arrives."""
+    count = 0
+
+    def fault(msg: Any) -> Sent:
+        nonlocal count
+        count += 1
+        return [(0.0, msg)] if count % every == 0 else []
+
+    return fault
+
+
+def delay(seconds: float) -> Fault:
+    """All arrive, later."""
+    return lambda msg: [(seconds, msg)]
+
+
+def duplicate(times: int, spacing: float = 0.0) -> Fault:
+    """Each arrives several times."""
+    return lambda msg: [(number * spacing, msg) for number in range(times)]
+
+
+def reorder() -> Fault:
+    """Each second message overtakes the one before it."""
+    kept: list[Any] = []
+
+    def fault(msg: Any) -> Sent:
+        if not kept:
+            kept.append(msg)
+            return []
+        return [(0.0, msg), (0.0, kept.pop())]
+
+    return fault
+
+
+def freeze() -> Fault:
+    """The first one again and again."""
+    first: list[Any] = []
+
+    def fault(msg: Any) -> Sent:
+        if not first:
+            first.append(msg)
+        return [(0.0, first[0])]
+
+    return fault
+
+
+def freeze_values() -> Fault:
+    """The first one's values with the stamps of those that come."""
+    first: list[Any] = []
+
+    def fault(msg: Any) -> Sent:
+        if not first:
+            first.append(msg)
+        again = deepcopy(first[0])
+        again.header.stamp = msg.header.stamp
+        return [(0.0, again)]
+
+    return fault
+
+
+def freeze_stamp() -> Fault:
+    """The first one's stamp with the values of those that come."""
+    first: list[Any] = []
+
+    def fault(msg: Any) -> Sent:
+        if not first:
+            first.append(msg)
+        msg.header.stamp = first[0].header.stamp
+        return [(0.0, msg)]
+
+    return fault
+
+
+def zero_stamp() -> Fault:
+    """No stamp at all."""
+
+    def fault(msg: Any) -> Sent:
+        msg.header.stamp = convert.stamp_of(0.0)
+        return [(0.0, msg)]
+
+    return fault
+
+
+def shift_stamp(seconds: float) -> Fault:
+    """Stamps of another clock."""
+
+    def fault(msg: Any) -> Sent:
+        msg.header.stamp = convert.stamp_of(convert.seconds(msg.header.stamp) + seconds)
+        return [(0.0, msg)]
+
+    return fault
+
+
+def joints(kind: str) -> Fault:
+    """Names, order or count of a joint state changed."""
+
+    def fault(msg: JointState) -> Sent:
+        match kind:
+            case "renamed":
+                msg.name = [f"axis_{number}" for number in range(7)]
+            case "twice":
+                msg.name = [msg.name[0], *msg.name[:6]]
+            case "six":
+                msg.name, msg.position, msg.velocity = msg.name[:6], msg.position[:6], msg.velocity[:6]
+            case "six values":
+                msg.position = msg.position[:6]
+            case "reversed":
+                msg.name = list(msg.name[::-1])
+                msg.position, msg.velocity = msg.position[::-1], msg.velocity[::-1]
+            case "gripper":
+                msg.name = ["finger", *msg.name]
+                msg.position, msg.velocity = [0.3, *msg.position], [0.0, *msg.velocity]
+            case "values swapped":
+                msg.position = msg.position[::-1]
+            case "turned":  # a whole turn of a continuous joint: the same posture
+                msg.position[2] += 2.0 * math.pi
+            case _:
+                raise ValueError(f"no such change of a joint state: {kind}")
+        return [(0.0, msg)]
+
+    return fault
+
+
+def position(joint: int, value: float, add: bool = False) -> Fault:
+    """One joint reads `value` [rad], or that much more than it should."""
+
+    def fault(msg: JointState) -> Sent:
+        msg.position[joint] = msg.position[joint] + value if add else value
+        return [(0.0, msg)]
+
+    return fault
+
+
+def velocity(joint: int, value: float) -> Fault:
+    """One joint reads `value` [rad/s]."""
+
+    def fault(msg: JointState) -> Sent:
+        msg.velocity[joint] = value
+        return [(0.0, msg)]
+
+    return fault
+
+
+def twist(value: float) -> Fault:
+    """The proposal's upward speed is `value` [m/s]."""
+
+    def fault(msg: TwistStamped) -> Sent:
+        msg.twist.linear.z = value
+        return [(0.0, msg)]
+
+    return fault
+
+
+def scale(factor: float) -> Fault:
+    """The proposal, times `factor`."""
+
+    def fault(msg: TwistStamped) -> Sent:
+        speed = msg.twist.linear
+        speed.x, speed.y, speed.z = factor * speed.x, factor * speed.y, factor * speed.z
+        return [(0.0, msg)]
+
+    return fault
+
+
+def force(value: float) -> Fault:
+    """A scale reads `value` [N]."""
+
+    def fault(msg: WrenchStamped) -> Sent:
+        msg.wrench.force.z = value
+        return [(0.0, msg)]
+
+    return fault
+
+
+FAULTS: dict[str, Callable[..., Fault]] = {
+    made.__name__: made
+    for made in (
+        lose, thin, delay, duplicate, reorder, freeze, freeze_values, freeze_stamp, zero_stamp, shift_stamp,
+        joints, position, velocity, twist, scale, force,
+    )
+}  # fmt: skip

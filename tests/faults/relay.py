@@ -1,0 +1,103 @@
+"""Stands between the arm and policy and monitor: hands every message on, or does to it what it was told.
+
+What comes on `raw/<topic>` goes out on `<topic>`. An order is JSON on `fault_relay/order`: a number, the
+topics, the name of a fault of `messages.py` and its figures; an order without a fault ends all of them. The
+answer on `fault_relay/began` gives the number and the steady time [s] at which a first message was treated.
+"""
+
+import heapq
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
+from rclpy.serialization import deserialize_message
+from rclpy.timer import Timer
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+
+from spillguard_ros.runtime import ShellNode, run
+from tests.faults.messages import FAULTS, Fault
+
+STATES = ("joint_states", "load_cell/wrench", "wrist/wrench", "target_pose")
+PROPOSAL = "policy/proposal"
+KINDS = {
+    "joint_states": JointState,
+    "load_cell/wrench": WrenchStamped,
+    "wrist/wrench": WrenchStamped,
+    "target_pose": PoseStamped,
+    PROPOSAL: TwistStamped,
+}
+TICK = 0.002  # [s] while messages wait for their time
+
+
+class Relay(ShellNode):
+    """One thread; a message that has to wait is sent by a timer."""
+
+    def __init__(self) -> None:
+        super().__init__("fault_relay")
+
+    def configure(self) -> None:
+        """Open the topics; nothing is wrong yet."""
+        self._faults: dict[str, Fault] = {}
+        self._number, self._begun = 0, True
+        self._waiting: list[tuple[float, int, str, Any]] = []
+        self._order = itertools.count()
+        self._timer: Timer | None = None
+        self._out = {topic: self.create_publisher(kind, topic, 10) for topic, kind in KINDS.items()}
+        for topic, kind in KINDS.items():
+            # As bytes: a message that nothing happens to is not worth unpacking.
+            self.create_subscription(kind, f"raw/{topic}", self._listener(topic, kind), 10, raw=True)
+        self.create_subscription(String, "fault_relay/order", self._on_order, 10)
+        self._answer = self.create_publisher(String, "fault_relay/began", 10)
+
+    def release(self) -> None:
+        """The process ends with its topics."""
+
+    def _on_order(self, msg: String) -> None:
+        order = json.loads(msg.data)
+        fault = order.get("fault")
+        self._faults = (
+            {topic: FAULTS[fault](**order["figures"]) for topic in order["topics"]} if fault else {}
+        )
+        self._waiting.clear()
+        self._number, self._begun = order["number"], fault is None
+        if fault is None:
+            self._tell(time.monotonic())
+
+    def _tell(self, began: float) -> None:
+        self._answer.publish(String(data=json.dumps({"number": self._number, "began": began})))
+
+    def _listener(self, topic: str, kind: Any) -> Callable[[bytes], None]:
+        def on_message(msg: bytes) -> None:
+            fault, now = self._faults.get(topic), time.monotonic()
+            if fault is None:
+                self._out[topic].publish(msg)
+                return
+            for later, sent in fault(deserialize_message(msg, kind)):
+                if later:
+                    heapq.heappush(self._waiting, (now + later, next(self._order), topic, sent))
+                else:
+                    self._out[topic].publish(sent)
+            if not self._begun:
+                self._begun = True
+                self._tell(now)
+            if self._waiting and self._timer is None:
+                self._timer = self.create_timer(TICK, self._send_due, clock=self.steady)
+
+        return on_message
+
+    def _send_due(self) -> None:
+        while self._waiting and self._waiting[0][0] <= time.monotonic():
+            _, _, topic, msg = heapq.heappop(self._waiting)
+            self._out[topic].publish(msg)
+        if not self._waiting and self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+
+
+if __name__ == "__main__":
+    sys.exit(run(Relay))

@@ -1,0 +1,55 @@
+"""Faults that must not stop a pour, and one that nobody sees: whole cups, poured under them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.harness import GOES_ON, REPEATS, Case, Cell, Repeat, run
+from tests.faults.relay import PROPOSAL, STATES
+
+POUR_TIME = 20.0  # [s] allowed; the machine may be busy
+FLOOD = {"times": 10, "spacing": 0.005}
+CUPS = max(1, REPEATS // 4)
+
+
+@pytest.fixture(scope="module")
+def pouring(cell: Cell) -> Iterator[Cell]:
+    """The scripted controller in the policy's place."""
+    cell.stop("policy")
+    cell.start_policy("scripted_policy", module="tests.ros.scripted_policy")
+    yield cell
+    cell.stop("scripted_policy")
+    cell.start_policy()
+
+
+def finished(cell: Cell) -> bool:
+    """The cell says how it went."""
+    seen = cell.watcher.outcome
+    return bool(seen) and (seen["success"] == "true" or seen["spilled"] != "0" or bool(cell.harm()))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "topics", "fault", "figures"),
+    [
+        ("lost", "a pour: 1 % of all sensor messages lost", STATES, "lose", {"share": 0.01}),
+        ("twice", "a pour: every sensor message twice", STATES, "duplicate", {"times": 2}),
+        ("flood", "a pour: ten times as many proposals", (PROPOSAL,), "duplicate", FLOOD),
+        ("stuck", "a pour: the load cell's value stands still", ("load_cell/wrench",), "freeze_values", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isalpha() else "",
+)  # fmt: skip
+def test_a_pour_goes_on(
+    pouring: Cell, name: str, text: str, topics: tuple[str, ...], fault: str, figures: dict[str, object]
+) -> None:
+    cell, case = pouring, Case(f"pour_{name}", text, GOES_ON)
+
+    def once() -> Repeat:
+        cell.order()
+        cell.new_cup()
+        cell.ready()
+        began = cell.order(topics, fault, **figures)
+        cell.until(lambda: finished(cell), POUR_TIME, "a finished pour")
+        assert int(cell.watcher.outcome["landed"]) > 0
+        return cell.judged(case, began, case.bound)
+
+    run(case, once, CUPS)

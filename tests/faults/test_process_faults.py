@@ -1,0 +1,315 @@
+"""Faults of whole processes, files and clocks: what the arm does, and how soon."""
+
+import itertools
+import os
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosgraph_msgs.msg import Clock as ClockMsg
+from trajectory_msgs.msg import JointTrajectory
+
+from spillguard_core.arm import MONITOR_PERIOD
+from spillguard_core.trajectory import Trajectory
+from spillguard_ros import convert
+from spillguard_ros.operator import COMMAND as COMMAND_TOPIC
+from tests.faults.commands import FOREIGN
+from tests.faults.harness import (
+    BRAKING,
+    CLOCKS,
+    GOES_ON,
+    HOLDS,
+    RESTS,
+    SERVO,
+    STOPS,
+    Case,
+    Cell,
+    Repeat,
+    run,
+)
+from tests.faults.relay import PROPOSAL
+
+COMMAND = CLOCKS["command_timeout"]
+WRITERS = 0.1  # [s] between two looks of the monitor for another writer
+DISCOVERY = 0.2  # [s] in which two nodes of one machine find each other
+SILENT_MONITOR = CLOCKS["coast_time"] + BRAKING + SERVO  # [s] from the last command to rest
+STALE = ("PROPOSAL_STALE",)
+
+
+def send(cell: Cell, process: str, number: signal.Signals) -> float:
+    """Steady time [s] of the signal."""
+    now = time.monotonic()
+    cell.graph.signal(process, number)
+    return now
+
+
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [
+        (Case("policy_killed", "policy: killed", HOLDS, STALE, COMMAND), signal.SIGKILL),
+        (Case("policy_ended", "policy: ends in good order", HOLDS, STALE, COMMAND), signal.SIGINT),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_policy_that_ends(cell: Cell, case: Case, number: signal.Signals) -> None:
+    def once() -> Repeat:
+        cell.ready()
+        repeat = cell.answer(case, send(cell, "policy", number))
+        cell.graph.wait("policy", 5.0)
+        cell.start_policy()
+        return repeat
+
+    run(case, once)
+
+
+def test_policy_that_is_stopped(cell: Cell) -> None:
+    case = Case("policy_stopped", "policy: SIGSTOP", HOLDS, STALE, COMMAND)
+
+    def once() -> Repeat:
+        cell.ready()
+        repeat = cell.answer(case, send(cell, "policy", signal.SIGSTOP))
+        cell.graph.signal("policy", signal.SIGCONT)
+        return repeat
+
+    run(case, once)
+
+
+@pytest.fixture
+def no_policy(cell: Cell) -> Iterator[Cell]:
+    """The policy makes room for another one."""
+    cell.stop("policy")
+    yield cell
+    cell.start_policy()
+
+
+def test_policy_that_is_ten_times_too_slow(no_policy: Cell) -> None:
+    cell = no_policy
+    # The signal is seen between two callbacks; one more answer may be on its way.
+    case = Case("policy_slow", "policy: ten times slower", HOLDS, STALE, COMMAND + MONITOR_PERIOD)
+    cell.start_policy("slow_policy", module="tests.faults.slow_policy")
+
+    def once() -> Repeat:
+        cell.ready()
+        repeat = cell.answer(case, send(cell, "slow_policy", signal.SIGUSR1))
+        cell.graph.signal("slow_policy", signal.SIGUSR2)
+        return repeat
+
+    try:
+        run(case, once)
+    finally:
+        cell.stop("slow_policy")
+
+
+def test_two_policies_at_once(cell: Cell, reverse_bundle: Path) -> None:
+    case = Case("policy_twice", "policy: two at once, one turning the other way", GOES_ON)
+    cell.start_policy("other_policy", bundle=reverse_bundle)
+    try:
+        both = lambda: cell.watcher.node.count_publishers(f"raw/{PROPOSAL}") == 2  # noqa: E731
+        cell.until(both, 10.0, "a second policy")
+
+        def once() -> Repeat:
+            cell.ready()
+            return cell.answer(case, time.monotonic())
+
+        run(case, once)
+    finally:
+        cell.stop("other_policy")
+
+
+def commands_while(cell: Cell, seconds: float) -> int:
+    """How many commands reach the arm in that time [s]."""
+    cell.notes.read()
+    before = len(cell.notes.commands)
+    cell.watcher.spin(seconds)
+    cell.notes.read()
+    return len(cell.notes.commands) - before
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("killed", [signal.SIGKILL]), ("ended", [signal.SIGTERM, signal.SIGINT])],
+    ids=["killed", "ended"],
+)
+def test_monitor_that_ends_and_is_started_again(cell: Cell, name: str, numbers: list[signal.Signals]) -> None:
+    shown = " or ".join(number.name for number in numbers)
+    case = Case(f"monitor_{name}", f"monitor: {shown}, then started again", RESTS, detection=SILENT_MONITOR)
+    turns = itertools.cycle(numbers)
+
+    def once() -> Repeat:
+        cell.ready()
+        number = next(turns)
+        fault = send(cell, "safety_monitor", number)
+        status = cell.graph.wait("safety_monitor", 1.0)
+        repeat = cell.answer(case, fault)
+        if number is not signal.SIGKILL:
+            assert status == 0
+            assert cell.notes.commands[-1].holds, "the last command is a stop"
+        cell.start_monitor()
+        cell.watcher.forget()
+        cell.until(lambda: bool(cell.watcher.latest()), 15.0, "a new monitor")
+        assert commands_while(cell, 0.3) == 0, "a monitor that nobody has reset moves nothing"
+        assert cell.watcher.latest()["reason"] == "NOT_RESET"
+        return repeat
+
+    run(case, once)
+
+
+def test_monitor_that_is_stopped(cell: Cell) -> None:
+    case = Case("monitor_stopped", "monitor: SIGSTOP, then SIGCONT", RESTS, detection=SILENT_MONITOR)
+
+    def once() -> Repeat:
+        cell.ready()
+        fault = send(cell, "safety_monitor", signal.SIGSTOP)
+        cell.poll(lambda: cell.resting(fault), SILENT_MONITOR + 0.5)
+        assert commands_while(cell, 0.3) == 0
+        cell.graph.signal("safety_monitor", signal.SIGCONT)
+        cell.until(lambda: cell.watcher.latest()["verdict"] == "STOP", 2.0, "a stop")
+        assert commands_while(cell, 0.5) <= 1, "a monitor that was blind does not go on by itself"
+        return cell.judged(case, fault, case.bound)
+
+    run(case, once)
+
+
+def test_another_node_on_the_command_topic(cell: Cell) -> None:
+    case = Case(
+        "foreign_writer", "another node commands the arm", STOPS, ("FOREIGN_WRITER",), WRITERS + DISCOVERY
+    )
+
+    def once() -> Repeat:
+        cell.ready()
+        cell.notes.read()
+        fault, rest = time.monotonic(), cell.notes.states[-1].desired_q
+        foreign = cell.watcher.node.create_publisher(JointTrajectory, COMMAND_TOPIC, 1)
+        msg = convert.to_trajectory(Trajectory(np.array([0.5]), rest[None], np.zeros((1, 7))))
+        msg.header.frame_id = FOREIGN
+        try:
+            for _ in range(10):
+                foreign.publish(msg)
+                cell.watcher.spin(0.02)
+            repeat = cell.answer(case, fault)
+            granted, message = cell.watcher.call("safety_monitor/reset")
+            assert not granted and "another node" in message
+        finally:
+            cell.watcher.node.destroy_publisher(foreign)
+        assert cell.notes.foreign, "the test's command never reached the arm"
+        return repeat
+
+    run(case, once)
+
+
+def damaged(bundle: Path) -> None:
+    """Every file overwritten in place."""
+    for file in bundle.iterdir():
+        file.write_bytes(b"damaged")
+
+
+def replaced(bundle: Path, other: Path) -> None:
+    """Every file another one's."""
+    for file in bundle.iterdir():
+        shutil.copy(other / file.name, file.with_suffix(".new"))
+        os.replace(file.with_suffix(".new"), file)
+
+
+def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle: Path) -> None:
+    case = Case("bundle_replaced", "bundle: replaced or overwritten on disk", GOES_ON)
+    turn = 0
+
+    def once() -> Repeat:
+        nonlocal turn
+        cell.ready()
+        fault, turn = time.monotonic(), turn + 1
+        if turn % 2:
+            replaced(cell.bundle, reverse_bundle)
+        else:
+            damaged(cell.bundle)
+        try:
+            return cell.answer(case, fault)
+        finally:
+            replaced(cell.bundle, orbit_bundle)
+
+    run(case, once)
+
+
+def restart(cell: Cell, **more: object) -> None:
+    """The monitor anew, with other parameters."""
+    cell.stop("safety_monitor")
+    cell.start_monitor(**more)
+    cell.watcher.forget()
+    cell.until(lambda: bool(cell.watcher.latest()), 15.0, "a new monitor")
+
+
+def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
+    case = Case("disk_full", "recorder: no more space on disk", GOES_ON)
+    record = tmp_path / "flight.mcap"
+
+    def once() -> Repeat:
+        restart(cell, record=record)
+        cell.ready()
+        assert cell.watcher.latest()["recorder"] == "on"
+        used = max(file.stat().st_size for file in (record, cell.graph.log("safety_monitor")))
+        limit = (used, resource.RLIM_INFINITY)
+        fault = time.monotonic()
+        resource.prlimit(cell.graph.pid("safety_monitor"), resource.RLIMIT_FSIZE, limit)
+        repeat = cell.answer(case, fault)
+        cell.until(lambda: cell.watcher.latest()["recorder"] != "on", 10.0, "a status that tells")
+        cell.until(cell.moving, 2.0, "an arm that goes on after the recording has ended")
+        return repeat
+
+    try:
+        run(case, once)
+    finally:
+        restart(cell)
+
+
+class SimulatedTime:
+    """A /clock that a test can pause and set."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.now, self.rate = 1000.0, 1.0
+        self._node = cell.watcher.node
+        self._clock = self._node.create_publisher(ClockMsg, "/clock", 1)
+        self._timer = self._node.create_timer(0.01, self._tick)
+
+    def _tick(self) -> None:
+        self.now += 0.01 * self.rate
+        self._clock.publish(ClockMsg(clock=convert.stamp_of(self.now)))
+
+    def end(self) -> None:
+        """No more of it."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._clock)
+
+
+@pytest.fixture
+def clock(no_policy: Cell) -> Iterator[SimulatedTime]:
+    """Policy and monitor live by it."""
+    cell, clock = no_policy, SimulatedTime(no_policy)
+    cell.start_policy("simulated_policy", use_sim_time="true")
+    restart(cell, use_sim_time="true")
+    yield clock
+    restart(cell)
+    cell.stop("simulated_policy")
+    clock.end()
+
+
+def test_simulated_time_that_pauses_or_jumps(cell: Cell, clock: SimulatedTime) -> None:
+    for name, text, rate, jump in (
+        ("clock_paused", "/clock: paused", 0.0, 0.0),
+        ("clock_ahead", "/clock: jumps an hour ahead", 1.0, 3600.0),
+        ("clock_back", "/clock: jumps a quarter of an hour back", 1.0, -900.0),
+    ):
+        case = Case(name, text, GOES_ON)
+
+        def once(case: Case = case, rate: float = rate, jump: float = jump) -> Repeat:
+            cell.ready()
+            fault, clock.rate, clock.now = time.monotonic(), rate, max(clock.now + jump, 1.0)
+            repeat = cell.answer(case, fault)
+            clock.rate = 1.0
+            return repeat
+
+        run(case, once)
