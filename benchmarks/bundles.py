@@ -10,13 +10,19 @@ from benchmarks.record import ROOT
 from policy_training.export import Contents, export_bundle
 from policy_training.networks import Actor, DeterministicPolicy, EnsembleCritic, SafetyCritic, Spaces
 from sim.cell_model import guard_model_xml
-from spillguard_core.manifest import Provenance, Threshold
+from spillguard_core.manifest import Calibration, Provenance, Threshold
 from spillguard_core.observation import POUR_TERMS, observation_scaling
 
 SHIPPED = ROOT / "artifacts" / "pour_coffee"
 WIDTHS = (256, 256)
 POURED = 12  # place of the poured mass in the observation
 SPEED = 0.12  # of the action; 0.03 m/s
+
+
+CERTIFICATE = Calibration(  # so that the monitor takes the bundle; nothing was measured, and the text says so
+    delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=0, violations=0, missed=0, bound=1.0,
+    highest_threshold=0.5, own_successes=0, own_disturbed=0,
+)  # fmt: skip
 
 
 class UpOrDown(nn.Module):
@@ -65,7 +71,7 @@ def make_bundle(out: Path, policy: nn.Module | None = None) -> Path:
         guard_xml=guard_model_xml(),
         task="spillguard/PourCoffee-v0",
         terms=POUR_TERMS,
-        threshold=Threshold(0.5, "none: the critic sees no danger"),
+        threshold=Threshold(0.5, "none: the critic sees no danger", CERTIFICATE),
         provenance=Provenance("benchmark", 0, "0" * 40, {}, {"torch": torch.__version__}, {}),
     )
     return export_bundle(contents, out)

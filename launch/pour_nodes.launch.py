@@ -20,6 +20,7 @@ ARGUMENTS = {
     "namespace": ("", "Namespace of policy and safety monitor."),
     "record": ("", "MCAP file for the flight recording; empty: none."),
     "public_key": ("", "Ed25519 key that must have signed the bundle; empty: unsigned bundles are taken."),
+    "allow_uncalibrated": ("false", "Take a bundle whose critic's threshold promises nothing."),
     "driver_prefix": (
         "",
         "What stands before the driver's topics joint_states and joint_trajectory_controller/...",
@@ -78,8 +79,9 @@ def generate_launch_description() -> LaunchDescription:
         SetEnvironmentVariable("OMP_NUM_THREADS", EnvironmentVariable("OMP_NUM_THREADS", default_value="1")),
     ]
     bundle = {"bundle": text("bundle"), "public_key": text("public_key")}
+    allowed = ParameterValue(LaunchConfiguration("allow_uncalibrated"), value_type=bool)
     nodes = [
-        node("safety_monitor", bundle, {"record": text("record")}),
+        node("safety_monitor", bundle, {"record": text("record"), "allow_uncalibrated": allowed}),
         node("policy", bundle),
         node("operator_page", bundle, condition=IfCondition(LaunchConfiguration("page"))),
     ]

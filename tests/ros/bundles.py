@@ -8,12 +8,18 @@ from torch import Tensor, nn
 
 from policy_training.export import Contents, export_bundle
 from sim.cell_model import guard_model_xml
-from spillguard_core.manifest import Provenance, Threshold
+from spillguard_core.manifest import Calibration, Provenance, Threshold
 from spillguard_core.observation import POUR_TERMS, observation_scaling
 
 CENTRE = (0.68, 0.0, 0.34)  # [m] of the orbit; everything that could be touched lies below
 RADIUS = 0.05  # [m]
 TURN_RATE = 1.6  # [rad/s], which makes 0.08 m/s
+
+
+CERTIFICATE = Calibration(  # so that the monitor takes the bundle; nothing was measured, and the text says so
+    delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=0, violations=0, missed=0, bound=1.0,
+    highest_threshold=0.5, own_successes=0, own_disturbed=0,
+)  # fmt: skip
 
 
 class Orbit(nn.Module):
@@ -49,7 +55,7 @@ def make_bundle(out: Path, policy: nn.Module) -> Path:
             guard_xml=guard_model_xml(),
             task="spillguard/PourCoffee-v0",
             terms=POUR_TERMS,
-            threshold=Threshold(0.5, "none: the critic sees no danger"),
+            threshold=Threshold(0.5, "none: the critic sees no danger", CERTIFICATE),
             provenance=Provenance("test", 0, "0" * 40, {}, {"torch": torch.__version__}, {}),
         ),
         out,

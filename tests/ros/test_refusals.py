@@ -1,5 +1,6 @@
 """Nodes that must not start, and say why."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spillguard_ros.graph import launch_file, private_environment
+from tests.ros.harness import MakeStage
 
 NODES = ("safety_monitor", "policy")
 
@@ -131,3 +133,24 @@ def test_nodes_end_when_their_starter_is_killed(orbit_bundle: Path, tmp_path: Pa
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def without_certificate(copy: Path) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["threshold"]["certificate"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_uncalibrated_critic_is_refused_unless_somebody_says_so(
+    orbit_bundle: Path, tmp_path: Path, make_stage: MakeStage
+) -> None:
+    bundle = damaged(orbit_bundle, tmp_path, without_certificate)
+    ended = run_node("safety_monitor", f"bundle:={bundle}")
+    assert ended.returncode == 1
+    assert "promises nothing" in ended.stderr and "allow_uncalibrated" in ended.stderr
+    with make_stage("sim_arm") as stage:
+        stage.start("safety_monitor", bundle=bundle, allow_uncalibrated=True)
+        heard = stage.witness.heard.status
+        stage.until(lambda: len(heard) > 20, 15.0, "a status of the monitor")
+        assert all("critic uncalibrated" in array.status[0].message for array in heard)

@@ -31,7 +31,7 @@ from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.recorder import FlightRecorder
 from spillguard_ros.runtime import ShellNode, run
 from spillguard_ros.sensors import BASE_FRAME, Sensors
-from spillguard_ros.status import decision_status, granted, recorder_status, suspension_news
+from spillguard_ros.status import UNCALIBRATED, decision_status, granted, recorder_status, suspension_news
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
 WRITER_PERIOD = 0.1  # [s] between two looks for another node on the command topic
@@ -61,6 +61,7 @@ class MonitorParameters:
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)
     record_limit: int = required("[MB] of the newest flight that are kept on the disk", 1, 1_000_000)
     record_reserve: int = required("[MB] of the disk that a recording leaves free", 0, 10**9)
+    allow_uncalibrated: bool = required("take a bundle whose critic's threshold promises nothing")
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
 
@@ -85,6 +86,19 @@ def gate_config(parameters: MonitorParameters, bundle: Bundle) -> GateConfig:
     )
 
 
+def calibration(parameters: MonitorParameters, bundle: Bundle) -> str:
+    """What the threshold promises, for every status. ValueError for a bundle that may not run."""
+    threshold = bundle.manifest.threshold
+    if threshold.certificate is not None:
+        return threshold.calibration
+    if not parameters.allow_uncalibrated:
+        raise ValueError(
+            f"the threshold of bundle {parameters.bundle} promises nothing ({threshold.calibration}); run "
+            "`spillguard calibrate` on it, or set allow_uncalibrated to true"
+        )
+    return f"{UNCALIBRATED}: {threshold.calibration}"
+
+
 class SafetyMonitor(ShellNode):
     """`spillguard_core.gate` on a 100 Hz timer."""
 
@@ -98,6 +112,7 @@ class SafetyMonitor(ShellNode):
         parameters = read_parameters(self, MonitorParameters)
         key = parameters.public_key
         bundle = load_bundle(Path(parameters.bundle), JOINT_NAMES, Path(key) if key else None)
+        self._calibration = calibration(parameters, bundle)
         self._config = gate_config(parameters, bundle)
         self._models = bundle.models(self._config.clearance)
         self._close_gate()
@@ -281,6 +296,7 @@ class SafetyMonitor(ShellNode):
             "period [ms]": f"{1e3 * cycle.period:.3f}",
             "late_cycles": str(self._late),
             "command_writers": str(self._writers),
+            "calibration": self._calibration,
             "recorder": "off" if recorder is None else recorder.error or "on",
             "recorder_dropped": str(0 if recorder is None else recorder.dropped),
             "recorder_written [MB]": f"{0.0 if recorder is None else recorder.written / MEGABYTE:.3f}",

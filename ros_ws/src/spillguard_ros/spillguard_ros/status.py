@@ -7,6 +7,7 @@ from spillguard_ros import convert
 from spillguard_ros.recorder import FlightRecorder
 
 NAME = "safety_monitor: gate"
+UNCALIBRATED = "uncalibrated"  # how the calibration of such a bundle begins
 LEVELS = {
     Verdict.PASS: DiagnosticStatus.OK,
     Verdict.LIMIT: DiagnosticStatus.WARN,
@@ -65,12 +66,14 @@ def decision_status(decision: Decision, extra: dict[str, str]) -> DiagnosticStat
         "margin_position [rad]": f"{margins.position:.4f}",
         "margin_workspace [m]": f"{margins.workspace:.4f}",
         "margin_clearance [m]": f"{margins.clearance:.4f}",
+        "margin_tilt [rad]": f"{margins.tilt:.4f}",
         "margin_tracking [rad]": f"{margins.tracking:.4f}",
         "state_age [s]": f"{margins.state_age:.4f}",
         "command_age [s]": f"{margins.command_age:.4f}",
         **extra,
     }
-    parts = [f"{decision.verdict.name}: {decision.reason.value}", suspended]
+    uncalibrated = "critic uncalibrated" if extra.get("calibration", "").startswith(UNCALIBRATED) else ""
+    parts = [f"{decision.verdict.name}: {decision.reason.value}", suspended, uncalibrated]
     level = LEVELS.get(decision.verdict, DiagnosticStatus.ERROR)
     if suspended:
         level = max(level, DiagnosticStatus.WARN)
