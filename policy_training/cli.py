@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": ("policy_training.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
     "calibrate": ("policy_training.calibrate", "what the critic's threshold promises, and what it costs"),
+    "monitor-study": ("policy_training.monitor_study", "good and bad policies, monitor off and on"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
     "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),
@@ -30,7 +31,7 @@ COMMANDS = {
 
 def usage() -> str:
     """The list of subcommands."""
-    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<14} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(("usage: spillguard COMMAND [options]; COMMAND --help tells its options", *lines))
 
 
