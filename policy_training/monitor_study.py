@@ -1,8 +1,8 @@
 """`spillguard monitor-study`: what the safety monitor makes of good and of bad policies.
 
 Every policy pours the same cells with the monitor off and on; one of them also with other ways to replace
-what the critic does not accept. Episodes are appended to a file as they are done, so a study that was interrupted
-goes on where it was, and the page is made from that file alone.
+what the critic does not accept. Episodes are appended to a file as they are done, so a study that was
+interrupted goes on where it was, and the page is made from that file alone.
 """
 
 import csv
@@ -135,11 +135,12 @@ def write_page(rows: Sequence[Row], args: StudyArguments, threshold: float | Non
     )
     head = [
         "# What the safety monitor makes of good and bad policies", "",
-        f"`{asked}`, commit {made['commit']}, {made['machine']}, threshold of the critic {threshold}.", "",
-        "The whole stack in one process and simulated time (`sim/guarded.py`): policy at 20 Hz, gate at 100 Hz",
-        "with the parameters of `launch/params/safety_monitor.yaml`, delays as drawn with the cell. Monitor off:",
-        "the proposal's joint velocities go to the arm, ramped at the acceleration limit. Shares with 95 %",
-        "intervals (Clopper and Pearson); an episode ends at the first broken rule. Same cells in every row.", "",
+        f"`{asked}`, commit {made['commit']}, {made['machine']}, critic's threshold {threshold}.", "",
+        "The whole stack in one process and simulated time (`sim/guarded.py`): policy at 20 Hz, gate at",
+        "100 Hz with the parameters of `launch/params/safety_monitor.yaml`, delays as drawn with the cell.",
+        "Monitor off: the proposal's joint velocities go to the arm, ramped at the acceleration limit.",
+        "Shares with 95 % intervals (Clopper and Pearson); an episode ends at the first broken rule. Same",
+        "cells in every row.", "",
     ]  # fmt: skip
     prose = [notes.read_text().strip(), ""] if notes.is_file() else []
     args.page.parent.mkdir(parents=True, exist_ok=True)

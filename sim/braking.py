@@ -1,0 +1,164 @@
+"""Does the arm come to rest without breaking a limit, whatever it was told and whenever the telling ends?
+
+Sequences of random and adversarial proposals pass the gate and move the arm of the simulated cell, without
+granules. Each ends in silence at a random moment: the arm follows its last command, which ends at rest. The
+next sequence begins where the arm rests, so that most of them begin at the edge of what is allowed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import mujoco
+import numpy as np
+
+from sim import cell_model as geometry
+from sim.cell import FASTEST, POSITION_TOLERANCE, SPEEDS, SUBSTEPS, TOUCHED
+from sim.scenario import sample_scenario
+from spillguard_core.arm import ACTION_SCALE, Vec
+from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Proposal, Request
+from spillguard_core.gate import Models, decide, initial_decision
+from spillguard_core.kinematics import NOMINAL_POSTURE
+from spillguard_core.observation import Measurement
+from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
+
+SILENCE = 0.6  # [s] after the last command, in which the arm must have come to rest
+STILL = 0.02  # [rad/s]
+FRESH_START = 0.02  # share of sequences that begin anew, in another cell
+OPEN = 2.0  # [m] half width of a workspace too wide to matter
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What one sequence came to."""
+
+    kind: str  # of the proposals
+    edge: float  # [m, rad] smallest margin to a limit that the gate saw on the way
+    contact: bool
+    beyond: bool  # a joint or the lip outside its limits by more than the tolerance of the cell
+    too_fast: bool
+    at_rest: bool
+
+    @property
+    def safe(self) -> bool:
+        """Nothing broken, and the arm rests."""
+        return self.at_rest and not (self.contact or self.beyond or self.too_fast)
+
+
+class BrakingCell:
+    """An arm between table, machine and receiving cup, with the gate before it."""
+
+    def __init__(self, models: Models, config: GateConfig, seed: int, wide: bool) -> None:
+        """`wide`: the workspace box does not help, so that joints reach their stops and arms the table."""
+        limits = config.limits
+        if wide:
+            limits = replace(limits, workspace_min=np.full(3, -OPEN), workspace_max=np.full(3, OPEN))
+        self._models, self._config, self._wide = models, replace(config, limits=limits), wide
+        self._rng = np.random.default_rng(seed)
+        self._model = mujoco.MjModel.from_xml_string(geometry.cell_model_xml(0))
+        self._data = mujoco.MjData(self._model)
+        self._lead = -self._model.actuator_biasprm[:, 2] / self._model.actuator_gainprm[:, 0]
+        self._now = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        """Another place for the cup, and the arm at the nominal posture over it."""
+        receiver = sample_scenario(self._rng).receiver_position
+        self._model.body("receiver").pos[:2] = receiver
+        self._target = np.array([*receiver, geometry.RIM_HEIGHT])
+        mujoco.mj_resetData(self._model, self._data)
+        self._data.qpos[:7] = self._set_point = NOMINAL_POSTURE.copy()
+        mujoco.mj_forward(self._model, self._data)
+        self._decision = initial_decision()
+        self._told: Trajectory | None = None
+        self._told_at: tuple[float, Vec, Vec] = (0.0, self._set_point, np.zeros(7))
+
+    def _measured(self) -> Measurement:
+        q, qd = self._data.qpos[:7].copy(), self._data.qvel[:7].copy()
+        return Measurement(q, qd, 0.0, 0.1, self._target)
+
+    def _move(self) -> None:
+        """One period of the monitor: the controller follows its trajectory, and everything is looked at."""
+        told: Trajectory | None = self._told
+        start, q0, qd0 = self._told_at
+        for substep in range(1, SUBSTEPS + 1):
+            at = self._now - start + substep * self._config.period / SUBSTEPS
+            q, qd = (self._set_point, np.zeros(7)) if told is None else sample(told, at, q0, qd0)
+            self._data.ctrl[:7] = q + self._lead * qd
+            mujoco.mj_step(self._model, self._data)
+            sensed = self._data.sensordata
+            self._contact |= bool(sensed[TOUCHED].any())
+            self._too_fast |= not (np.abs(sensed[SPEEDS]) <= FASTEST).all()
+        self._set_point = q
+        self._reference = (q, qd)
+        self._now += self._config.period
+        limits, measured = self._config.limits, self._data.qpos[:7]
+        inside = (measured >= limits.position_min - POSITION_TOLERANCE) & (
+            measured <= limits.position_max + POSITION_TOLERANCE
+        )
+        lip = self._data.site("lip").xpos
+        boxed = (lip >= limits.workspace_min - POSITION_TOLERANCE) & (
+            lip <= limits.workspace_max + POSITION_TOLERANCE
+        )
+        self._beyond |= not (inside.all() and boxed.all())
+
+    def _decide(self, proposal: Proposal | None, *requests: Request) -> Decision:
+        now = self._now
+        inputs = Inputs(now, self._measured(), now, now, now, proposal, requests)
+        self._decision = decide(inputs, self._decision, self._config, self._models)
+        if self._decision.send:
+            self._told_at = (now, *self._reference)
+            self._told = braking_trajectory(self._decision, self._config)
+        return self._decision
+
+    def _proposals(self) -> tuple[str, Iterator[Vec]]:
+        """A kind of adversary and what it says, every five periods."""
+        rng = self._rng
+        kind = str(rng.choice(["bang-bang", "stubborn", "uniform", "towards the cup"]))
+        corner = rng.choice([-1.0, 1.0], 4)
+        down = rng.uniform(0.0, 1.0)
+
+        def say() -> Iterator[Vec]:
+            while True:
+                if kind == "bang-bang":
+                    yield rng.choice([-1.0, 1.0], 4) * ACTION_SCALE
+                elif kind == "stubborn":
+                    yield corner * ACTION_SCALE
+                elif kind == "uniform":
+                    yield rng.uniform(-1.0, 1.0, 4) * ACTION_SCALE
+                else:
+                    goal = np.add(self._target, [0.0, 0.0, -0.06 * down])
+                    way = goal - self._data.site("lip").xpos
+                    speed = np.append(way / max(float(np.abs(way).max()), 1e-6), corner[3])
+                    yield speed * ACTION_SCALE
+
+        return kind, say()
+
+    def sequence(self) -> Ending:
+        """Proposals for a while, then silence."""
+        if self._decision.mode is Mode.STOPPED or self._rng.random() < FRESH_START:
+            self._start()
+        self._contact = self._beyond = self._too_fast = False
+        self._reference = (self._set_point, np.zeros(7))
+        kind, says = self._proposals()
+        self._decision = initial_decision()
+        self._decide(None, Request.RESET)
+        self._move()
+        edge, proposal = np.inf, None
+        for tick in range(int(self._rng.integers(5, 45))):
+            if tick % 5 == 0:
+                proposal = Proposal(next(says), self._now, self._now)
+            decision = self._decide(proposal, *((Request.RESUME,) if tick == 0 else ()))
+            seen = decision.margins
+            edge = min(edge, *(m for m in (seen.position, seen.workspace, seen.clearance) if m == m), np.inf)
+            self._move()
+        for _ in range(round(SILENCE / self._config.period)):
+            self._move()
+        still = bool((np.abs(self._data.qvel[:7]) < STILL).all())
+        return Ending(kind, float(edge), self._contact, self._beyond, self._too_fast, still)
+
+
+def run(models: Models, config: GateConfig, sequences: int, seed: int) -> Iterator[Ending]:
+    """`sequences` of them, half in the cell's own workspace and half in a wide one."""
+    cells = [BrakingCell(models, config, seed + wide, wide=bool(wide)) for wide in (0, 1)]
+    for number in range(sequences):
+        yield cells[number % 2].sequence()
