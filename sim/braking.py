@@ -24,6 +24,7 @@ from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
 SILENCE = 0.6  # [s] after the last command, in which the arm must have come to rest
 STILL = 0.02  # [rad/s]
 FRESH_START = 0.02  # share of sequences that begin anew, in another cell
+AWAY = 0.005  # [m] more than the clearance, at a fresh start
 OPEN = 2.0  # [m] half width of a workspace too wide to matter
 
 
@@ -61,10 +62,14 @@ class BrakingCell:
         self._start()
 
     def _start(self) -> None:
-        """Another place for the cup, and the arm at the nominal posture over it."""
-        receiver = sample_scenario(self._rng).receiver_position
+        """Another place for the cup, and the arm at the nominal posture, away from it."""
+        world, needed = self._models.world, self._config.clearance + AWAY
+        while True:
+            receiver = sample_scenario(self._rng).receiver_position
+            self._target = np.array([*receiver, geometry.RIM_HEIGHT])
+            if world is None or world.clearance(NOMINAL_POSTURE, NOMINAL_POSTURE, self._target) >= needed:
+                break
         self._model.body("receiver").pos[:2] = receiver
-        self._target = np.array([*receiver, geometry.RIM_HEIGHT])
         mujoco.mj_resetData(self._model, self._data)
         self._data.qpos[:7] = self._set_point = NOMINAL_POSTURE.copy()
         mujoco.mj_forward(self._model, self._data)
