@@ -64,7 +64,7 @@ def make_cell(orbit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> M
     return make
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cell(make_cell: MakeCell) -> Iterator[Cell]:
     """One graph for all faults that leave every process alive."""
     with make_cell() as cell:

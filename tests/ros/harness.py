@@ -70,11 +70,6 @@ class Witness(Operator):
         super()._on_command(msg)
         self.heard.commands.append((self.command_received, msg))
 
-    def open_gate(self) -> None:
-        """Reset and resume, once there is something to reset."""
-        self.insist("safety_monitor/reset", 10.0)
-        self.insist("safety_monitor/resume", 1.0)
-
     def propose(self, values: list[float], duration: float, frame: str = BASE_FRAME) -> None:
         """Say the same twist (4,) at 20 Hz for `duration` [s], each time in answer to the newest state."""
         end = time.monotonic() + duration

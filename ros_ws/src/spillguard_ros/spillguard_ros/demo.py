@@ -85,8 +85,7 @@ def pour(operator: Operator, number: int, time_limit: float) -> Cup:
         operator.insist("sim_arm/new_cup", 1.0)
     if not operator.wait(lambda: operator.outcome.get("cup") == str(number), START_TIMEOUT):
         raise OperatorError(f"the arm did not report cup {number} within {START_TIMEOUT:.0f} s")
-    operator.insist("safety_monitor/reset", 5.0)
-    operator.insist("safety_monitor/resume", 1.0)
+    operator.open_gate()
     operator.verdict = math.nan  # of the cup before
     if not operator.wait(lambda: operator.verdict < Verdict.STOP, 2.0):
         raise OperatorError("the monitor did not open within 2 s of its reset")

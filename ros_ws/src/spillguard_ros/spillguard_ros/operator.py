@@ -105,6 +105,18 @@ class Operator:
                 raise OperatorError(f"{service} refused: {message}")
             self.spin(0.05)
 
+    def open_gate(self, timeout: float = 10.0) -> None:
+        """Reset and resume. A fault in between stops the monitor again, so both are tried until both hold."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self.insist("safety_monitor/reset", max(deadline - time.monotonic(), 0.0))
+            granted, message = self.call("safety_monitor/resume")
+            if granted:
+                return
+            if time.monotonic() > deadline:
+                raise OperatorError(f"safety_monitor/resume refused: {message}")
+            self.spin(0.05)
+
     def bring_to_rest(self) -> None:
         """Stop the arm, and wait until the monitor has no more to send."""
         self.insist("safety_monitor/stop", 1.0)
