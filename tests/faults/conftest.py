@@ -72,4 +72,5 @@ def cell(make_cell: MakeCell) -> Iterator[Cell]:
         cell.start_relay()
         cell.start_policy()
         cell.start_monitor()
+        cell.ready()
         yield cell

@@ -66,6 +66,11 @@ def flown(poured: Poured) -> Flight:
     return read_flight(poured.recording)
 
 
+def clearance(flown: Flight) -> float:
+    """What was asked for in flight [m]."""
+    return flight.decode_config(flown.metadata["config"]).clearance
+
+
 def test_a_pour_succeeds_through_the_graph(poured: Poured) -> None:
     assert poured.outcome["success"] == "true", poured.outcome
     assert poured.outcome["landed"] == poured.outcome["total"]
@@ -82,7 +87,7 @@ def test_every_cycle_was_recorded(flown: Flight) -> None:
 def test_recorded_flight_replays_to_the_same_decisions(flown: Flight, poured: Poured) -> None:
     bundle = load_bundle(poured.bundle, JOINT_NAMES)
     assert len(flown.cycles) > 300
-    assert replay(flown, bundle.models(0.005)) == []
+    assert replay(flown, bundle.models(clearance(flown))) == []
 
 
 def test_changed_recording_does_not_replay(flown: Flight, poured: Poured) -> None:
@@ -91,7 +96,7 @@ def test_changed_recording_does_not_replay(flown: Flight, poured: Poured) -> Non
     moving = next(c for c in flown.cycles if c.decision.mode is Mode.FOLLOWING)
     moving.decision.q[0] += 1e-12
     try:
-        assert moving.decision.cycle in replay(flown, bundle.models(0.005))
+        assert moving.decision.cycle in replay(flown, bundle.models(clearance(flown)))
     finally:
         moving.decision.q[0] -= 1e-12
 
