@@ -6,10 +6,11 @@ import math
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,9 +167,13 @@ class Cell:
         self.graph.start("safety_monitor", "safety_monitor", {"bundle": self.bundle, **more})
 
     def stop(self, process: str) -> None:
-        """End a process in good order."""
-        self.graph.signal(process, signal.SIGINT)
-        self.graph.wait(process, 5.0)
+        """End a process in good order. One that is still starting may not hear the first signal."""
+        for _ in range(5):
+            self.graph.signal(process, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self.graph.wait(process, 2.0)
+                return
+        raise AssertionError(f"{process} did not end within 10 s of five interrupts")
 
     def until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
         """Wait for the condition, or fail with the logs."""

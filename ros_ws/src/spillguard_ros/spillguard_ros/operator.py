@@ -19,6 +19,7 @@ from spillguard_core.decision import SuspensionRequest, Verdict
 from spillguard_ros import convert
 
 SERVICE_TIMEOUT = 15.0  # [s] a cold start on a busy machine takes a few
+ATTEMPTS = 3  # to get an answer within that time
 SILENCE = 0.1  # [s] without a command after which no other is under way
 COMMAND = "joint_trajectory_controller/joint_trajectory"
 
@@ -83,16 +84,18 @@ class Operator:
         return bool(answer.result.successful), str(answer.result.reason)
 
     def ask(self, service: str, kind: type, request: object) -> Any:
-        """Answer of a service of type `kind`."""
+        """Answer of a service of type `kind`. Asked again where none comes: either may be lost."""
         client = self._services.get(service)
         if client is None:
             client = self._services[service] = self.node.create_client(kind, service)
         if not self.wait(client.service_is_ready, SERVICE_TIMEOUT):
             raise OperatorError(f"service {service} did not appear within {SERVICE_TIMEOUT:.0f} s")
-        future = client.call_async(request)
-        if not self.wait(future.done, SERVICE_TIMEOUT):
-            raise OperatorError(f"service {service} did not answer within {SERVICE_TIMEOUT:.0f} s")
-        return future.result()
+        for _ in range(ATTEMPTS):  # to ask for the same twice changes nothing
+            future = client.call_async(request)
+            if self.wait(future.done, SERVICE_TIMEOUT / ATTEMPTS):
+                return future.result()
+            client.remove_pending_request(future)
+        raise OperatorError(f"service {service} did not answer within {SERVICE_TIMEOUT:.0f} s")
 
     def insist(self, service: str, timeout: float) -> None:
         """Call until it is granted, or say why it was refused."""
