@@ -136,7 +136,8 @@ def provenance() -> dict[str, object]:
     return {
         "python": platform.python_version(), "versions": versions, "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "command": [Path(a).name if a.startswith("/") else a for a in sys.argv], "machine": platform.machine(),
+        "command": [Path(a).name if a.startswith("/") else a for a in sys.argv],
+        "machine": platform.machine(),
     }  # fmt: skip
 
 
