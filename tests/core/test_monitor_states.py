@@ -6,8 +6,9 @@ import pytest
 
 from spillguard_core.decision import Mode, Reason, Request, Verdict
 from spillguard_core.gate import VERDICTS, refusal
+from spillguard_ros.monitor_events import EVENTS, Bench
 from spillguard_ros.monitor_page import NOTES, PAGE, PICTURE, page, picture
-from spillguard_ros.monitor_states import EVENTS, SUSPENSIONS, Bench, suspended_bench, table
+from spillguard_ros.monitor_states import SUSPENSIONS, suspended_bench, table
 
 DOCS = Path(__file__).parents[2] / "docs"
 STAYS = ("held HOLD", "following PASS", "teleop PASS")

@@ -6,18 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from spillguard_core.arm import MONITOR_PERIOD, POLICY_PERIOD
+from tests.faults.cases import CLOCKS, GOES_ON, HOLDS, MESSAGES, STOPS, Case, Repeat, run
 from tests.faults.commands import off_track_after
-from tests.faults.harness import (
-    CLOCKS,
-    GOES_ON,
-    HOLDS,
-    MESSAGES,
-    STOPS,
-    Case,
-    Cell,
-    Repeat,
-    run,
-)
+from tests.faults.harness import Cell
 from tests.faults.relay import PROPOSAL, STATES
 
 JOINTS = ("joint_states",)

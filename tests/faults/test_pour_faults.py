@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.harness import GOES_ON, REPEATS, Case, Cell, Repeat, run
+from tests.faults.cases import GOES_ON, REPEATS, Case, Repeat, run
+from tests.faults.harness import Cell
 from tests.faults.relay import PROPOSAL, STATES
 
 POUR_TIME = 20.0  # [s] allowed; the machine may be busy

@@ -18,20 +18,9 @@ from spillguard_core.arm import MONITOR_PERIOD
 from spillguard_core.trajectory import Trajectory
 from spillguard_ros import convert
 from spillguard_ros.operator import COMMAND as COMMAND_TOPIC
+from tests.faults.cases import BRAKING, CLOCKS, GOES_ON, HOLDS, RESTS, SERVO, STOPS, Case, Repeat, run
 from tests.faults.commands import FOREIGN
-from tests.faults.harness import (
-    BRAKING,
-    CLOCKS,
-    GOES_ON,
-    HOLDS,
-    RESTS,
-    SERVO,
-    STOPS,
-    Case,
-    Cell,
-    Repeat,
-    run,
-)
+from tests.faults.harness import Cell
 from tests.faults.relay import PROPOSAL
 
 COMMAND = CLOCKS["command_timeout"]
