@@ -38,6 +38,7 @@ class Arm:
     guarded: bool = True
     fallback: str = "closest"
     critic: bool = True  # False: Q_c is noted and does not act
+    tilt_check: bool = True  # False: the cup may lean as it likes, and only the critic minds a spill
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def episode(subject: Subject, arm: Arm, number: int) -> Pour:
         raise ValueError(f"unknown policy {arm.policy!r}; known are {', '.join(known)}")
     threshold = bundle.manifest.threshold.value if subject.threshold is None else subject.threshold
     config = deployed_config(bundle, threshold if arm.critic else None)
+    if not arm.tilt_check:
+        config = replace(config, free_tilt=math.pi)
     models = replace(bundle.models(config.clearance), screen=SCREENS[arm.fallback])
     behaviour = known[arm.policy]
     rule = behaviour.maker(np.random.default_rng(POLICIES + number))

@@ -29,7 +29,8 @@ from spillguard_core.bundle import load_bundle
 
 RIVALS_ON = "good, 5x noise"  # the policy on which the ways of replacing are compared
 FIGURES = [f.name for f in fields(Pour) if f.name not in ("reasons", "q_c")]
-KEYS = ["policy", "guarded", "fallback", "episode"]
+KEYS = ["policy", "guarded", "fallback", "tilt_check", "episode"]
+CRITIC_ALONE = (RIVALS_ON, "bang-bang", "attack on the critic")  # poured without the tilt check, too
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,12 @@ Row = dict[str, str]
 def arms(policies: Sequence[str]) -> list[Arm]:
     """All rows of the study."""
     plain = [Arm(policy, guarded) for policy in policies for guarded in (False, True)]
-    return plain + [Arm(RIVALS_ON, True, name) for name in SCREENS if name != "closest"]
+    rivals = [Arm(RIVALS_ON, fallback=name) for name in SCREENS if name != "closest"]
+    return plain + rivals + [Arm(policy, tilt_check=False) for policy in CRITIC_ALONE]
 
 
 def _key(arm: Arm, number: int) -> tuple[str, ...]:
-    return arm.policy, str(arm.guarded), arm.fallback, str(number)
+    return arm.policy, str(arm.guarded), arm.fallback, str(arm.tilt_check), str(number)
 
 
 def done(path: Path) -> list[Row]:
@@ -88,6 +90,26 @@ def _mean(rows: Sequence[Row], name: str) -> float:
     return float(np.mean([float(row[name]) for row in rows]))
 
 
+WAYS = [
+    "| | episodes | success % | spill % | contact % | critic replaced % | changes a second | jerk [rad/s^3] | "
+    "seconds |", "|" + " --- |" * 9,
+]  # fmt: skip
+
+
+def _ways(name: str, rows: Sequence[Row]) -> list[str]:
+    part = [row for row in rows if row["guarded"] == "True"]
+    if not part:
+        return []
+    cells = [name, str(len(part)), *(_share(part, n) for n in ("success", "spill", "contact")),
+             f"{100 * _mean(part, 'replaced'):.1f}", f"{_mean(part, 'chatter'):.2f}",
+             f"{_mean(part, 'jerk'):.0f}", f"{_mean(part, 'seconds'):.1f}"]  # fmt: skip
+    return ["| " + " | ".join(cells) + " |"]
+
+
+def _variant(row: Row) -> tuple[str, str]:
+    return row["fallback"], row["tilt_check"]
+
+
 def tables(rows: Sequence[Row]) -> str:
     """Markdown: policies off and on, then the ways to replace."""
     text = [
@@ -95,7 +117,7 @@ def tables(rows: Sequence[Row]) -> str:
         "critic replaced % | limits took % | held % | seconds |", "|" + " --- |" * 13,
     ]  # fmt: skip
     for policy in dict.fromkeys(row["policy"] for row in rows):
-        mine = [r for r in rows if r["policy"] == policy and r["fallback"] == "closest"]
+        mine = [r for r in rows if (r["policy"], *_variant(r)) == (policy, "closest", "True")]
         off, on = ([r for r in mine if r["guarded"] == name] for name in ("False", "True"))
         for name, part in (("off", off), ("on", on)):
             if not part:
@@ -113,17 +135,15 @@ def tables(rows: Sequence[Row]) -> str:
             text.append("| " + " | ".join(cells) + " |")
     text += [
         "", f"What takes the place of a proposal that the critic does not accept, policy: {RIVALS_ON}.", "",
-        "| way | episodes | success % | spill % | contact % | critic replaced % | changes a second | "
-        "jerk [rad/s^3] | seconds |", "|" + " --- |" * 9,
+        *WAYS,
     ]  # fmt: skip
     for way in SCREENS:
-        part = [r for r in rows if (r["policy"], r["guarded"], r["fallback"]) == (RIVALS_ON, "True", way)]
-        if part:
-            shares = [_share(part, n) for n in ("success", "spill", "contact")]
-            cells = [way, str(len(part)), *shares, f"{100 * _mean(part, 'replaced'):.1f}",
-                     f"{_mean(part, 'chatter'):.2f}", f"{_mean(part, 'jerk'):.0f}",
-                     f"{_mean(part, 'seconds'):.1f}"]  # fmt: skip
-            text.append("| " + " | ".join(cells) + " |")
+        text += _ways(way, [r for r in rows if (r["policy"], *_variant(r)) == (RIVALS_ON, way, "True")])
+    text += ["", "Without the tilt check: what the critic does alone, with all other checks on.", "", *WAYS]
+    for policy in CRITIC_ALONE:
+        text += _ways(
+            policy, [r for r in rows if (r["policy"], *_variant(r)) == (policy, "closest", "False")]
+        )
     return "\n".join(text)
 
 

@@ -18,7 +18,7 @@ from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS, MONITOR_PERIOD, POLIC
 from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Proposal, Reason, Request, Verdict
 from spillguard_core.gate import Models, decide, initial_decision
 from spillguard_core.motion import step
-from spillguard_core.observation import Measurement, observe
+from spillguard_core.observation import observe
 
 TICKS = round(POLICY_PERIOD / MONITOR_PERIOD)
 TIME_LIMIT = 10.0  # [s]
@@ -43,7 +43,7 @@ class Pour:
     chatter: float  # [1/s] changes between the proposal and something else
     jerk: float  # [rad/s^3] root mean square over joints and time of what the arm was told
     reasons: Counter[Reason]
-    q_c: Vec  # (T,) of the proposal at every cycle; NaN where it was not asked for
+    q_c: Vec  # (T,) of what the gate sent at every cycle; NaN where the critic was not asked
 
     @property
     def violated(self) -> bool:
@@ -57,10 +57,10 @@ class Stack:
     def __init__(self, models: Models, config: GateConfig, guarded: bool = True, delay: int = 0) -> None:
         """`delay` [monitor periods] comes on top of the scenario's own between sensing and hearing."""
         self._models, self._config, self._guarded, self._delay = models, config, guarded, delay
-        self.cell = PourCell()
+        self.cell, self.decision = PourCell(), initial_decision()
 
-    def pour(self, rule: Rule, scenario: Scenario, *, judge: bool = False) -> Pour:
-        """Until success, a broken rule, or the end of time. `judge`: ask the critic without a gate, too."""
+    def pour(self, rule: Rule, scenario: Scenario, *, time_limit: float = TIME_LIMIT) -> Pour:
+        """Until success, a broken rule, or the end of time [s]. `decision` is then the gate's last one."""
         cell, models, config = self.cell, self._models, self._config
         cell.reset(scenario)
         decision, proposal = initial_decision(), None
@@ -69,7 +69,7 @@ class Stack:
         reasons: Counter[Reason] = Counter()
         under_way: list[tuple[int, Proposal]] = []
         outcome = cell.outcome()
-        for tick in range(round(TIME_LIMIT / config.period)):
+        for tick in range(round(time_limit / config.period)):
             now, seen = tick * config.period, cell.measure()
             if tick % TICKS == 0:
                 action = rule(observe(models.terms, seen, cell.kinematics))
@@ -93,12 +93,13 @@ class Stack:
             else:
                 goal = np.zeros(7) if proposal is None else cell.kinematics.joint_velocity(q, proposal.twist)
                 q, qd = step(q, qd, goal, GEN3_LIMITS.acceleration, config.period)
-                judged.append(self._q_c(seen, proposal) if judge else np.nan)
+                judged.append(np.nan)
             speeds.append(qd)
             cell.advance(q[None], qd[None])
             outcome = cell.outcome()
             if outcome.violated or outcome.success:
                 break
+        self.decision = decision
         verdict, taken = np.array(verdicts or [Verdict.HOLD]), np.array(candidates or [0])
         critic = (verdict > Verdict.PASS) & (verdict < Verdict.HOLD) & (taken > 0)
         changes = np.abs(np.diff(taken > 0)).sum()
@@ -113,14 +114,6 @@ class Stack:
             if len(speeds) > 2 else 0.0,
             reasons=reasons, q_c=np.array(judged),
         )  # fmt: skip
-
-    def _q_c(self, seen: Measurement, proposal: Proposal | None) -> float:
-        """What the gate's critic says of the proposal now."""
-        if proposal is None:
-            return float("nan")
-        obs = observe(self._models.terms, seen, self._models.kinematics)
-        action = (proposal.twist / ACTION_SCALE).astype(np.float32)
-        return float(self._models.critic(obs[None], action[None])[0])
 
 
 def _stuck(decision: Decision, tick: int) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from sim.cell_model import guard_model_xml
 from spillguard_core.decision import Reason, Verdict
-from spillguard_core.pouring import ZONE, allowed_tilt, outside, tilt_margin
+from spillguard_core.pouring import FALL_TIME, ZONE, allowed_tilt, outside, tilt_margin
 from spillguard_core.world import World
 
 TARGET = np.array([0.68, 0.0, 0.12])
@@ -90,3 +90,18 @@ def test_tilted_cup_that_loses_its_target_may_only_turn_back(guarded):
     rise = np.maximum.accumulate(tilts) - tilts[0]
     assert rise[-1] < 0.2  # the way it needs to brake
     assert tilts[-1] < tilts[0]
+
+
+def test_stream_that_would_be_carried_beside_the_target_is_held_back(guarded):
+    """The lip is inside the zone and will rest inside it, but its speed throws what falls now out of it."""
+    pour(guarded, POUR, np.array([0.0, 0.03, 0.03]), 150)
+    fast = np.array([0.25, 0.0, 0.0, 0.0])
+    speeds = []
+    for _ in range(10):
+        lip = guarded.models.kinematics.lip(guarded.q, guarded.qd)
+        seen = replace(guarded.inputs().measurement, target_position=lip.position - [0.0, 0.03, 0.03])
+        guarded.tick(fast, measurement=seen)
+        speeds.append(guarded.models.kinematics.lip(guarded.decision.q, guarded.decision.qd).velocity[0])
+    assert lip.tilt > ZONE.edge_tilt
+    assert max(speeds) * FALL_TIME <= ZONE.half_width + ZONE.reach
+    assert guarded.decision.reason is Reason.TILT_LIMIT

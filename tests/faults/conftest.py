@@ -1,23 +1,19 @@
 """Graphs in which things go wrong."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import rclpy
 import torch
-from rclpy.signals import SignalHandlerOptions
 from torch import Tensor
 
-from spillguard_ros.graph import Graph, private_environment
+from spillguard_ros.graph import Graph
 from tests.faults.commands import Notes
 from tests.faults.harness import Cell, MakeCell, Watcher
 from tests.ros.bundles import Orbit, make_bundle
-
-ROOT = Path(__file__).parents[2]
+from tests.ros.harness import private_ros
 
 
 @pytest.fixture(scope="session")
@@ -47,19 +43,14 @@ def reverse_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_cell(orbit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeCell:
     @contextmanager
     def make() -> Iterator[Cell]:
-        before, environment = dict(os.environ), private_environment()
-        os.environ.update(environment)
-        path = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH", "")]))
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        watcher, folder = Watcher(), tmp_path_factory.mktemp("cell")
-        try:
-            with Graph(folder / "logs", {**environment, "PYTHONPATH": path}) as graph:
-                bundle = Path(shutil.copytree(orbit_bundle, folder / "bundle"))
-                yield Cell(graph, watcher, Notes(folder / "arm.notes"), bundle)
-        finally:
-            watcher.close()
-            os.environ.clear()
-            os.environ.update(before)
+        with private_ros() as environment:
+            watcher, folder = Watcher(), tmp_path_factory.mktemp("cell")
+            try:
+                with Graph(folder / "logs", environment) as graph:
+                    bundle = Path(shutil.copytree(orbit_bundle, folder / "bundle"))
+                    yield Cell(graph, watcher, Notes(folder / "arm.notes"), bundle)
+            finally:
+                watcher.close()
 
     return make
 

@@ -1,17 +1,14 @@
 """Real nodes on a private domain for every test of the graph."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import rclpy
-from rclpy.signals import SignalHandlerOptions
 
-from spillguard_ros.graph import Graph, private_environment
+from spillguard_ros.graph import Graph
 from tests.ros.bundles import Orbit, make_bundle
-from tests.ros.harness import MakeStage, Stage, Witness
+from tests.ros.harness import MakeStage, Stage, Witness, private_ros
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,23 +22,17 @@ def orbit_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_stage(orbit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeStage:
     @contextmanager
     def make(*nodes: str, namespace: str = "") -> Iterator[Stage]:
-        before, environment = dict(os.environ), private_environment()
-        os.environ.update(environment)
-        # The stand-in for the policy is a process of its own and is found by name.
-        path = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH", "")]))
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        witness = Witness(namespace)
-        try:
-            with Graph(tmp_path_factory.mktemp("logs"), {**environment, "PYTHONPATH": path}) as graph:
-                stage = Stage(graph, witness, orbit_bundle, namespace)
-                for node in nodes:
-                    stage.start(node)
-                if "sim_arm" in nodes:
-                    stage.settle(20.0)
-                yield stage
-        finally:
-            witness.close()
-            os.environ.clear()
-            os.environ.update(before)
+        with private_ros() as environment:
+            witness = Witness(namespace)
+            try:
+                with Graph(tmp_path_factory.mktemp("logs"), environment) as graph:
+                    stage = Stage(graph, witness, orbit_bundle, namespace)
+                    for node in nodes:
+                        stage.start(node)
+                    if "sim_arm" in nodes:
+                        stage.settle(20.0)
+                    yield stage
+            finally:
+                witness.close()
 
     return make

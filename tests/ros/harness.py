@@ -1,15 +1,18 @@
 """Real processes and a witness that hears what they say to each other."""
 
+import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
+from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
@@ -17,10 +20,11 @@ from trajectory_msgs.msg import JointTrajectory
 from spillguard_core.arm import Vec
 from spillguard_core.decision import Verdict
 from spillguard_ros import convert
-from spillguard_ros.graph import Graph
+from spillguard_ros.graph import Graph, private_environment
 from spillguard_ros.operator import Operator
 from spillguard_ros.sensors import BASE_FRAME, SENSOR_QOS
 
+ROOT = Path(__file__).parents[2]
 STILL = 0.02  # [rad/s]
 MOVED = 5e-3  # [rad]; a loaded servo sags by 2e-3 when its set point is taken from where it is
 
@@ -129,6 +133,25 @@ class Stage:
         """Until the arm reports."""
         self.witness.heard.clear()
         self.until(lambda: len(self.witness.heard.joints) > 5, timeout, "a joint state")
+
+
+@contextmanager
+def private_ros() -> Iterator[dict[str, str]]:
+    """ROS 2 on a domain of its own; yields what processes of this graph need in their environment.
+
+    Whoever makes an `Operator` in it closes that, which also ends ROS 2 here.
+    """
+    before, environment = dict(os.environ), private_environment()
+    os.environ.update(environment)
+    # The stand-in for the policy is a process of its own and is found by name.
+    path = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH", "")]))
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield {**environment, "PYTHONPATH": path}
+    finally:
+        rclpy.try_shutdown()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class MakeStage(Protocol):
