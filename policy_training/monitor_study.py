@@ -91,8 +91,8 @@ def _mean(rows: Sequence[Row], name: str) -> float:
 
 
 WAYS = [
-    "| | episodes | success % | spill % | contact % | critic replaced % | changes a second | jerk [rad/s^3] | "
-    "seconds |", "|" + " --- |" * 9,
+    "| | episodes | success % | spill % | contact % | critic replaced % | changes a second | "
+    "jerk [rad/s^3] | seconds |", "|" + " --- |" * 9,
 ]  # fmt: skip
 
 
