@@ -6,6 +6,7 @@ interrupted goes on where it was, and the page is made from that file alone.
 """
 
 import csv
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -75,6 +76,15 @@ def done(path: Path) -> list[Row]:
         return []
     with path.open(newline="") as file:
         return [row for row in csv.DictReader(file) if all(row.get(name) for name in [*KEYS, *FIGURES])]
+
+
+def _text(rows: Sequence[Row]) -> bytes:
+    """The file of these episodes."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*KEYS, *FIGURES], extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def _share(rows: Sequence[Row], name: str) -> str:
@@ -184,11 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             (arm, [n for n in range(args.episodes) if _key(arm, n) not in known]) for arm in arms(names)
         ]
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not rows
-        with args.out.open("w" if fresh else "a", newline="") as file:
+        write_atomically(args.out, _text(rows))  # without what was cut
+        with args.out.open("a", newline="") as file:
             writer = csv.DictWriter(file, [*KEYS, *FIGURES])
-            if fresh:
-                writer.writeheader()
             running = pours(Subject(str(args.bundle), str(args.reckless or "")), wanted, args.workers)
             total = sum(len(numbers) for _, numbers in wanted)
             for arm, number, pour in track(running, "episodes", total=total, console=console):

@@ -1,5 +1,6 @@
 """The threshold's promise: its bound, its order of tests, and what refuses."""
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,15 @@ from policy_training.calibrate import (
     calibration,
     highest_that_holds,
     missed,
+    rewrite,
     seen,
     upper_bound,
 )
 from sim.guarded import Pour
+from spillguard_core.arm import JOINT_NAMES
+from spillguard_core.bundle import MANIFEST, load_bundle
+from spillguard_core.manifest import Threshold
+from spillguard_core.signing import SIGNATURE
 
 ARGUMENTS = CalibrateArguments(Path("bundle"))
 FINE = Seen(GOOD, True, False, 0.05, 0.05)
@@ -100,3 +106,23 @@ def test_promises_hold_as_often_as_they_say():
         limit = highest_that_holds(episodes, 0.02, 0.95)
         broken += limit is not None and 0.1 * limit > 0.02  # what it misses in truth
     assert broken / 300 <= 0.08
+
+
+@pytest.fixture
+def exported(tmp_path):
+    return Path(shutil.copytree("artifacts/pour_coffee", tmp_path / "bundle"))
+
+
+def test_calibrated_bundle_is_taken_by_the_robot_and_carries_its_promise(exported):
+    value, found = calibration([FINE] * 300, ARGUMENTS)
+    rewrite(exported, Threshold(value, "a test", found), key=None)
+    taken = load_bundle(exported, JOINT_NAMES).manifest.threshold
+    assert (taken.value, taken.certificate) == (value, found)
+
+
+def test_signed_bundle_is_not_changed_without_the_key(exported):
+    (exported / SIGNATURE).write_bytes(b"a signature")
+    before = (exported / MANIFEST).read_bytes()
+    with pytest.raises(ValueError, match="say --key"):
+        rewrite(exported, Threshold(0.5, "a test"), key=None)
+    assert (exported / MANIFEST).read_bytes() == before
