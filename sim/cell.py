@@ -32,7 +32,7 @@ ARM = slice(0, 7)
 STATE, CONTROL = mujoco.mjtState.mjSTATE_FULLPHYSICS, int(mujoco.mjtState.mjSTATE_CTRL)
 # In the sensors of the model: upward forces [N] on the cups, contacts of the arm, joint speeds [rad/s].
 POURED, REMAINING, TOUCHED, SPEEDS = 2, 5, slice(6, 10), slice(10, 17)
-# Of joints [rad] and lip [m], as lists: comparing ten numbers in an array takes twice as long.
+# Of joints [rad] and lip [m], as lists: so few numbers are compared faster than in arrays.
 LOWEST = [x - POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_min, *GEN3_LIMITS.workspace_min)]
 HIGHEST = [x + POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_max, *GEN3_LIMITS.workspace_max)]
 
@@ -210,7 +210,7 @@ class PourCell:
         steps = len(targets)
         sensed = np.empty((1, steps, self._sensors))
         mujoco.mj_getState(self.model, self.data, self._start[0], STATE)
-        # One call for all steps: a call for each costs as much again as all else that is done here.
+        # One call for all steps: what Python does between two calls was most of the environment's overhead.
         self._physics.rollout(
             self._models, self._datas, self._start, targets[None], control_spec=CONTROL, skip_checks=True,
             nstep=steps, initial_warmstart=self._warmstart[None].copy(), sensordata=sensed,

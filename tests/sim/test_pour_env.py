@@ -7,7 +7,9 @@ from gymnasium.utils.env_checker import check_env
 from numpy.testing import assert_array_equal
 
 import sim.registration  # noqa: F401  registers the environments
+from sim.cell import PourCell
 from sim.pour_env import PourCoffeeEnv
+from sim.scenario import sample_scenario
 from sim.scripted import CONTROLLERS, pour_controller
 
 NAME = "spillguard/PourCoffee-v0"
@@ -150,3 +152,13 @@ def test_disturbance_is_seeded_and_of_the_size_asked_for() -> None:
 def test_arguments_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="clearance"):
         PourCoffeeEnv(**wrong)
+
+
+@pytest.mark.parametrize(("speed", "broken"), [(1.0, False), (2.0, True)])  # [rad/s]; joint 7 may do 1.22
+def test_arm_that_is_told_to_move_too_fast_breaks_a_limit(speed: float, broken: bool) -> None:
+    cell = PourCell()
+    cell.reset(sample_scenario(np.random.default_rng(0)))
+    ticks, turn = np.arange(1, 21)[:, None], np.eye(7)[6]
+    q = cell.data.qpos[:7] + 0.01 * speed * ticks * turn
+    cell.advance(q, np.broadcast_to(speed * turn, q.shape))
+    assert cell.outcome().limit_broken is broken
