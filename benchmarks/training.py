@@ -19,7 +19,7 @@ import tyro
 
 from benchmarks.record import Ratio, report
 from benchmarks.sac_peers import ACTIONS, OBS, TRANSITIONS, transitions
-from policy_training.algorithms import ALGORITHMS, CONFIGS
+from policy_training.algorithms import CONFIGS, OFF_POLICY
 from policy_training.buffers import Memory, MemoryConfig
 from policy_training.networks import Spaces
 from policy_training.processor import set_processor
@@ -46,7 +46,7 @@ def ours(name: str, precision: str) -> Contender:
     memory = Memory(OBS, ACTIONS, seed=0, config=MemoryConfig(capacity=TRANSITIONS))
     memory.add(**data)
     memory.add_initial(data["obs"][:500])
-    algorithm = ALGORITHMS[name](
+    algorithm = OFF_POLICY[name](
         Spaces.unscaled(OBS, ACTIONS), CONFIGS[name](hidden=(WIDTH, WIDTH), batch_size=BATCH), seed=0
     )
 
@@ -101,7 +101,7 @@ def main() -> None:
     contenders = {
         f"{name} {precision}": ours(name, precision)
         for precision in ("medium", "highest")
-        for name in ALGORITHMS
+        for name in OFF_POLICY
     }
     contenders |= {
         f"sb3 {precision}": peer("sb3", precision, Path(sys.executable))

@@ -34,7 +34,7 @@ def make_env(env_id: str, options: Mapping[str, float] | None = None) -> gymnasi
 
 @dataclass(frozen=True)
 class MlpPolicy:
-    """The deterministic actor as plain arrays: scaling, ReLU layers, tanh."""
+    """The deterministic actor as plain arrays: scaling, ReLU layers, tanh at the end."""
 
     shift: Array  # (O,)
     scale: Array  # (O,)
@@ -47,6 +47,25 @@ class MlpPolicy:
             x = np.maximum(weight @ x + bias, 0.0)
         weight, bias = self.layers[-1]
         return np.tanh(weight @ x + bias)
+
+
+@dataclass(frozen=True)
+class MeanPolicy:
+    """The mean of a Gaussian actor as plain arrays: scaling, tanh layers, nothing at the end."""
+
+    shift: Array  # (O,)
+    scale: Array  # (O,)
+    farthest: float  # scaled observations are cut to plus and minus this
+    layers: tuple[tuple[Array, Array], ...]  # weight (out, in), bias (out,)
+
+    def __call__(self, obs: Array) -> Array:
+        """obs (O,) -> mean action (A,), unbounded."""
+        x = (obs.astype(np.float32) - self.shift) / self.scale
+        x = np.minimum(np.maximum(x, -self.farthest), self.farthest)
+        for weight, bias in self.layers[:-1]:
+            x = np.tanh(weight.dot(x) + bias)
+        weight, bias = self.layers[-1]
+        return weight.dot(x) + bias
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Autograd spends as long on the bookkeeping of small layers as on their products.
 node whose parameters are one vector: its gradient comes back as one vector too, and only what is asked for is
 computed. The plain modules in `networks` are the definition; a test holds both equal.
 
-Layers: x W + b, or norm(x W) + b with layer normalisation, then ReLU; the last one is x W + b alone.
+Layers: x W + b, or norm(x W) + b with layer normalisation, then ReLU or tanh; the last one is x W + b alone.
 Shapes: E members, B batch, I and H widths.
 """
 
@@ -30,6 +30,7 @@ class Layout:
     members: int
     sizes: tuple[int, ...]
     layer_norm: bool = False
+    tanh: bool = False  # between the layers, in the place of ReLU
 
     def views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of each layer as views of flat (P,)."""
@@ -96,9 +97,10 @@ class FusedMlp(torch.autograd.Function):
                 product = torch.bmm(h, weight)
                 h, mean, rstd = torch.native_layer_norm(product, product.shape[-1:], None, None, NORM_EPS)
                 kept += (product, mean, rstd)
-                h = h.add_(bias).relu_()
+                h = h.add_(bias)
             else:
-                h = torch.baddbmm(bias, h, weight).relu_()
+                h = torch.baddbmm(bias, h, weight)
+            h = h.tanh_() if layout.tanh else h.relu_()
         weight, bias = layers[-1]
         ctx.save_for_backward(flat, *kept, h)
         ctx.layers, ctx.layout = layers, layout
@@ -133,7 +135,10 @@ class FusedMlp(torch.autograd.Function):
                 break
             weight = layers[i][0].transpose(1, 2)
             grad = grad * weight if weight.shape[1] == 1 else torch.bmm(grad, weight)
-            torch.ops.aten.threshold_backward.grad_input(grad, h, 0.0, grad_input=grad)
+            if layout.tanh:
+                torch.ops.aten.tanh_backward.grad_input(grad, h, grad_input=grad)
+            else:
+                torch.ops.aten.threshold_backward.grad_input(grad, h, 0.0, grad_input=grad)
         if not wants_x:
             return None, out, None, None
         return torch.bmm(grad, layers[0][0].transpose(1, 2)).sum(dim=0), out, None, None

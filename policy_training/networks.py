@@ -58,15 +58,17 @@ class Scaling(nn.Module):
 
 
 class Mlp(nn.Module):
-    """E networks of equal shape as batched products: x (B, I) -> (E, B, O). ReLU between the layers.
+    """E networks of equal shape as batched products: x (B, I) -> (E, B, O). ReLU or tanh between the layers.
 
     With layer normalisation a hidden layer is norm(x W) + b: a learned gain would add nothing that the next
     layer's weights cannot do. `flat` (P,) is the memory behind all parameters.
     """
 
-    def __init__(self, sizes: Sequence[int], members: int, layer_norm: bool = False) -> None:
+    def __init__(
+        self, sizes: Sequence[int], members: int, layer_norm: bool = False, tanh: bool = False
+    ) -> None:
         super().__init__()
-        self.layout = Layout(members, tuple(sizes), layer_norm)
+        self.layout = Layout(members, tuple(sizes), layer_norm, tanh)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in pairwise(sizes):
             bound = 1.0 / math.sqrt(fan_in)
@@ -88,14 +90,14 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The definition, in plain operations."""
         x = x.unsqueeze(0).expand(self.layout.members, -1, -1)
-        last = len(self.weights) - 1
+        last, activation = len(self.weights) - 1, torch.tanh if self.layout.tanh else torch.relu
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if i == last:
                 break
             if self.layout.layer_norm:
-                x = torch.relu(F.layer_norm(torch.bmm(x, weight), weight.shape[-1:], eps=NORM_EPS) + bias)
+                x = activation(F.layer_norm(torch.bmm(x, weight), weight.shape[-1:], eps=NORM_EPS) + bias)
             else:
-                x = torch.relu(torch.baddbmm(bias, x, weight))
+                x = activation(torch.baddbmm(bias, x, weight))
         return torch.baddbmm(bias, x, weight)
 
     def fused(self, x: Tensor, *, frozen: bool = False) -> Tensor:
@@ -164,9 +166,9 @@ class SafetyCritic(nn.Module):
 
 
 class DeterministicPolicy(nn.Module):
-    """The deployed half of an actor: obs (B, O) -> action (B, A) in [-1, 1]."""
+    """The deployed half of an actor: obs (B, O) -> action (B, A)."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: nn.Module) -> None:
         super().__init__()
         self.actor = actor
 

@@ -1,6 +1,7 @@
 """What trains a network's vector of parameters, or follows it."""
 
 import copy
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import torch
@@ -48,6 +49,36 @@ class Trained:
         copy_into(self.flat, state["flat"])
         copy_into(self.moments, state["moments"])
         copy_into(self.count, state["count"])
+
+
+class FusedAdam:
+    """Adam on several vectors in one call."""
+
+    def __init__(self, vectors: Sequence[Tensor], lr: float) -> None:
+        self.vectors, self.lr = [v.detach() for v in vectors], lr
+        self.means = [torch.zeros_like(v) for v in self.vectors]
+        self.squares = [torch.zeros_like(v) for v in self.vectors]
+        self.counts = [torch.zeros(()) for _ in self.vectors]
+
+    def step(self, gradients: Sequence[Tensor], lr_scale: float = 1.0) -> None:
+        """Down along the gradients, one for each vector."""
+        for count in self.counts:
+            count += 1.0
+        torch._fused_adam_(
+            self.vectors, list(gradients), self.means, self.squares, [], self.counts,
+            lr=self.lr * lr_scale, beta1=0.9, beta2=0.999, eps=1e-8,
+            weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+    def state_dict(self) -> State:
+        """Moments and counts; the vectors belong to their network."""
+        return {"means": self.means, "squares": self.squares, "counts": self.counts}
+
+    def load_state_dict(self, state: State) -> None:
+        """Inverse of `state_dict`."""
+        for name in ("means", "squares", "counts"):
+            for own, saved in zip(getattr(self, name), state[name], strict=True):
+                copy_into(own, saved)
 
 
 def slow_copy(network: N) -> N:

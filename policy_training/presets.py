@@ -3,8 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-from policy_training.algorithms import ALGORITHMS, CONFIGS, MetaSacLagConfig, SacConfig, SacLagConfig
-from policy_training.runs import LoopConfig, RunConfig
+from policy_training.algorithms import (
+    ALGORITHMS,
+    CONFIGS,
+    ON_POLICY,
+    MetaSacLagConfig,
+    SacConfig,
+    SacLagConfig,
+)
+from policy_training.runs import LoopConfig, OnPolicyLoop, RunConfig
 
 NAV2D, POUR = "spillguard/Nav2D-v0", "spillguard/PourCoffee-v0"
 
@@ -68,4 +75,5 @@ def preset(algo: str, env: str, seed: int = 1) -> RunConfig:
     if algo not in ALGORITHMS:
         raise ValueError(f"unknown algorithm {algo!r}; known are {', '.join(ALGORITHMS)}")
     tuned = PRESETS.get((env, algo))
-    return replace(tuned, seed=seed) if tuned else RunConfig(algo, env, seed, algorithm=CONFIGS[algo]())
+    loop = OnPolicyLoop() if algo in ON_POLICY else LoopConfig()
+    return replace(tuned, seed=seed) if tuned else RunConfig(algo, env, seed, loop, algorithm=CONFIGS[algo]())

@@ -9,7 +9,7 @@ from rich.progress import Progress as Bar
 
 from policy_training.runs import RunConfig
 
-SHOWN = ("return", "cost", "success", "eps", "alpha", "nu")
+SHOWN = ("return", "cost", "success", "eps", "alpha", "nu", "kl")
 LINE_INTERVAL = 30.0  # [s] between lines where there is no terminal
 BAR_INTERVAL = 0.25  # [s]
 
@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, config: RunConfig, *, show: bool) -> None:
         self.console = Console(stderr=True, log_path=False)
-        self.shown, self.steps = show, config.loop.steps
+        self.shown, self.steps = show, config.loop.steps or None  # None: it ends with its iterations
         self.name = f"{config.algo} s{config.seed}"
         self.bar: Bar | None = None
         self.last = self.began = time.monotonic()
@@ -56,7 +56,7 @@ class Progress:
         if self.bar is not None:
             self.bar.update(self.task, completed=step, text=text)
         else:
-            self.console.log(f"{self.name} {step}/{self.steps} {text}", highlight=False)
+            self.console.log(f"{self.name} {step}/{self.steps or '?'} {text}", highlight=False)
 
     def note(self, step: int, figures: dict[str, float]) -> None:
         """A line that stays: a validation."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from policy_training.algorithms import ALGORITHMS, CONFIGS, AlgorithmConfig, SacConfig
+from policy_training.algorithms import ALGORITHMS, CONFIGS, ON_POLICY, AlgorithmConfig, SacConfig
 from policy_training.buffers import MemoryConfig
 from policy_training.checkpoint import load, write_atomically
+from policy_training.gaussian import GaussianActor
 from policy_training.networks import Actor, DeterministicPolicy, EnsembleCritic, SafetyCritic, Spaces
 
 PACKAGES = ("spillguard", "torch", "numpy", "gymnasium", "mujoco", "tyro", "tensorboard")
@@ -78,18 +79,55 @@ class LoopConfig:
 
 
 @dataclass(frozen=True)
+class OnPolicyLoop:
+    """How an on-policy algorithm gets its experience. A run ends with its steps or its iterations."""
+
+    steps: int = 1_000_000
+    "Environment steps of the whole run; 0 counts iterations alone."
+    iterations: int = 0
+    "Updates of the whole run; 0 counts steps alone."
+    samples: int = 20_000
+    "Environment steps of one iteration."
+    envs: int = 4
+    "Environments; each begins every iteration with a reset and takes its share of the steps."
+    processes: int = 0
+    "Worker processes for them; 0 steps them in this one. The result is the same to the bit."
+    training_env: dict[str, float] = field(default_factory=dict)
+    "Keyword arguments of the environment in training, name and number; evaluation uses none."
+    normalise_obs: bool = True
+    "Scale observations by their running mean and deviation."
+    checkpoint_every: int = 5
+    "Iterations between checkpoints."
+    matmul: Literal["highest", "medium"] = "highest"
+    "Medium uses the faster matrix product, if it proves accurate to 1e-4 at the start."
+    progress: bool = True
+    "Show a progress bar."
+
+    def __post_init__(self) -> None:
+        if not (self.steps >= 0 and self.iterations >= 0 and self.steps + self.iterations >= 1):
+            raise ValueError(f"steps {self.steps} and iterations {self.iterations}: one must be above 0")
+        if not (self.samples >= self.envs >= 1 and self.checkpoint_every >= 1):
+            raise ValueError("envs and checkpoint_every must be at least 1, samples at least envs")
+        if not 0 <= self.processes <= self.envs:
+            raise ValueError(f"processes is {self.processes}; allowed is 0 to envs, {self.envs}")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run."""
 
     algo: str
     env: str
     seed: int = 1
-    loop: LoopConfig = field(default_factory=LoopConfig)
+    loop: LoopConfig | OnPolicyLoop = field(default_factory=LoopConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     algorithm: AlgorithmConfig = field(default_factory=SacConfig)
 
     def __post_init__(self) -> None:
-        if self.loop.pretrain and not hasattr(ALGORITHMS[self.algo], "pretrain"):
+        if isinstance(self.loop, OnPolicyLoop) != (self.algo in ON_POLICY):
+            raise ValueError(f"{self.algo} does not go with a {type(self.loop).__name__}")
+        pretrain = getattr(self.loop, "pretrain", 0)
+        if pretrain and not hasattr(ALGORITHMS[self.algo], "pretrain"):
             raise ValueError(f"{self.algo} has no pretraining; say --pretrain 0")
 
     def to_json(self) -> str:
@@ -102,11 +140,15 @@ class RunConfig:
         raw = json.loads(text)
         if raw["algo"] not in ALGORITHMS:
             raise ValueError(f"unknown algorithm {raw['algo']!r}; known are {', '.join(ALGORITHMS)}")
-        raw["algorithm"]["hidden"] = tuple(raw["algorithm"]["hidden"])
+        settings = raw["algorithm"]
+        settings["hidden"] = tuple(settings["hidden"])
+        if "cost_limits" in settings:
+            settings["cost_limits"] = tuple((name, limit) for name, limit in settings["cost_limits"])
+        loop = OnPolicyLoop if raw["algo"] in ON_POLICY else LoopConfig
         return RunConfig(
             algo=raw["algo"], env=raw["env"], seed=raw["seed"],
-            loop=LoopConfig(**raw["loop"]), memory=MemoryConfig(**raw["memory"]),
-            algorithm=CONFIGS[raw["algo"]](**raw["algorithm"]),
+            loop=loop(**raw["loop"]), memory=MemoryConfig(**raw["memory"]),
+            algorithm=CONFIGS[raw["algo"]](**settings),
         )  # fmt: skip
 
 
@@ -171,7 +213,8 @@ def load_policy(path: Path | str) -> TrainedPolicy:
     shift, scale = (state["policy"][f"scaling.{k}"].numpy() for k in ("shift", "scale"))
     action_size = state["action_size"]
     spaces = Spaces(len(shift), action_size, shift, scale)
-    actor = Actor(spaces, config.algorithm.hidden)
+    kind = GaussianActor if config.algo in ON_POLICY else Actor
+    actor = kind(spaces, config.algorithm.hidden)
     actor.load_state_dict(state["policy"])
     critic = None
     if state["safety_critic"] is not None:

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -12,23 +12,26 @@ from typing import Any, Generic, Literal, TypeVar
 import tyro
 from rich.console import Console
 
+from policy_training.algorithms import ON_POLICY
 from policy_training.buffers import MemoryConfig
 from policy_training.episodes import make_env
 from policy_training.loops import train
+from policy_training.on_policy_loop import train_on_policy
 from policy_training.presets import preset
 from policy_training.processor import set_processor
-from policy_training.runs import LoopConfig, RunConfig, create_run
+from policy_training.runs import RunConfig, create_run
 from policy_training.terminal import complain
 
+L = TypeVar("L")
 C = TypeVar("C")
 DEFAULT_ALGO, DEFAULT_ENV = "meta_sac_lag", "spillguard/PourCoffee-v0"
 
 
 @dataclass(frozen=True)
-class TrainArguments(Generic[C]):
+class TrainArguments(Generic[L, C]):
     """Train a policy. Defaults below are those of the chosen algorithm and environment."""
 
-    loop: LoopConfig
+    loop: L
     memory: MemoryConfig
     algorithm: C
     algo: str = DEFAULT_ALGO
@@ -47,6 +50,13 @@ class TrainArguments(Generic[C]):
     "Run folder to continue; its own configuration holds, except for --steps."
 
 
+@dataclass(frozen=True)
+class OnPolicyArguments(TrainArguments[L, C]):
+    """Train a policy. Defaults below are those of the chosen algorithm and environment."""
+
+    memory: tyro.conf.Suppress[MemoryConfig]  # forgets at every iteration
+
+
 def parse(arguments: Sequence[str]) -> TrainArguments:
     """Command line -> arguments; --algo and --env decide the defaults, so they are read first."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -54,7 +64,8 @@ def parse(arguments: Sequence[str]) -> TrainArguments:
     first.add_argument("--env", default=DEFAULT_ENV)
     known, _ = first.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
     chosen = preset(known.algo, known.env)
-    kind: Any = TrainArguments[type(chosen.algorithm)]  # type: ignore[misc]
+    arguments_of = OnPolicyArguments if known.algo in ON_POLICY else TrainArguments
+    kind: Any = arguments_of[type(chosen.loop), type(chosen.algorithm)]  # type: ignore[index]
     default = kind(
         loop=chosen.loop, memory=chosen.memory, algorithm=chosen.algorithm, algo=known.algo, env=known.env
     )
@@ -69,8 +80,13 @@ def run_seed(config: RunConfig, root: Path) -> Path:
     """One whole run in this process."""
     set_processor(config.loop.matmul)
     run = create_run(config, root)
-    train(config, run)
+    follow(config)(config, run)
     return run
+
+
+def follow(config: RunConfig) -> Callable[..., bool]:
+    """The loop that goes with the algorithm."""
+    return train_on_policy if config.algo in ON_POLICY else train
 
 
 def resume_run(arguments: TrainArguments, steps: int | None) -> Path:
@@ -82,7 +98,7 @@ def resume_run(arguments: TrainArguments, steps: int | None) -> Path:
     if steps is not None:
         config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, steps=steps))
     set_processor(config.loop.matmul)
-    train(config, run, resume=True)
+    follow(config)(config, run, resume=True)
     return run
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from policy_training.algorithms import ALGORITHMS, CONFIGS
+from policy_training.algorithms import CONFIGS, OFF_POLICY
 from policy_training.buffers import Memory, MemoryConfig
 from policy_training.networks import Spaces
 
@@ -46,7 +46,7 @@ def experience() -> Memory:
 
 def trained(name: str, updates: int, **changes: Any) -> Any:
     """The algorithm after that many updates."""
-    algorithm = ALGORITHMS[name](Spaces.unscaled(1, 1), replace(CONFIGS[name](**COMMON), **changes), seed=1)
+    algorithm = OFF_POLICY[name](Spaces.unscaled(1, 1), replace(CONFIGS[name](**COMMON), **changes), seed=1)
     memory = experience()
     for _ in range(updates):
         algorithm.update(memory)
@@ -64,7 +64,7 @@ def action_of(algorithm: Any) -> float:
     return float(algorithm.actor.mode(STATE).detach())
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", OFF_POLICY)
 def test_the_known_optimum_is_found(name: str) -> None:
     assert name in CASES, f"{name} has no case here: add its settings and its optimum"
     assert action_of(solved(name)) == pytest.approx(CASES[name][1], abs=0.12)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from policy_training.algorithms import ALGORITHMS
+from policy_training.algorithms import OFF_POLICY
 from policy_training.checkpoint import load, save, write_atomically
 from policy_training.loops import environment_spaces, train
 from policy_training.networks import Actor
@@ -63,7 +63,7 @@ def assert_same_end(one: Path, other: Path) -> None:
     assert (one / "progress.csv").read_text() == (other / "progress.csv").read_text()
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", OFF_POLICY)
 def test_a_resumed_run_ends_bit_equal_to_an_uninterrupted_one(algo: str, tmp_path: Path) -> None:
     whole, halves = create_run(small(algo), tmp_path), create_run(small(algo), tmp_path)
     train(small(algo), whole)

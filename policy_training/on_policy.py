@@ -1,0 +1,136 @@
+"""Settings and parts that every on-policy algorithm shares. The algorithms themselves stand on their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from policy_training.advantages import Rollout, as_tensor, gae
+from policy_training.checkpoint import State
+from policy_training.gaussian import GaussianActor, ValueCritics
+from policy_training.multipliers import check_limits
+from policy_training.networks import Spaces
+from policy_training.sampling import Share
+from policy_training.values import ValueFit
+
+
+@dataclass(frozen=True)
+class OnPolicyConfig:
+    """Networks, advantages and value functions: what the on-policy algorithms have in common."""
+
+    cost_limits: tuple[tuple[str, float], ...] = (("cost", 25.0),)
+    "Allowed mean of a cost's undiscounted episode sum, by name: cost, or a name among the cost terms."
+    hidden: tuple[int, ...] = (64, 64)
+    "Widths of the hidden layers of every network."
+    initial_std: float = 1.0
+    "Standard deviation of the first actions."
+    gamma: float = 0.99
+    "Discount of the reward per step."
+    lam: float = 0.95
+    "Lambda of the reward's advantage estimate."
+    gamma_c: float = 0.99
+    "Discount of the costs per step."
+    lam_c: float = 0.95
+    "Lambda of the costs' advantage estimates."
+    critic_lr: float = 1e-3
+    "Adam's rate for the value functions."
+    critic_epochs: int = 10
+    "Passes over an iteration's steps for the value functions."
+    critic_batch: int = 128
+    "Steps per update of the value functions."
+    critic_l2: float = 1e-3
+    "Price of the squared length of the value functions' weights."
+
+    def __post_init__(self) -> None:
+        check_limits(self.cost_limits)
+        if not (self.initial_std > 0.0 and self.critic_epochs >= 1 and self.critic_batch >= 1):
+            raise ValueError("initial_std must be above 0, critic_epochs and critic_batch at least 1")
+        for name in ("gamma", "lam", "gamma_c", "lam_c"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+
+
+class OnPolicyAlgorithm(Protocol):
+    """What the loop asks of an algorithm."""
+
+    actor: GaussianActor
+    judge: "Judge"
+
+    def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
+        """One iteration's update; `progress` in [0, 1] of the run. Figures for the log."""
+
+    def samples(self, base: int) -> int:
+        """Environment steps that the next iteration should have; `base` unless the algorithm adapts it."""
+
+    def state_dict(self) -> State:
+        """Everything that an exact continuation needs."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Inverse of `state_dict`."""
+
+
+class Judge:
+    """The value functions: they turn shares of experience into a rollout, and learn from it afterwards."""
+
+    def __init__(self, spaces: Spaces, config: OnPolicyConfig, seed: int) -> None:
+        self.config = config
+        self.names = tuple(name for name, _ in config.cost_limits)
+        self.critics = ValueCritics(spaces, 1 + len(self.names), config.hidden)
+        self.values = ValueFit(self.critics, config.critic_lr, config.critic_l2)
+        self.rng = torch.Generator().manual_seed(seed)
+
+    def rollout(self, shares: Sequence[Share]) -> Rollout:
+        """Advantages and value targets of what the environments did."""
+        parts = [self._judged(share) for share in shares]
+        advantage, target = (np.concatenate(rows, axis=1) for rows in zip(*parts, strict=True))
+        sums = np.concatenate([share.sums for share in shares], axis=1)
+        if sums.shape[1] == 0:
+            raise ValueError(
+                "no episode ended in this iteration, so its cost is unknown; "
+                "raise --samples or lower --envs until every environment can finish one"
+            )
+        means = sums.mean(axis=1).tolist()
+        return Rollout(
+            obs=as_tensor(np.concatenate([share.obs for share in shares])),
+            action=as_tensor(np.concatenate([share.action for share in shares])),
+            advantage=as_tensor(advantage), target=as_tensor(target), episode_return=means[0],
+            episode_costs=tuple(means[1:]), episodes=sums.shape[1],
+        )  # fmt: skip
+
+    def learn(self, rollout: Rollout) -> float:
+        """Fit the value functions to the rollout's targets; their mean squared error."""
+        cfg = self.config
+        return self.values.fit(rollout.obs, rollout.target, cfg.critic_epochs, cfg.critic_batch, self.rng)
+
+    @torch.no_grad()
+    def _values(self, obs: np.ndarray) -> np.ndarray:
+        inputs = self.critics.inputs(torch.from_numpy(obs))
+        return self.critics.of_inputs(inputs).numpy().astype(np.float64)
+
+    def _judged(self, share: Share) -> tuple[np.ndarray, np.ndarray]:
+        """Advantages (M, T) and targets (M, T)."""
+        cfg, value = self.config, self._values(share.obs)
+        final = self._values(share.final_obs) * ~share.terminated
+        advantage = np.empty_like(value)
+        for m in range(len(value)):
+            gamma, lam = (cfg.gamma, cfg.lam) if m == 0 else (cfg.gamma_c, cfg.lam_c)
+            first = 0
+            for stretch, end in enumerate(share.ends.tolist()):
+                part = slice(first, end)
+                advantage[m, part] = gae(
+                    share.signals[m, part], value[m, part], float(final[m, stretch]), gamma, lam
+                )
+                first = end
+        return advantage, advantage + value
+
+    def state_dict(self) -> State:
+        """Everything that an exact continuation needs."""
+        return {"values": self.values.state_dict(), "rng": self.rng.get_state()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Inverse of `state_dict`."""
+        self.values.load_state_dict(state["values"])
+        self.rng.set_state(state["rng"])
+

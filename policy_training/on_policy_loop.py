@@ -1,0 +1,148 @@
+"""The on-policy loop: follow the policy, judge what came of it, update, log, save."""
+
+import logging
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from policy_training.algorithms import ALGORITHMS
+from policy_training.checkpoint import State, load, save
+from policy_training.episodes import MeanPolicy
+from policy_training.gaussian import FARTHEST, GaussianActor, ObservationMoments
+from policy_training.loops import copy_state, environment_spaces, interruptible
+from policy_training.on_policy import OnPolicyAlgorithm, OnPolicyConfig
+from policy_training.progress import Progress
+from policy_training.runlog import RunLog
+from policy_training.runs import OnPolicyLoop, RunConfig
+from policy_training.sampling import BadSignal, Sampler
+
+logger = logging.getLogger(__name__)
+
+
+def mean_policy(actor: GaussianActor) -> MeanPolicy:
+    """The actor's mean as arrays of its own."""
+    layers = actor.mlp.layout.views(actor.mlp.flat)
+    return MeanPolicy(
+        actor.scaling.shift.numpy().copy(), actor.scaling.scale.numpy().copy(), FARTHEST,
+        tuple(
+            (np.ascontiguousarray(w[0].T.detach().numpy()).copy(), b[0, 0].detach().numpy().copy())
+            for w, b in layers
+        ),
+    )  # fmt: skip
+
+
+class OnPolicyTrainer:
+    """One run in memory."""
+
+    def __init__(self, config: RunConfig, run: Path) -> None:
+        loop, settings = config.loop, config.algorithm
+        assert isinstance(loop, OnPolicyLoop) and isinstance(settings, OnPolicyConfig)
+        self.config, self.loop, self.run = config, loop, run
+        self.spaces = environment_spaces(config.env)
+        self.algorithm: OnPolicyAlgorithm = ALGORITHMS[config.algo](self.spaces, settings, config.seed)
+        self.moments = ObservationMoments.empty(self.spaces.obs_size)
+        self.names = self.algorithm.judge.names
+        self.sampler = Sampler(
+            config.env, loop.training_env, config.seed, self.names, loop.envs, loop.processes
+        )
+        self.step = self.iteration = 0
+        self.seconds = 0.0  # of all iterations
+        self.figures: dict[str, float] = {}
+
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        loop = self.loop
+        parts = [self.step / loop.steps if loop.steps else 0.0]
+        parts.append(self.iteration / loop.iterations if loop.iterations else 0.0)
+        return min(max(parts), 1.0)
+
+    def iterate(self) -> None:
+        """One iteration: experience, update, normalisation for the next."""
+        began, actor = time.monotonic(), self.algorithm.actor
+        wanted = self.algorithm.samples(self.loop.samples)
+        steps = -(-wanted // self.loop.envs)
+        std = np.exp(actor.log_std.detach().numpy())
+        try:
+            shares = self.sampler.collect(mean_policy(actor), std, self.iteration, steps)
+        except BadSignal as bad:
+            raise FloatingPointError(
+                f"step {self.step + bad.step}: {bad.what}; the last checkpoint is intact"
+            ) from bad
+        rollout = self.algorithm.judge.rollout(shares)
+        figures = self.algorithm.update(rollout, self.progress())
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"step {self.step}: {name} is {value}; the last checkpoint is intact"
+                )
+        if self.loop.normalise_obs:
+            self.moments.take(rollout.obs.numpy())
+            self.moments.write(actor.scaling, self.algorithm.judge.critics.scaling)
+        self.step += steps * self.loop.envs
+        self.iteration += 1
+        self.seconds += time.monotonic() - began
+        costs = dict(zip(self.names, rollout.episode_costs, strict=True))
+        success = np.concatenate([share.success for share in shares])
+        self.figures = {
+            "return": rollout.episode_return, "cost": next(iter(costs.values())),
+            **({f"cost/{name}": value for name, value in costs.items()} if len(costs) > 1 else {}),
+            "success": float(success.mean()), "episodes": float(rollout.episodes),
+            "samples": float(steps * self.loop.envs), "iteration": float(self.iteration),
+            **figures,
+        }  # fmt: skip
+
+    def networks(self) -> State:
+        """What evaluation needs: the policy, and where it comes from."""
+        return {
+            "algo": self.config.algo, "env": self.config.env, "seed": self.config.seed, "step": self.step,
+            "config": self.config.to_json(), "action_size": self.spaces.action_size,
+            "policy": copy_state(self.algorithm.actor), "safety_critic": None,
+        }  # fmt: skip
+
+    def save(self) -> None:
+        """Checkpoint: everything that an exact continuation needs."""
+        save(self.run / "checkpoint.pt", {
+            "step": self.step, "iteration": self.iteration, "seconds": self.seconds,
+            "figures": dict(self.figures), "algorithm": self.algorithm.state_dict(),
+            "moments": self.moments.state_dict(), "networks": self.networks(),
+        })  # fmt: skip
+
+    def restore(self) -> None:
+        """Continue where the run's checkpoint stands."""
+        state = load(self.run / "checkpoint.pt")
+        self.step, self.iteration, self.seconds = state["step"], state["iteration"], state["seconds"]
+        self.figures = state["figures"]
+        self.algorithm.load_state_dict(state["algorithm"])
+        self.moments.load_state_dict(state["moments"])
+        if self.loop.normalise_obs and self.moments.count:
+            self.moments.write(self.algorithm.actor.scaling, self.algorithm.judge.critics.scaling)
+
+    def done(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.progress() >= 1.0
+
+
+def train_on_policy(config: RunConfig, run: Path, *, resume: bool = False, until: int | None = None) -> bool:
+    """Run to the end, or to an interruption, or to iteration `until`. True if it came to the end."""
+    torch.set_num_threads(1)
+    trainer = OnPolicyTrainer(config, run)
+    loop = trainer.loop
+    try:
+        if resume:
+            trainer.restore()
+        log = RunLog(run, trainer.step)
+        with interruptible() as stop, Progress(config, show=loop.progress) as bar:
+            while not (trainer.done() or stop.is_set() or trainer.iteration == until):
+                trainer.iterate()
+                bar.show(trainer.step, trainer.figures)
+                log.write(trainer.step, trainer.figures | {"seconds": trainer.seconds})
+                if trainer.iteration % loop.checkpoint_every == 0:
+                    trainer.save()
+            trainer.save()
+        log.close()
+    finally:
+        trainer.sampler.close()
+    return trainer.done()
