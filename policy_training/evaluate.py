@@ -45,6 +45,7 @@ class Episode:
     limit: bool
     violation: bool
     total_reward: float
+    cost: float  # sum
     effort: float  # sum of the environment's effort price
     steps: int
     seconds: float
@@ -128,7 +129,7 @@ def run_seed(env_id: str, rule: ActionRule, seed: int) -> Episode:
     env.close()
     return Episode(
         seed, bool(info.get("success", False)), "spill" in broken, "contact" in broken, "limit" in broken,
-        cost > 0.0, total, effort, steps, steps / rate,
+        cost > 0.0, total, cost, effort, steps, steps / rate,
     )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def summary(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
     }
     means = {
         name: mean([float(getattr(e, name)) for e in episodes])
-        for name in ("total_reward", "effort", "seconds")
+        for name in ("total_reward", "cost", "effort", "seconds")
     }
     return rates | means
 

@@ -32,6 +32,7 @@ class GaussianActor(nn.Module):
         self.mlp = Mlp((spaces.obs_size, *hidden, spaces.action_size), members=1, tanh=True)
         with torch.no_grad():
             self.mlp.weights[-1].mul_(LAST_LAYER)
+            self.mlp.biases[-1].zero_()
         self.log_std = nn.Parameter(torch.full((spaces.action_size,), math.log(initial_std)))
 
     def inputs(self, obs: Tensor) -> Tensor:

@@ -10,28 +10,16 @@ import torch
 
 from policy_training.algorithms import ALGORITHMS
 from policy_training.checkpoint import State, load, save
-from policy_training.episodes import MeanPolicy
-from policy_training.gaussian import FARTHEST, GaussianActor, ObservationMoments
+from policy_training.gaussian import ObservationMoments
 from policy_training.loops import copy_state, environment_spaces, interruptible
 from policy_training.on_policy import OnPolicyAlgorithm, OnPolicyConfig
 from policy_training.progress import Progress
 from policy_training.runlog import RunLog
 from policy_training.runs import OnPolicyLoop, RunConfig
 from policy_training.sampling import BadSignal, Sampler
+from policy_training.validation import mean_policy
 
 logger = logging.getLogger(__name__)
-
-
-def mean_policy(actor: GaussianActor) -> MeanPolicy:
-    """The actor's mean as arrays of its own."""
-    layers = actor.mlp.layout.views(actor.mlp.flat)
-    return MeanPolicy(
-        actor.scaling.shift.numpy().copy(), actor.scaling.scale.numpy().copy(), FARTHEST,
-        tuple(
-            (np.ascontiguousarray(w[0].T.detach().numpy()).copy(), b[0, 0].detach().numpy().copy())
-            for w, b in layers
-        ),
-    )  # fmt: skip
 
 
 class OnPolicyTrainer:

@@ -142,8 +142,11 @@ class Sampler:
         order: Order = (policy, std, iteration, steps)
         if self.walkers:
             return [walker.walk(*order) for walker in self.walkers]
-        for _, pipe in self.workers:
-            pipe.send(order)
+        for process, pipe in self.workers:
+            try:
+                pipe.send(order)
+            except BrokenPipeError as error:
+                raise _ended(process) from error
         return [share for process, pipe in self.workers for share in _answer(process, pipe)]
 
     def close(self) -> None:
@@ -159,12 +162,16 @@ def _answer(process: Any, pipe: Connection) -> list[Share]:
     try:
         answer = pipe.recv()
     except (EOFError, ConnectionResetError) as error:
-        process.join(timeout=5.0)
-        raise RuntimeError(f"a worker of the environments ended with code {process.exitcode}") from error
+        raise _ended(process) from error
     if isinstance(answer, Exception):
         raise answer
     shares: list[Share] = answer
     return shares
+
+
+def _ended(process: Any) -> RuntimeError:
+    process.join(timeout=5.0)
+    return RuntimeError(f"a worker of the environments ended with code {process.exitcode}")
 
 
 def _serve(

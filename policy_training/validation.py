@@ -12,12 +12,23 @@ import numpy as np
 from torch import Tensor
 
 from policy_training.checkpoint import State
-from policy_training.episodes import VALIDATION_SEEDS, Episodes, MlpPolicy, run_episodes
+from policy_training.episodes import VALIDATION_SEEDS, Episodes, MeanPolicy, MlpPolicy, run_episodes
+from policy_training.gaussian import FARTHEST, GaussianActor
 from policy_training.networks import Actor
 
 
-def plain_policy(actor: Actor) -> MlpPolicy:
+def plain_policy(actor: Actor | GaussianActor) -> MlpPolicy | MeanPolicy:
     """The deterministic half of an actor as arrays of its own."""
+    return mean_policy(actor) if isinstance(actor, GaussianActor) else _squashed_policy(actor)
+
+
+def mean_policy(actor: GaussianActor) -> MeanPolicy:
+    """The mean, which nothing squashes."""
+    layers = tuple((_copy(w[0].T), _copy(b[0, 0])) for w, b in actor.mlp.layout.views(actor.mlp.flat))
+    return MeanPolicy(_copy(actor.scaling.shift), _copy(actor.scaling.scale), FARTHEST, layers)
+
+
+def _squashed_policy(actor: Actor) -> MlpPolicy:
     layers = [(_copy(w[0].T), _copy(b[0, 0])) for w, b in actor.mlp.layout.views(actor.mlp.flat)]
     weight, bias = layers[-1]  # means, then log standard deviations
     layers[-1] = (weight[: actor.action_size], bias[: actor.action_size])
