@@ -23,17 +23,15 @@ class PourZone:
     the cup of the good policy in the simulated cell; nearly all of them are between slowest and fastest.
     """
 
-    half_width: float = 0.017  # along x; the stream is up to as wide again on each side
-    near: float = 0.033  # along +y: what lands short of this passes the rim
-    far: float = 0.025  # along -y, less than near: further out the rim is narrower than the stream
+    half_width: float = 0.022  # along x; narrower, and the good policy waits beside it for ever
+    landing: float = 0.033  # along y on both sides of the centre: the rim's radius less a granule's
     low: float = 0.0  # along z: no pouring from below the rim
     high: float = 0.090  # further up small jolts throw too far, and the good policy never pours
-    edge_tilt: float = 1.3  # [rad] at the surface of the zone, less outside
+    edge_tilt: float = 1.3  # [rad] at the surface of the zone, less outside; shaken full cups pour just above
     reach: float = 0.03  # [m] outside the zone at which only the free tilt is left
     slowest: float = 0.2  # [m/s] of the stream over the lip
-    fastest: float = 0.35  # [m/s] at the `fast_tilt`
-    fast_tilt: float = 1.6  # [rad]
-    quickening: float = 0.6  # [m/s per rad] by which a further lean makes the fastest faster
+    fastest: float = 0.43  # [m/s] of it at the edge tilt: in a full cup the granules behind push
+    quickening: float = 0.2  # [m/s per rad] by which a further lean makes the fastest faster
     above: float = 0.01  # [m] above the lip at which the middle of a granule leaves
 
 
@@ -50,8 +48,7 @@ def outside(lip: Vec, target: Vec, zone: PourZone = ZONE) -> float:
     """Distance [m] along the worst axis of a lip (3,) [m] from the zone of a target (3,) [m]; 0 inside."""
     x, y, z = map(float, lip - target)
     flight = flight_time(z, zone)
-    front = flight * (zone.fastest + zone.quickening * (zone.edge_tilt - zone.fast_tilt)) - zone.far
-    back = flight * zone.slowest + zone.near
+    front, back = flight * zone.fastest - zone.landing, flight * zone.slowest + zone.landing
     return max(0.0, abs(x) - zone.half_width, front - y, y - back, zone.low - z, z - zone.high)
 
 
@@ -62,8 +59,8 @@ def allowed_tilt(lip: Vec, target: Vec, free_tilt: float, zone: PourZone = ZONE)
         return math.nan
     if away == 0.0:  # as far as the fastest granules still land inside the rim
         _, y, z = map(float, lip - target)
-        fastest = (y + zone.far) / flight_time(z, zone)
-        return max(zone.edge_tilt, free_tilt, zone.fast_tilt + (fastest - zone.fastest) / zone.quickening)
+        fastest = (y + zone.landing) / flight_time(z, zone)
+        return max(free_tilt, zone.edge_tilt + (fastest - zone.fastest) / zone.quickening)
     share = min(away / zone.reach, 1.0)
     return max(free_tilt, free_tilt + (1.0 - share) * (zone.edge_tilt - free_tilt))
 
