@@ -49,7 +49,7 @@ def test_slow_and_fast_granules_land_inside_the_rim_from_everywhere_in_the_zone(
     """Thrown level over the lip, in small steps of time."""
     spans = []
     for y in np.linspace(-0.05, 0.15, 41):
-        lip = TARGET + [0.0, y, height]
+        lip = np.add(TARGET, [0.0, y, height])
         if outside(lip, TARGET) > 0.0:
             continue
         lean = allowed_tilt(lip, TARGET, FREE)

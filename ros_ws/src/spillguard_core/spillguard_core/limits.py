@@ -167,16 +167,16 @@ def feasible(
     rest = stop_position(motion.q, motion.qd, config.limits.acceleration, config.coast_time)
     lip, tilt = kinematics.lip_pose(rest)
     along = slid(wanted, lip, config)
-    ways = [along]
+    ways = [(along, SHARES)]
     if broken is Reason.TILT_LIMIT:
-        ways = [back(tilt)]
+        ways = [(back(tilt), SHARES)]
         if along[3] * tilt < 0.0:  # it comes upright already: its path has to wait, not its tilt
-            ways.insert(0, slower(along))
+            ways.insert(0, (slower(along), SHARES[:1]))
         elif now.tilt_margin >= 0.0:  # who leans too far already does not stay so
-            ways.insert(0, level(along))
-    for way in ways:
+            ways.insert(0, (level(along), SHARES))
+    for way, shares in ways:
         kept, goal, _ = slowed(way, kinematics.joint_velocity(q, way), config)
-        for share in SHARES:
+        for share in shares:
             motion = motion_towards(share * goal)
             if violated(motion, now) is Reason.OK:
                 return Feasible(motion, share * kept, broken)
