@@ -4,8 +4,8 @@ Granules lie still in a cup that leans less than they need to run out (in the si
 the fullest cup, tilted slowly). What runs out is thrown forwards: it slides down the cup, faster where the
 cup leans further, and flies on while it falls, further where the lip stands higher. So a cup may lean where
 slow and fast granules alike land inside the target's rim, only so far that the fast ones do, less at the
-edge of that zone, and only by the free tilt elsewhere. The same holds for where the lip's velocity carries the
-stream while it falls.
+edge of that zone, and only by the free tilt elsewhere. The same holds for where the lip's velocity carries
+the stream while it falls.
 """
 
 import math
