@@ -85,9 +85,9 @@ def main() -> None:
         ours, theirs = cls(), plain(cls)
         times = np.array([repeat(ours, theirs, args.steps, seed) for seed in range(args.repeats)])
         short = name.removeprefix("spillguard/")
-        ratios.append(Ratio(f"{short} over Gymnasium's v5", (times[:, 1] / times[:, 0]).tolist(), aim=0.9))
+        ratios.append(Ratio(f"{short} over v5", (times[:, 1] / times[:, 0]).tolist(), aim=0.9))
         rates = args.steps / np.median(times, axis=0)
-        figures[f"{short}, Gymnasium's v5 steps/s (median)"] = f"{rates[0]:.0f}, {rates[1]:.0f}"
+        figures[f"{short}, v5: steps/s (median)"] = f"{rates[0]:.0f}, {rates[1]:.0f}"
     report("locomotion", ratios, figures, ("mujoco", "gymnasium", "numpy"))
 
 
