@@ -18,23 +18,25 @@ class SixValues(gymnasium.Env[Any, Any]):
     observation_space = spaces.Box(-1.0, 1.0, (1,))
     action_space = spaces.Box(-1.0, 1.0, (1,))
 
-    def __init__(self, cost: float, info: dict[str, Any]) -> None:
-        self.cost, self.info = cost, info
+    def __init__(self, cost: float, info: dict[str, Any], ends: tuple[bool, bool] = (False, False)) -> None:
+        self.cost, self.info, self.ends = cost, info, ends
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         return np.array([self.np_random.uniform()], np.float32), {"start": True}
 
     def step(self, action: Any) -> Any:
-        return np.zeros(1, np.float32), 2, self.cost, True, False, self.info
+        return np.zeros(1, np.float32), 2, self.cost, *self.ends, self.info
 
 
 ACTION = np.zeros(1, np.float32)
 
 
-def test_the_third_value_becomes_the_cost_and_the_ends_stay_apart() -> None:
-    _, reward, terminated, truncated, info = from_six(SixValues(1.5, {"x": 3})).step(ACTION)
-    assert (reward, terminated, truncated) == (2.0, True, False)
+@pytest.mark.parametrize("ends", [(True, False), (False, True)])
+def test_the_third_value_becomes_the_cost_and_the_ends_stay_apart(ends: tuple[bool, bool]) -> None:
+    _, reward, terminated, truncated, info = from_six(SixValues(1.5, {"x": 3}, ends)).step(ACTION)
+    assert reward == 2.0
+    assert (terminated, truncated) == ends
     assert info == {"x": 3, "cost": 1.5, "cost_terms": {"cost": 1.5}}
 
 
