@@ -177,3 +177,35 @@ def line_search(
             share *= shrink
     actor.set_vector(start)
     return 0.0
+
+
+def trpo_step(
+    actor: GaussianActor, old: OldPolicy, advantage: Tensor, cfg: TrustRegionConfig
+) -> dict[str, float]:
+    """The natural step up E[ratio A], A (T,), as far as it gains and keeps within the KL divergence."""
+    rows = advantage.unsqueeze(0)
+    start, gradient = actor.vector(), surrogate_gradients(actor, old, rows)[0]
+    step = natural_step(fisher_product(actor, old.inputs[:: cfg.fisher_every], cfg.damping), gradient, cfg)
+    search = Search(actor, old, rows)
+    share = line_search(
+        actor, start, step, lambda: search.within(cfg.target_kl) and float(search.gains[0]) > 0.0,
+        cfg.backtracks, cfg.shrink,
+    )  # fmt: skip
+    return search.figures(share)
+
+
+class Search:
+    """What a line search looks at: gains of the surrogates (M,) and the KL divergence where the actor is."""
+
+    def __init__(self, actor: GaussianActor, old: OldPolicy, advantage: Tensor) -> None:
+        self.actor, self.old, self.advantage = actor, old, advantage
+        self.gains, self.kl = torch.zeros(len(advantage)), 0.0
+
+    def within(self, target_kl: float) -> bool:
+        """Look again; whether the KL divergence is at most the target. False for no number."""
+        self.gains, self.kl = surrogate_gains(self.actor, self.old, self.advantage)
+        return self.kl <= target_kl and bool(torch.isfinite(self.gains).all())
+
+    def figures(self, share: float) -> dict[str, float]:
+        """For the log, after the line search took this share of its step."""
+        return {"kl": self.kl if share > 0.0 else 0.0, "step_size": share, "entropy": self.actor.entropy()}
