@@ -15,9 +15,12 @@ class SixValueEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     """One of our environments for a program written for Safety-Gymnasium."""
 
     def step(self, action: Any) -> SixValues:  # type: ignore[override]
-        """The cost moves from info to the third place; info keeps it too."""
+        """The cost moves from info to the third place, its terms to ``cost_*`` entries."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        return obs, float(reward), float(info["cost"]), terminated, truncated, info
+        cost = float(info["cost"])
+        kept = {name: value for name, value in info.items() if name not in ("cost", "cost_terms")}
+        terms = {_PREFIX + name: value for name, value in info["cost_terms"].items()}
+        return obs, float(reward), cost, terminated, truncated, {**kept, **terms, _SUM: cost}
 
 
 class FiveValueEnv(gymnasium.Wrapper[Any, Any, Any, Any]):

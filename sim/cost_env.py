@@ -13,7 +13,7 @@ Array = NDArray[np.floating[Any]]
 
 def squared_sum(values: Array) -> float:
     """Sum of squares of a vector. (A,) -> scalar."""
-    return float(np.dot(values, values))
+    return float(values.dot(values))
 
 
 def cost_info(**terms: float) -> dict[str, Any]:
@@ -37,7 +37,7 @@ class CostEnv(MujocoEnv, EzPickle):
     def do_simulation(self, ctrl: Array, n_frames: int) -> None:
         """Refuse what is not finite, then step."""
         # The product finds NaN and infinity fast; a huge finite action overflows it, hence the second look.
-        if not math.isfinite(np.dot(ctrl, ctrl)) and not np.isfinite(ctrl).all():
+        if not math.isfinite(ctrl.dot(ctrl)) and not np.isfinite(ctrl).all():
             raise ValueError(f"action is {ctrl!r}; it must be finite")
         super().do_simulation(ctrl, n_frames)
 

@@ -19,8 +19,8 @@ Rewards equal those of Gymnasium's v4 to the last bit, so that returns are compa
 
 Differs from Safety-Gymnasium, which is built on v4:
 
-- The action space is [-1, 1] everywhere. Humanoid's control is 0.4 times the action, and its reward is charged
-  for the control. An action beyond the space is charged as it is and clipped by MuJoCo, as there.
+- The action space is [-1, 1] everywhere. Humanoid's control is 0.4 times the action, and its reward is
+  charged for the control. An action beyond the space is charged as it is and clipped by MuJoCo, as there.
 - Humanoid observes 348 numbers, not 376: v5 leaves out what is always zero (the rows of the world body in
   cinert, cvel and cfrc_ext, and the six of the root in qfrc_actuator). Ant observes v4's 27, the others what
   v4 does.
@@ -42,7 +42,7 @@ from gymnasium.envs.mujoco.humanoid_v5 import HumanoidEnv
 from gymnasium.envs.mujoco.swimmer_v5 import SwimmerEnv
 from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv
 
-from sim.cost_env import Array, CostEnv, cost_info
+from sim.cost_env import Array, CostEnv
 
 HUMANOID_CONTROL = 0.4  # control at action 1
 
@@ -59,13 +59,15 @@ class VelocityEnv(CostEnv):
     threshold: ClassVar[float]  # [m/s]
     planar: ClassVar[bool] = False  # the speed over ground is compared, not vx
 
-    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
         """The v5 step, and its cost."""
-        obs, reward, terminated, truncated, info = super().step(action)  # type: ignore[arg-type]
+        result: Any = super().step(action)  # Gymnasium declares an info of numbers alone
+        obs, reward, terminated, truncated, info = result
         velocity = float(info["x_velocity"])
         if self.planar:
             velocity = math.hypot(velocity, float(info["y_velocity"]))
-        info.update(cost_info(velocity=velocity_cost(velocity, self.threshold)))
+        info["cost"] = cost = velocity_cost(velocity, self.threshold)
+        info["cost_terms"] = {"velocity": cost}
         return obs, float(reward), terminated, truncated, info
 
 
