@@ -135,3 +135,4 @@ class Judge:
         """Inverse of `state_dict`."""
         self.values.load_state_dict(state["values"])
         self.rng.set_state(state["rng"])
+
