@@ -1,7 +1,8 @@
 """Replay: all transitions D, the violating ones D_s, initial states D_0, and demonstrations.
 
-A transition is one row of float32: obs (O), action (A), next_obs (O), reward, cost, terminated. One table and
-one gather per batch; the batch's fields are views of it.
+A transition is one row of float32: obs (O), action (A), next_obs (O), reward, terminated, costs (1 + K): the
+scalar cost, then those that have a limit of their own. One table and one gather per batch; the batch's fields
+are views of it.
 """
 
 from dataclasses import dataclass
@@ -24,9 +25,14 @@ class Batch:
     action: Tensor  # (B, A) in [-1, 1]
     next_obs: Tensor  # (B, O)
     reward: Tensor  # (B,)
-    cost: Tensor  # (B,) >= 0
+    costs: Tensor  # (B, 1 + K) >= 0
     terminated: Tensor  # (B,) 1 only at a true terminal state; a time limit is 0
     prior: int = 0  # the first so many rows come from the prior episodes
+
+    @property
+    def cost(self) -> Tensor:
+        """(B,) the scalar cost."""
+        return self.costs[:, 0]
 
 
 class Table:
@@ -86,10 +92,12 @@ class Memory:
     """What an update draws from: D, D_s, D_0 and the prior episodes."""
 
     def __init__(
-        self, obs_size: int, action_size: int, seed: int, config: MemoryConfig, prior: int = 0
-    ) -> None:
+        self, obs_size: int, action_size: int, seed: int, config: MemoryConfig, prior: int = 0,
+        named_costs: int = 0,
+    ) -> None:  # fmt: skip
         self.obs_size, self.action_size, self.config = obs_size, action_size, config
-        self.width = 2 * obs_size + action_size + 3
+        self.sizes = (obs_size, action_size, obs_size, 1, 1, 1 + named_costs)
+        self.width = sum(self.sizes)
         self.rng = np.random.default_rng(seed)
         self.all = Table(config.capacity, self.width)
         self.violating = Table(config.violation_capacity, self.width)
@@ -100,15 +108,16 @@ class Memory:
         self, obs: Array, action: Array, next_obs: Array, reward: Array, cost: Array, terminated: Array,
         *, prior: bool = False,
     ) -> None:  # fmt: skip
-        """N transitions: obs, next_obs (N, O), action (N, A), the rest (N,)."""
-        rows = np.column_stack((obs, action, next_obs, reward, cost, terminated)).astype(
+        """N transitions: obs, next_obs (N, O), action (N, A), cost (N,) or (N, 1 + K), the rest (N,)."""
+        rows = np.column_stack((obs, action, next_obs, reward, terminated, cost)).astype(
             np.float32, copy=False
         )
         if not np.isfinite(rows).all():
             raise FloatingPointError(f"a transition holds a number that is not finite: {rows}")
         (self.prior if prior else self.all).add(rows)
-        if (cost > 0.0).any():
-            self.violating.add(rows[cost > 0.0])
+        violating = rows[:, -self.sizes[-1]] > 0.0
+        if violating.any():
+            self.violating.add(rows[violating])
 
     def add_initial(self, obs: Array) -> None:
         """N initial states (N, O)."""
@@ -144,9 +153,8 @@ class Memory:
         return prior
 
     def _cut(self, rows: Array, prior: int = 0) -> Batch:
-        sizes = (self.obs_size, self.action_size, self.obs_size, 1, 1, 1)
-        obs, action, next_obs, reward, cost, end = torch.from_numpy(rows).split(sizes, dim=1)
-        return Batch(obs, action, next_obs, reward.squeeze(1), cost.squeeze(1), end.squeeze(1), prior)
+        obs, action, next_obs, reward, end, costs = torch.from_numpy(rows).split(self.sizes, dim=1)
+        return Batch(obs, action, next_obs, reward.squeeze(1), costs, end.squeeze(1), prior)
 
     def state_dict(self) -> State:
         """Everything, the generator's state included."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from policy_training.buffers import Memory
 from policy_training.checkpoint import State
+from policy_training.costs import SCALAR, costs_of
 from policy_training.episodes import TRAINING_SEEDS, ActionRule, Array, make_env
 from policy_training.networks import Actor
 from policy_training.runs import RunConfig
@@ -104,10 +105,10 @@ class Collector:
         """Finish the step and remember it."""
         step = self.pool.receive()
         end = step.terminated.astype(np.float32)
-        if not (np.isfinite(step.reward).all() and np.isfinite(step.cost).all()):
-            raise FloatingPointError(f"the environment returned reward {step.reward}, cost {step.cost}")
+        if not (np.isfinite(step.reward).all() and np.isfinite(step.costs).all()):
+            raise FloatingPointError(f"the environment returned reward {step.reward}, cost {step.costs}")
         reward = self.shape(step.reward.astype(np.float32), self.obs, step.next_obs, end)
-        self.memory.add(self.obs, self.action, step.next_obs, reward, step.cost.astype(np.float32), end)
+        self.memory.add(self.obs, self.action, step.next_obs, reward, step.costs.astype(np.float32), end)
         self.sums += np.column_stack((step.reward, step.cost))
         self.restart = step.ended
         for i in range(self.count):
@@ -200,15 +201,14 @@ def record_prior(config: RunConfig, memory: Memory) -> dict[str, float]:
             wish = controller(obs) + scale * noise.next(np.zeros(1, dtype=bool))[0]
             action = np.clip(wish, -1.0, 1.0).astype(np.float32)
             next_obs, reward, terminated, truncated, info = env.step(action)
-            rows.append(
-                (obs, action, next_obs, float(reward), float(info.get("cost", 0.0)), float(terminated))
-            )
+            costs = costs_of(info, config.costs(), len(rows)) or [float(info.get(SCALAR, 0.0))]
+            rows.append((obs, action, next_obs, float(reward), costs, float(terminated)))
             obs, ended = next_obs, terminated or truncated
         columns = [np.array(c, dtype=np.float32) for c in zip(*rows, strict=True)]
         columns[3] = shape(columns[3], columns[0], columns[2], columns[5])
         memory.add(*columns, prior=True)
         successes += bool(info.get("success", False))
-        violations += bool(columns[4].max() > 0.0)
+        violations += bool(columns[4][:, 0].max() > 0.0)
     env.close()
     count = max(loop.prior_episodes, 1)
     return {"prior_success": successes / count, "prior_violations": violations / count}

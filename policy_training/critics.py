@@ -1,7 +1,7 @@
 """Twin reward critics and twin safety critics: what both constrained algorithms learn in the same way.
 
     (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
-    (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}
+    (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}; so for every cost with its own limit
 
 Q_c is a sigmoid of the network's output, trained by cross-entropy on a mix of all and of violating
 transitions: it cannot leave [0, 1], small probabilities keep their resolution, and a wrong certainty still
@@ -58,24 +58,71 @@ class Values(NamedTuple):
     q_c: Tensor  # (B,) the aggregated violation probability, in [0, 1]
 
 
+class SafetyPair:
+    """Twin critics of one cost, by its column in the batch, with slow copies and optimiser."""
+
+    def __init__(self, spaces: Spaces, config: CriticConfig, column: int = 0) -> None:
+        self.config, self.column = config, column
+        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.slow = slow_copy(self.q_c)
+        self.trained = Trained(self.q_c, config.critic_lr)
+        self.violation_rate = 0.0
+
+    def judge(self, obs: Tensor, action: Tensor) -> Tensor:
+        """Aggregated violation probability (B,), differentiable in the action alone."""
+        return aggregate(torch.sigmoid(self.q_c.fused(obs, action, frozen=True)), self.config.risk_agg)
+
+    def learn(self, batch: Batch, violations: Batch, next_action: Tensor) -> Tensor:
+        """One step towards (2); the loss."""
+        cfg, cost = self.config, batch.costs[:, self.column]
+        with torch.no_grad():
+            q_next = torch.sigmoid(self.slow.fused(batch.next_obs, next_action))
+            y_c = cost_targets(cost, batch.terminated, aggregate(q_next, cfg.risk_agg), cfg.gamma_c)
+        mine = violations.costs[:, self.column] > 0.0
+        rows = safety_rows(batch, cost, y_c, violations.obs[mine], violations.action[mine])
+        self.violation_rate += RATE_GAIN * (float((cost > 0.0).float().mean()) - self.violation_rate)
+        weight = natural_weights(rows.violated, self.violation_rate) if cfg.pos_weight == "natural" else None
+        loss = cross_entropy(self.q_c.fused(rows.obs, rows.action), rows.target, weight)
+        self.trained.descend(loss)
+        return loss.detach()
+
+    def follow(self) -> None:
+        """Move the slow copy."""
+        follow(self.slow, self.q_c, self.config.tau)
+
+    def state_dict(self) -> State:
+        """Everything that an exact continuation needs."""
+        return {
+            "cost": self.trained.state_dict(), "violation_rate": self.violation_rate,
+            "q_c_slow": self.slow.mlp.flat.clone(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: State) -> None:
+        """Inverse of `state_dict`."""
+        self.trained.load_state_dict(state["cost"])
+        self.violation_rate = state["violation_rate"]
+        copy_into(self.slow.mlp.flat, state["q_c_slow"])
+
+
 class Critics:
-    """Networks, slow copies, optimisers."""
+    """Twin reward critics and the pair of the scalar cost."""
 
     def __init__(self, spaces: Spaces, config: CriticConfig) -> None:
         self.config = config
         self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
-        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
-        self.q_r_slow, self.q_c_slow = slow_copy(self.q_r), slow_copy(self.q_c)
+        self.safety = SafetyPair(spaces, config)
+        self.q_r_slow = slow_copy(self.q_r)
         self.reward = Trained(self.q_r, config.critic_lr)
-        self.cost = Trained(self.q_c, config.critic_lr)
-        self.violation_rate = 0.0
+
+    @property
+    def q_c(self) -> EnsembleCritic:
+        """The safety pair's network."""
+        return self.safety.q_c
 
     def judge(self, obs: Tensor, action: Tensor) -> Values:
         """Differentiable in the action alone."""
-        q_c = torch.sigmoid(self.q_c.fused(obs, action, frozen=True))
-        return Values(
-            aggregate(self.q_r.fused(obs, action, frozen=True), "min"), aggregate(q_c, self.config.risk_agg)
-        )
+        q_r = aggregate(self.q_r.fused(obs, action, frozen=True), "min")
+        return Values(q_r, self.safety.judge(obs, action))
 
     def learn(
         self, batch: Batch, violations: Batch, next_action: Tensor, next_log_prob: Tensor, alpha: float
@@ -84,35 +131,25 @@ class Critics:
         cfg = self.config
         with torch.no_grad():
             q_r_next = aggregate(self.q_r_slow.fused(batch.next_obs, next_action), "min")
-            q_c_next = torch.sigmoid(self.q_c_slow.fused(batch.next_obs, next_action))
             y_r = reward_targets(batch, q_r_next, next_log_prob, alpha, cfg.gamma)
-            y_c = cost_targets(batch, aggregate(q_c_next, cfg.risk_agg), cfg.gamma_c)
         loss_r = squared_error(self.q_r.fused(batch.obs, batch.action), y_r)
         self.reward.descend(loss_r)
-        rows = safety_rows(batch, y_c, violations)
-        self.violation_rate += RATE_GAIN * (float((batch.cost > 0.0).float().mean()) - self.violation_rate)
-        weight = natural_weights(rows.violated, self.violation_rate) if cfg.pos_weight == "natural" else None
-        loss_c = cross_entropy(self.q_c.fused(rows.obs, rows.action), rows.target, weight)
-        self.cost.descend(loss_c)
-        return loss_r.detach(), loss_c.detach()
+        return loss_r.detach(), self.safety.learn(batch, violations, next_action)
 
     def follow(self) -> None:
         """Move the slow copies."""
         follow(self.q_r_slow, self.q_r, self.config.tau)
-        follow(self.q_c_slow, self.q_c, self.config.tau)
+        self.safety.follow()
 
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
-            "reward": self.reward.state_dict(), "cost": self.cost.state_dict(),
-            "violation_rate": self.violation_rate,
-            "q_r_slow": self.q_r_slow.mlp.flat.clone(), "q_c_slow": self.q_c_slow.mlp.flat.clone(),
+            "reward": self.reward.state_dict(), "q_r_slow": self.q_r_slow.mlp.flat.clone(),
+            **self.safety.state_dict(),
         }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         self.reward.load_state_dict(state["reward"])
-        self.cost.load_state_dict(state["cost"])
-        self.violation_rate = state["violation_rate"]
         copy_into(self.q_r_slow.mlp.flat, state["q_r_slow"])
-        copy_into(self.q_c_slow.mlp.flat, state["q_c_slow"])
+        self.safety.load_state_dict(state)

@@ -70,8 +70,11 @@ class Trainer:
         self.spaces = environment_spaces(config.env)
         self.algorithm: Algorithm = ALGORITHMS[config.algo](self.spaces, config.algorithm, config.seed)
         prior = loop.prior_episodes * 1000 if loop.prior_episodes else 0
-        self.memory = Memory(self.spaces.obs_size, self.spaces.action_size, config.seed, config.memory, prior)
-        self.pool = EnvPool(config.env, loop.envs, processes=loop.env_processes, options=loop.training_env)
+        obs_size, action_size, costs = self.spaces.obs_size, self.spaces.action_size, config.costs()
+        self.memory = Memory(obs_size, action_size, config.seed, config.memory, prior, max(len(costs) - 1, 0))
+        self.pool = EnvPool(
+            config.env, loop.envs, processes=loop.env_processes, options=loop.training_env, costs=costs
+        )
         self.collector = Collector(config, self.pool, self.memory)
         self.validator = Validator(
             config.env, loop.eval_episodes, process=loop.eval_process, options=loop.training_env

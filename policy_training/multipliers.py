@@ -7,24 +7,8 @@ from torch import Tensor
 
 from policy_training.advantages import standardised
 from policy_training.checkpoint import State
+from policy_training.costs import Limits
 from policy_training.meta import ScalarAdam
-
-
-Limits = Sequence[tuple[str, float]]  # name of a cost, allowed mean of its undiscounted episode sum
-
-
-def check_limits(limits: Limits, most: int | None = None) -> None:
-    """ValueError unless there is a limit, every one can be met, and there are not more than `most`."""
-    names = [name for name, _ in limits]
-    for name, limit in limits:
-        if not 0.0 <= limit < math.inf:
-            raise ValueError(f"the limit of cost {name!r} is {limit}; costs are >= 0, so it must be, and finite")
-    if not limits:
-        raise ValueError("no cost limit; say --cost-limits NAME LIMIT, for example --cost-limits cost 25")
-    if len(set(names)) < len(names):
-        raise ValueError(f"limits for {', '.join(names)}: a cost has one limit")
-    if most is not None and len(names) > most:
-        raise ValueError(f"limits for {', '.join(names)}: allowed is {most}; ppo_lag and trpo_lag take several")
 
 
 class Multipliers:

@@ -9,8 +9,8 @@ import torch
 
 from policy_training.advantages import Rollout, as_tensor, gae
 from policy_training.checkpoint import State
+from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor, ValueCritics
-from policy_training.multipliers import check_limits
 from policy_training.networks import Spaces
 from policy_training.sampling import Share
 from policy_training.values import ValueFit

@@ -10,13 +10,14 @@ import torch
 
 from policy_training.algorithms import ALGORITHMS
 from policy_training.checkpoint import State, load, save
+from policy_training.costs import BadSignal
 from policy_training.gaussian import ObservationMoments
 from policy_training.loops import copy_state, environment_spaces, interruptible
 from policy_training.on_policy import OnPolicyAlgorithm, OnPolicyConfig
 from policy_training.progress import Progress
 from policy_training.runlog import RunLog
 from policy_training.runs import OnPolicyLoop, RunConfig
-from policy_training.sampling import BadSignal, Sampler
+from policy_training.sampling import Sampler
 from policy_training.validation import mean_policy
 
 logger = logging.getLogger(__name__)

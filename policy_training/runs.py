@@ -14,6 +14,7 @@ from typing import Literal
 from policy_training.algorithms import ALGORITHMS, CONFIGS, ON_POLICY, AlgorithmConfig, SacConfig
 from policy_training.buffers import MemoryConfig
 from policy_training.checkpoint import load, write_atomically
+from policy_training.costs import SCALAR
 from policy_training.gaussian import GaussianActor
 from policy_training.networks import Actor, DeterministicPolicy, EnsembleCritic, SafetyCritic, Spaces
 
@@ -130,6 +131,12 @@ class RunConfig:
         if pretrain and not hasattr(ALGORITHMS[self.algo], "pretrain"):
             raise ValueError(f"{self.algo} has no pretraining; say --pretrain 0")
 
+    def costs(self) -> tuple[str, ...]:
+        """Costs that an off-policy learner must hear of at every step: the scalar one, then named ones."""
+        if not hasattr(self.algorithm, "gamma_c"):
+            return ()  # it has no safety critics
+        return (SCALAR, *(name for name, _ in getattr(self.algorithm, "eps_limits", ())))
+
     def to_json(self) -> str:
         """Round trip of `from_json`."""
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -142,8 +149,8 @@ class RunConfig:
             raise ValueError(f"unknown algorithm {raw['algo']!r}; known are {', '.join(ALGORITHMS)}")
         settings = raw["algorithm"]
         settings["hidden"] = tuple(settings["hidden"])
-        if "cost_limits" in settings:
-            settings["cost_limits"] = tuple((name, limit) for name, limit in settings["cost_limits"])
+        for limits in {"cost_limits", "eps_limits"} & settings.keys():
+            settings[limits] = tuple((name, limit) for name, limit in settings[limits])
         loop = OnPolicyLoop if raw["algo"] in ON_POLICY else LoopConfig
         return RunConfig(
             algo=raw["algo"], env=raw["env"], seed=raw["seed"],

@@ -17,19 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_training.costs import BadSignal, costs_of
 from policy_training.episodes import TRAINING_SEEDS, Array, MeanPolicy, make_env
 
-SCALAR = "cost"  # the name that stands for info["cost"]; any other is one of info["cost_terms"]
 SEED_RANGE = 1_000_000
 NOISE, EPISODES = 2, 3  # tags of the streams of random numbers
-
-
-class BadSignal(FloatingPointError):
-    """An environment said something that no learning should be built on."""
-
-    def __init__(self, step: int, what: str) -> None:
-        super().__init__(step, what)
-        self.step, self.what = step, what
 
 
 @dataclass(frozen=True)
@@ -44,22 +36,6 @@ class Share:
     terminated: NDArray[np.bool_]  # (S,) no value lies behind the end
     sums: NDArray[np.float64]  # (1 + K, F) of the finished episodes
     success: NDArray[np.bool_]  # (F,)
-
-
-def costs_of(info: Mapping[str, Any], names: Sequence[str], step: int) -> list[float]:
-    """The named costs of one step; `BadSignal` where one is missing, negative or no number."""
-    values = []
-    for name in names:
-        terms = info if name == SCALAR else info.get("cost_terms", {})
-        if name not in terms:
-            known = [SCALAR] if SCALAR in info else []
-            known += list(info.get("cost_terms", {}))
-            raise BadSignal(step, f"no cost {name!r}; the environment tells {', '.join(known) or 'none'}")
-        value = float(terms[name])
-        if not 0.0 <= value < math.inf:
-            raise BadSignal(step, f"cost {name!r} is {value}, it has to be finite and >= 0")
-        values.append(value)
-    return values
 
 
 class Walker:

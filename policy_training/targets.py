@@ -15,10 +15,10 @@ def reward_targets(batch: Batch, q_next: Tensor, log_prob: Tensor, alpha: float,
     return batch.reward + (1.0 - batch.terminated) * gamma * (q_next - alpha * log_prob)
 
 
-def cost_targets(batch: Batch, q_next: Tensor, gamma: float) -> Tensor:
-    """c + (1 - c)(1 - d) gamma_c Q_c', c = 1 where the cost is positive. q_next and result (B,) in [0, 1]."""
-    violated = (batch.cost > 0.0).float()
-    return violated + (1.0 - violated) * (1.0 - batch.terminated) * gamma * q_next
+def cost_targets(cost: Tensor, terminated: Tensor, q_next: Tensor, gamma: float) -> Tensor:
+    """c + (1 - c)(1 - d) gamma_c Q_c', c = 1 where the cost is positive. All (B,), q_next in [0, 1]."""
+    violated = (cost > 0.0).float()
+    return violated + (1.0 - violated) * (1.0 - terminated) * gamma * q_next
 
 
 def squared_error(q: Tensor, target: Tensor) -> Tensor:
@@ -41,20 +41,22 @@ class SafetyRows(NamedTuple):
     violated: Tensor  # (B,) 1 or 0
 
 
-def safety_rows(batch: Batch, targets: Tensor, violations: Batch) -> SafetyRows:
-    """Mix of a batch with violating transitions at equal size.
+def safety_rows(
+    batch: Batch, cost: Tensor, targets: Tensor, violating_obs: Tensor, violating_action: Tensor
+) -> SafetyRows:
+    """Mix of a batch, with its cost and targets (B,), and violating transitions (V, O), (V, A) at equal size.
 
     A violating transition ends what it is asked for, so its target is 1 whatever follows. Rows of the batch
     make way evenly, because a batch comes sorted into prior and own transitions.
     """
-    violated, extra = (batch.cost > 0.0).to(targets.dtype), len(violations.cost)
+    violated, extra = (cost > 0.0).to(targets.dtype), len(violating_obs)
     if not extra:
         return SafetyRows(batch.obs, batch.action, targets, violated)
     keep = evenly(len(targets), len(targets) - extra)
     ones = torch.ones(extra, dtype=targets.dtype)
     return SafetyRows(
-        torch.cat((batch.obs[keep], violations.obs)),
-        torch.cat((batch.action[keep], violations.action)),
+        torch.cat((batch.obs[keep], violating_obs)),
+        torch.cat((batch.action[keep], violating_action)),
         torch.cat((targets[keep], ones)),
         torch.cat((violated[keep], ones)),
     )

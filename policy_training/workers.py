@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_training.costs import SCALAR, costs_of
 from policy_training.episodes import Array, make_env
 
 
@@ -24,10 +25,15 @@ class Step:
     obs: Array  # (N, O) where the next action starts: after a reset, if the episode ended
     next_obs: Array  # (N, O) where the action led
     reward: NDArray[np.float64]  # (N,)
-    cost: NDArray[np.float64]  # (N,)
+    costs: NDArray[np.float64]  # (N, 1 + K) the scalar cost, then the named ones that were asked for
     terminated: NDArray[np.bool_]  # (N,)
     truncated: NDArray[np.bool_]  # (N,)
     success: NDArray[np.bool_]  # (N,)
+
+    @property
+    def cost(self) -> NDArray[np.float64]:
+        """(N,) the scalar cost."""
+        return self.costs[:, 0]
 
     @property
     def ended(self) -> NDArray[np.bool_]:
@@ -35,7 +41,7 @@ class Step:
         return self.terminated | self.truncated
 
 
-Row = tuple[Array, Array, float, float, bool, bool, bool]
+Row = tuple[Array, Array, float, list[float], bool, bool, bool]
 
 
 class EnvHandle(Protocol):
@@ -57,8 +63,8 @@ class EnvHandle(Protocol):
 class LocalEnv:
     """In this process: the step happens on receive."""
 
-    def __init__(self, env_id: str, options: Mapping[str, float]) -> None:
-        self.env = make_env(env_id, options)
+    def __init__(self, env_id: str, options: Mapping[str, float], costs: Sequence[str]) -> None:
+        self.env, self.costs = make_env(env_id, options), costs
         self.pending: tuple[Array, int] | None = None
 
     def begin(self, seed: int, actions: Array) -> Array:
@@ -80,8 +86,8 @@ class LocalEnv:
         self.pending = None
         obs, reward, terminated, truncated, info = self.env.step(action)
         start = self.env.reset(seed=next_seed)[0] if terminated or truncated else obs
-        cost, success = float(info.get("cost", 0.0)), bool(info.get("success", False))
-        return start, obs, float(reward), cost, bool(terminated), bool(truncated), success
+        costs = costs_of(info, self.costs, 0) or [float(info.get(SCALAR, 0.0))]
+        return start, obs, float(reward), costs, bool(terminated), bool(truncated), bool(info.get("success", False))
 
     def close(self) -> None:
         """Close the environment."""
@@ -91,10 +97,10 @@ class LocalEnv:
 class RemoteEnv:
     """In a worker process: the step happens while the caller does something else."""
 
-    def __init__(self, env_id: str, options: Mapping[str, float]) -> None:
+    def __init__(self, env_id: str, options: Mapping[str, float], costs: Sequence[str]) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, env_id, options), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, env_id, options, costs), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -126,10 +132,10 @@ class RemoteEnv:
         return answer
 
 
-def _serve(pipe: Connection, env_id: str, options: Mapping[str, float]) -> None:
+def _serve(pipe: Connection, env_id: str, options: Mapping[str, float], costs: Sequence[str]) -> None:
     """Body of a worker process. Ctrl-C is the trainer's business; a closed pipe is the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    env = LocalEnv(env_id, options)
+    env = LocalEnv(env_id, options, costs)
     try:
         while True:
             order, first, second = pipe.recv()
@@ -149,10 +155,12 @@ class EnvPool:
     """N environments side by side."""
 
     def __init__(
-        self, env_id: str, count: int, *, processes: bool, options: Mapping[str, float] | None = None
-    ) -> None:
+        self, env_id: str, count: int, *, processes: bool, options: Mapping[str, float] | None = None,
+        costs: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """`costs`: names that every step must tell, the scalar one first; with none it is 0 where missing."""
         make = RemoteEnv if processes else LocalEnv
-        self.envs: list[EnvHandle] = [make(env_id, options or {}) for _ in range(count)]
+        self.envs: list[EnvHandle] = [make(env_id, options or {}, costs) for _ in range(count)]
 
     def begin(self, seeds: Sequence[int], actions: Sequence[Array]) -> Array:
         """Reset each to its seed and replay its actions (T_i, A). Observations (N, O)."""

@@ -9,9 +9,9 @@ The Lagrangian relaxation of Ha et al. 2020, arXiv:2002.08550, with the safety c
     (4)  L_pi = E[ alpha log pi(a|s) - min_i Q_r,i(s, a) + nu' (Q_c(s, a) - eps) ]
     (5)  L_alpha = -log alpha E[ log pi(a|s) + H ],   H the target entropy [nat]
 
-(1), (2) are in `critics`.
+(1), (2) are in `critics`. With several named costs each has its own (2), (3) and term of (4).
 
-Differs from the papers: twin safety critics, the larger one counts (both choices are switches' defaults);
+Differs from the papers: several costs; twin safety critics, the larger one counts (both choices are switches' defaults);
 the multiplier steps in x by the violation itself, without the slope of nu(x), which would stall it near zero.
 """
 
@@ -24,7 +24,8 @@ from torch import Tensor
 
 from policy_training.buffers import Memory
 from policy_training.checkpoint import State
-from policy_training.critics import Critics
+from policy_training.costs import check_limits
+from policy_training.critics import Critics, SafetyPair
 from policy_training.imitation import lesson, pretrain
 from policy_training.lagrange import multiplier, multiplier_inverse
 from policy_training.meta import ScalarAdam
@@ -54,6 +55,8 @@ class SacLagConfig:
     "Adam's rate for all critics."
     eps: float = 0.1
     "Allowed discounted probability of a violation, in [0, 1]."
+    eps_limits: tuple[tuple[str, float], ...] = ()
+    "The same for named costs, NAME EPS each, with a multiplier each; they take the place of eps."
     initial_nu: float = 1.0
     "Multiplier at the start [reward]."
     nu_max: float = 100.0
@@ -77,6 +80,32 @@ class SacLagConfig:
     target_entropy: float | None = None
     "H in (5) [nat]; none means minus the number of actions."
 
+    def __post_init__(self) -> None:
+        for name, eps in (("cost", self.eps), *self.eps_limits):
+            if not 0.0 <= eps <= 1.0:
+                raise ValueError(f"eps of {name!r} is {eps}; it is a probability, so it must lie in [0, 1]")
+        if self.eps_limits:
+            check_limits(self.eps_limits)
+
+
+@dataclass
+class Constraint:
+    """One safety pair, what is allowed of it, and the variable behind its multiplier."""
+
+    name: str
+    pair: SafetyPair
+    eps: float
+    x: float
+
+    def nu(self, config: SacLagConfig) -> float:
+        """The multiplier [reward]."""
+        return multiplier(self.x, config.nu_form)
+
+    def price(self, q_c: Tensor, config: SacLagConfig, x_max: float) -> Tensor:
+        """(3), then this constraint's part of (4). q_c (B,) -> (B,)."""
+        self.x = min(self.x + config.nu_lr * (float(q_c.detach().mean()) - self.eps), x_max)
+        return self.nu(config) * (q_c - self.eps)
+
 
 class SacLag:
     """Networks, optimisers and the update."""
@@ -89,7 +118,13 @@ class SacLag:
         self.policy = Trained(self.actor, config.policy_lr)
         self.critics = Critics(spaces, config)
         self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
-        self.x = multiplier_inverse(config.initial_nu, config.nu_form)
+        start = multiplier_inverse(config.initial_nu, config.nu_form)
+        # The pair of the scalar cost is learned in any case: it is what the robot's monitor asks.
+        self.named = [
+            Constraint(name, SafetyPair(spaces, config, column), eps, start)
+            for column, (name, eps) in enumerate(config.eps_limits, start=1)
+        ]
+        self.constraints = self.named or [Constraint("cost", self.critics.safety, config.eps, start)]
         self.log_alpha = math.log(config.initial_alpha)
         self.alpha_adam = ScalarAdam(config.alpha_lr)
         wish = config.target_entropy
@@ -108,20 +143,27 @@ class SacLag:
 
         action, log_prob = self.actor.fused(batch.obs, noise[1])
         own = self.critics.judge(batch.obs, action)
-        q_r, q_c = own
-        q_c_mean = float(q_c.detach().mean())
-        self.x = min(self.x + cfg.nu_lr * (q_c_mean - cfg.eps), self.x_max)  # (3)
-        nu = multiplier(self.x, cfg.nu_form)
-        loss_pi = (alpha * log_prob - q_r + nu * (q_c - cfg.eps)).mean()  # (4)
-        taught = lesson(batch, own, self.critics, nu, cfg.imitation * lr_scale)
+        for constraint in self.named:
+            constraint.pair.learn(batch, violations, next_action)
+        risks = [c.pair.judge(batch.obs, action) for c in self.named] or [own.q_c]
+        loss = alpha * log_prob - own.q_r
+        for constraint, q_c in zip(self.constraints, risks, strict=True):
+            loss = loss + constraint.price(q_c, cfg, self.x_max)  # (3)
+        loss_pi = loss.mean()  # (4)
+        dearest = max(c.nu(cfg) for c in self.constraints)
+        taught = lesson(batch, own, self.critics, dearest, cfg.imitation * lr_scale)
         self.policy.descend(loss_pi + taught.penalty(action), lr_scale)
 
         entropy = -float(log_prob.detach().mean())
         self.log_alpha += self.alpha_adam.step(entropy - self.target_entropy)  # (5)
         self.critics.follow()
+        for constraint in self.named:
+            constraint.pair.follow()
         return {
-            "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": loss_pi.detach(), "q_r": q_r.detach().mean(),
-            "q_c": q_c_mean, "entropy": entropy, "alpha": alpha, "eps": cfg.eps, "nu": nu,
+            "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": loss_pi.detach(),
+            "q_r": own.q_r.detach().mean(), "q_c": own.q_c.detach().mean(), "entropy": entropy,
+            "alpha": alpha, "eps": self.constraints[0].eps, "nu": self.constraints[0].nu(cfg),
+            **{f"nu/{c.name}": c.nu(cfg) for c in self.named},
         }  # fmt: skip
 
     def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:
@@ -136,7 +178,8 @@ class SacLag:
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
-            "policy": self.policy.state_dict(), "critics": self.critics.state_dict(), "x": self.x,
+            "policy": self.policy.state_dict(), "critics": self.critics.state_dict(),
+            "x": [c.x for c in self.constraints], "named": [c.pair.state_dict() for c in self.named],
             "log_alpha": self.log_alpha, "alpha_adam": self.alpha_adam.state_dict(),
             "rng": self.rng.get_state(),
         }  # fmt: skip
@@ -145,6 +188,10 @@ class SacLag:
         """Inverse of `state_dict`."""
         self.policy.load_state_dict(state["policy"])
         self.critics.load_state_dict(state["critics"])
-        self.x, self.log_alpha = state["x"], state["log_alpha"]
+        self.log_alpha = state["log_alpha"]
+        for constraint, x in zip(self.constraints, state["x"], strict=True):
+            constraint.x = x
+        for constraint, pair in zip(self.named, state["named"], strict=True):
+            constraint.pair.load_state_dict(pair)
         self.alpha_adam.load_state_dict(state["alpha_adam"])
         self.rng.set_state(state["rng"])

@@ -18,7 +18,7 @@ def batch(reward: list[float], cost: list[float], terminated: list[float]) -> Ba
     """Transitions whose observation is their number."""
     n = len(reward)
     rows = torch.arange(float(n)).unsqueeze(1)
-    return Batch(rows, rows, rows, *(torch.tensor(x) for x in (reward, cost, terminated)))
+    return Batch(rows, rows, rows, torch.tensor(reward), torch.tensor(cost).unsqueeze(1), torch.tensor(terminated))
 
 
 def test_a_terminal_state_stops_the_bootstrap_and_a_time_limit_does_not() -> None:
@@ -26,19 +26,19 @@ def test_a_terminal_state_stops_the_bootstrap_and_a_time_limit_does_not() -> Non
     b = batch([1.0, 1.0], [0.0, 0.0], [1.0, 0.0])
     y_r = reward_targets(b, torch.tensor([10.0, 10.0]), torch.tensor([-2.0, -2.0]), alpha=0.5, gamma=0.9)
     assert y_r.tolist() == pytest.approx([1.0, 1.0 + 0.9 * (10.0 + 0.5 * 2.0)])
-    y_c = cost_targets(b, torch.tensor([0.4, 0.4]), gamma=0.5)
+    y_c = cost_targets(b.cost, b.terminated, torch.tensor([0.4, 0.4]), gamma=0.5)
     assert y_c.tolist() == pytest.approx([0.0, 0.2])
 
 
 def test_a_violation_is_certain_whatever_follows_it() -> None:
     b = batch([0.0] * 3, [1.0, 1.0, 7.0], [1.0, 0.0, 0.0])
-    assert cost_targets(b, torch.full((3,), 0.9), gamma=0.9).tolist() == [1.0, 1.0, 1.0]
+    assert cost_targets(b.cost, b.terminated, torch.full((3,), 0.9), gamma=0.9).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_cost_targets_stay_in_the_unit_interval() -> None:
     rng = torch.Generator().manual_seed(0)
     flags = torch.randint(0, 2, (2, 1000), generator=rng).float().tolist()
-    y = cost_targets(batch([0.0] * 1000, *flags), torch.rand(1000, generator=rng), gamma=1.0)
+    y = cost_targets(*torch.tensor(flags), torch.rand(1000, generator=rng), gamma=1.0)
     assert ((y >= 0.0) & (y <= 1.0)).all()
 
 
@@ -56,7 +56,8 @@ def test_losses_sum_over_members() -> None:
 
 def test_violations_take_the_place_of_evenly_spread_rows_and_have_target_one() -> None:
     b = batch([0.0] * 10, [0.0] * 10, [0.0] * 10)
-    rows = safety_rows(b, torch.full((10,), 0.1), batch([0.0] * 5, [1.0] * 5, [1.0] * 5))
+    violating = torch.arange(5.0).unsqueeze(1)
+    rows = safety_rows(b, b.cost, torch.full((10,), 0.1), violating, violating)
     assert rows.obs.shape == (10, 1)
     assert rows.obs[:5, 0].tolist() == [0.0, 2.0, 4.0, 6.0, 9.0]  # not the first five: those are prior rows
     assert rows.target[5:].tolist() == [1.0] * 5
@@ -65,7 +66,7 @@ def test_violations_take_the_place_of_evenly_spread_rows_and_have_target_one() -
 
 def test_without_violations_the_batch_stays_as_it_is() -> None:
     b = batch([0.0] * 3, [0.0] * 3, [0.0] * 3)
-    assert safety_rows(b, b.reward, batch([], [], [])).obs is b.obs
+    assert safety_rows(b, b.cost, b.reward, torch.empty(0, 1), torch.empty(0, 1)).obs is b.obs
 
 
 def test_weights_give_violations_back_their_natural_share() -> None:
