@@ -36,7 +36,7 @@ import torch
 from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
 from policy_training.gaussian import GaussianActor
-from policy_training.multipliers import check_limits
+from policy_training.costs import check_limits
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge
 from policy_training.trust_region import (

@@ -25,8 +25,9 @@ from torch import Tensor
 
 from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
+from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor, kl_divergence
-from policy_training.multipliers import Multipliers, check_limits
+from policy_training.multipliers import Multipliers
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge, OnPolicyConfig
 from policy_training.optim import FusedAdam

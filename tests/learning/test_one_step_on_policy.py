@@ -17,7 +17,7 @@ from policy_training.algorithms import CONFIGS, ON_POLICY
 from policy_training.networks import Spaces
 from policy_training.sampling import Share
 
-PEAK, OFFSET = np.array([1.0, 1.0]), 3.0
+PEAK, OFFSET, NOISE = np.array([1.0, 1.0]), 3.0, 0.5
 STATE = torch.zeros(1, 1)
 COMMON: dict[str, Any] = {
     "cost_limits": (("cost", OFFSET),), "hidden": (8,), "initial_std": 0.5, "critic_lr": 0.02,
@@ -42,7 +42,8 @@ def share(actor: Any, rng: np.random.Generator, steps: int) -> Share:
     mean = actor.mode(STATE).detach().numpy()
     std = np.exp(actor.log_std.detach().numpy())
     action = (mean + std * rng.standard_normal((steps, 2))).astype(np.float32)
-    signals = np.stack((-((action - PEAK) ** 2).sum(axis=1), np.maximum(0.0, OFFSET + action[:, 0])))
+    reward = -((action - PEAK) ** 2).sum(axis=1) + NOISE * rng.standard_normal(steps)
+    signals = np.stack((reward, np.maximum(0.0, OFFSET + action[:, 0])))
     zeros = np.zeros((steps, 1), dtype=np.float32)
     return Share(
         zeros, action, signals, np.arange(1, steps + 1), zeros, np.ones(steps, dtype=bool), signals,
