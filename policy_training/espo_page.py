@@ -226,9 +226,9 @@ def write_page(found: Sequence[Trained], page: Path) -> None:
     lines = [
         "# ESPO against CRPO and PCRPO", "",
         f"`spillguard espo-study --iterations {iterations}`, commit {made['commit']}, {made['machine']}. "
-        f"{iterations} iterations a run in the place of the paper's {ITERATIONS}, safety start scaled with them; "
-        f"X [steps]: {sizes}; gradients manipulated in: {', '.join(spaces)}. Means over training seeds with "
-        "Student's 95 % intervals; shares are paired by seed.", "",
+        f"{iterations} iterations a run in the place of the paper's {ITERATIONS}, safety start scaled with "
+        f"them; X [steps]: {sizes}; gradients manipulated in: {', '.join(spaces)}. Means over training seeds "
+        "with Student's 95 % intervals; shares are paired by seed.", "",
         *([notes.read_text().strip(), ""] if notes.is_file() else []),
         "## Samples and time", "", *_cost_of_learning(groups, tasks),
         "Processor time is that of the training process, wall time depends on what else ran.", "",
@@ -237,7 +237,7 @@ def write_page(found: Sequence[Trained], page: Path) -> None:
         *_conflicts(groups, tasks),
         "## Which update", "", "The paper's Table 3: reward / soft / cost.", "", *_modes(groups, tasks),
         "## Return and cost at the end", "",
-        f"Mean over the last {100 * LAST:.0f} % of the iterations, stochastic policy, undiscounted episodes.", "",
+        f"Mean over the last {100 * LAST:.0f} % of the iterations, stochastic policy, undiscounted sums.", "",
         *_outcome(groups, tasks), f"![curves]({picture.name})", "", "A line is a run.", "",
     ]  # fmt: skip
     write_atomically(page, "\n".join(lines).encode())

@@ -1,8 +1,8 @@
 """`spillguard espo-study`: CRPO, PCRPO and ESPO on ESPO's tasks at a reduced number of iterations.
 
-Then the control that the paper lacks: PCRPO whose constant batch is the mean that ESPO had with the same seed,
-so that what the sample sizes do by themselves can be told from what choosing them by conflict does. Each run
-is a normal run folder. One that was cut goes on, one that is done is not done again.
+Then the control that the paper lacks: PCRPO whose constant batch is the mean that ESPO had with the same
+seed. It tells what smaller batches do by themselves from what choosing them by conflict does. Each run is a
+normal run folder. One that was cut goes on, one that is done is not done again.
 """
 
 import logging

@@ -26,7 +26,10 @@ OPPOSITE = 1e-4  # the sine of the angle below which two opposite directions lea
 
 
 def mode_of(cost: float, limit: float, above: float, below: float) -> Mode:
-    """What to do at a measured cost, "cost" where it is no number. `above`, h+, and `below`, h-, may be infinite."""
+    """What to do at a measured cost; "cost" where it is no number.
+
+    `above` is h+, `below` is h-; both may be infinite.
+    """
     if not cost <= limit + above:
         return "cost"
     return "reward" if cost < limit + below else "soft"

@@ -96,7 +96,8 @@ class OnPolicyTrainer:
         """Checkpoint: everything that an exact continuation needs."""
         save(self.run / "checkpoint.pt", {
             "step": self.step, "iteration": self.iteration, "seconds": self.seconds,
-            "cpu_seconds": self.cpu_seconds, "figures": dict(self.figures), "algorithm": self.algorithm.state_dict(),
+            "cpu_seconds": self.cpu_seconds, "figures": dict(self.figures),
+            "algorithm": self.algorithm.state_dict(),
             "moments": self.moments.state_dict(), "networks": self.networks(),
         })  # fmt: skip
 

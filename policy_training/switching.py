@@ -1,8 +1,10 @@
 """What PCRPO and ESPO share: the mode by measured cost, and a policy step on one or on both objectives.
 
-Two places to manipulate gradients. Raw: the gradients of the surrogates E[ratio A] are combined, one
-trust-region step follows the result. Natural: each objective gets a trust-region step of its own from the same
-parameters, and the two displacements are combined; what comes out is within no KL limit unless `recheck`.
+Two places to manipulate gradients. Raw: the gradients of the surrogates E[ratio A] are combined, and one
+trust-region step follows the result. Natural: each objective gets a trust-region step of its own from the
+same parameters, and the two displacements are combined; no KL limit holds for the result unless `recheck`.
+Angles differ, and with them conflicts: `angle` is that of what was combined, `cosine/raw` that of the raw
+gradients of the same batch.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
+from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor
 from policy_training.gradient_manipulation import (
     MODES,
@@ -25,7 +28,6 @@ from policy_training.gradient_manipulation import (
     scaled,
     shrunk,
 )
-from policy_training.multipliers import check_limits
 from policy_training.trust_region import (
     OldPolicy,
     Product,

@@ -18,7 +18,8 @@ followed; the first iterations, on reward alone, have the size of (7), without w
 Reacher is out of reach [derived]; x_r = 1/2 and which slacks and zetas shrink [not found], by default none;
 directions are natural-gradient displacements as in the first author's later code, `raw` combines plain
 gradients [not found]; at 180 degrees nothing is left to follow, the policy rests and `opposite` counts it
-[ours]. Value functions are fitted by Adam, both in every iteration, not by L-BFGS in the branch that needs them.
+[ours]. Value functions are fitted by Adam, both in every iteration, not by L-BFGS in the branch that needs
+them.
 """
 
 from dataclasses import dataclass
@@ -87,8 +88,8 @@ class Espo:
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
-            "actor": self.actor.vector(), "judge": self.judge.state_dict(), "switch": self.switch.state_dict(),
-            "zetas": self.zetas.state_dict(),
+            "actor": self.actor.vector(), "judge": self.judge.state_dict(),
+            "switch": self.switch.state_dict(), "zetas": self.zetas.state_dict(),
         }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:

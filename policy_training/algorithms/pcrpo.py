@@ -18,11 +18,11 @@ g_r, g_c uphill directions of reward and of minus the cost; P(u, v) = u - (u.v /
     2S         0       -inf    constant       (1), (2): safety first
 
 Differs from the paper, or is not said there: x_r = 1/2 [second hand]; "to zero" is linear, ESPO's own rule
-h <- h - h / T is `geometric` [not found]; the numbers of 4S [not found]; the name 2S, the mirror of 2SR, which
-ESPO's Reacher uses [derived]; directions are natural-gradient displacements as in the first author's later
-code, `raw` combines plain gradients [not found]; at 180 degrees nothing is left to follow, the policy rests and
-`opposite` counts it [ours]. Value functions are fitted by Adam, both in every iteration, not by L-BFGS in the
-branch that needs them. CRPO's hard switch is the limit case --slack-above 0 --slack-below 0.
+h <- h - h / T is `geometric` [not found]; the numbers of 4S [not found]; the name 2S, the mirror of 2SR,
+which ESPO's Reacher uses [derived]; directions are natural-gradient displacements as in the first author's
+later code, `raw` combines plain gradients [not found]; at 180 degrees nothing is left to follow, the policy
+rests and `opposite` counts it [ours]. Value functions are fitted by Adam, both in every iteration, not by
+L-BFGS in the branch that needs them. CRPO's hard switch is the limit case --slack-above 0 --slack-below 0.
 """
 
 import math
@@ -97,7 +97,8 @@ class Pcrpo:
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
-            "actor": self.actor.vector(), "judge": self.judge.state_dict(), "switch": self.switch.state_dict(),
+            "actor": self.actor.vector(), "judge": self.judge.state_dict(),
+            "switch": self.switch.state_dict(),
         }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
