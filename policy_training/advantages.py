@@ -22,6 +22,7 @@ class Rollout:
     episode_return: float  # mean over the episodes that ended in this iteration
     episode_costs: tuple[float, ...]  # (K,) means of their undiscounted sums
     episodes: int
+    episode_length: float  # mean steps of the episodes that ended
 
 
 def gae(signal: Array, value: Array, final_value: float, gamma: float, lam: float) -> Array:

@@ -92,11 +92,13 @@ class Judge:
                 "raise --samples or lower --envs until every environment can finish one"
             )
         means = sums.mean(axis=1).tolist()
+        lengths = [np.diff(share.ends, prepend=0)[: share.sums.shape[1]] for share in shares]
         return Rollout(
             obs=as_tensor(np.concatenate([share.obs for share in shares])),
             action=as_tensor(np.concatenate([share.action for share in shares])),
             advantage=as_tensor(advantage), target=as_tensor(target), episode_return=means[0],
             episode_costs=tuple(means[1:]), episodes=sums.shape[1],
+            episode_length=float(np.concatenate(lengths).mean()),
         )  # fmt: skip
 
     def learn(self, rollout: Rollout) -> float:

@@ -1,0 +1,158 @@
+"""CPO: the best step within a KL divergence whose linearised cost keeps to the limit.
+
+Achiam, Held, Tamar, Abbeel 2017.
+
+    (1)  max g^T x   with   c + b^T x <= 0   and   x^T F x / 2 <= d_KL
+    (2)  q = g^T F^-1 g,   r = g^T F^-1 b,   s = b^T F^-1 b
+    (3)  x = F^-1 (g - nu b) / lambda,   nu = [ r + lambda c ]_+ / s,   lambda the minimum of the dual
+           D(lambda) = (q - r^2/s) / (2 lambda) + lambda (2 d_KL - c^2/s) / 2 - r c / s    where r + lambda c > 0
+           D(lambda) = q / (2 lambda) + lambda d_KL                                       elsewhere
+    (4)  where no x meets both:  x = -sqrt(2 d_KL / s) F^-1 b      recovery
+    (5)  x is shortened until E KL <= d_KL, E[rho A_c] has not grown by more than [ -c ]_+, and, unless c > 0,
+         E[rho A_r] has not fallen
+
+Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher matrix,
+c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean episode length [steps],
+d_KL [nat].
+
+Units of c. b is the slope of a mean over steps, so b^T x predicts by how much the cost of a step changes. An
+episode has L steps, so J_c changes by L b^T x, and J_c + L b^T x <= d is c + b^T x <= 0 with c as above. With
+c = J_c - d every violation looks L times too large: (4) is taken almost always, and no constraint is ever seen
+coming. A_c is centred and keeps its scale for the same reason.
+
+Differs from the paper: J_c and d are undiscounted, as benchmarks measure them, where the paper has discounted
+ones, with c = J_c - d and 1 / (1 - gamma) in the place of L; A_c stays discounted, so that b^T x tells less
+than all of the change. Damping on F. Value functions are fitted by Adam.
+Differs from others: code that came after the paper divides by L as here, OmniSafe does not any more (read at
+15603dd), and there r enters nu with the sign that belongs to a g of the loss, not of the reward.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from policy_training.advantages import Rollout, standardised
+from policy_training.checkpoint import State
+from policy_training.gaussian import GaussianActor
+from policy_training.costs import check_limits
+from policy_training.networks import Spaces
+from policy_training.on_policy import Judge
+from policy_training.trust_region import (
+    OldPolicy,
+    Search,
+    TrustRegionConfig,
+    fisher_product,
+    line_search,
+    natural_direction,
+    surrogate_gradients,
+)
+
+Case = Literal["free", "bound", "recovery"]
+CASES: tuple[Case, ...] = ("free", "bound", "recovery")
+
+
+@dataclass(frozen=True)
+class CpoConfig(TrustRegionConfig):
+    """Constrained trust-region steps; the settings are the trust region's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self.cost_limits, most=1)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """x = along_g F^-1 g + along_b F^-1 b, and where the limit stands to the trust region."""
+
+    along_g: float
+    along_b: float
+    case: Case  # free: all of the region keeps the limit; bound: a part; recovery: none
+
+
+def solve_quadratic(q: float, r: float, s: float, c: float, target_kl: float) -> Solution:
+    """(3) or (4). q >= 0, s >= 0, r^2 <= q s."""
+    region = 2.0 * target_kl
+    free = Solution(math.sqrt(region / q) if q > 0.0 else 0.0, 0.0, "free")
+    if not s > 0.0:  # nothing that the policy does changes the cost
+        return free if c <= 0.0 else Solution(0.0, 0.0, "recovery")
+    rest = region - c * c / s
+    if not rest > 0.0:  # the limit does not cut the region
+        return free if c < 0.0 else Solution(0.0, -math.sqrt(region / s), "recovery")
+    if not q > 0.0:  # no reward to gain: nearest to where the limit is kept
+        return Solution(0.0, -max(c, 0.0) / s, "bound")
+    a = max(q - r * r / s, 0.0)
+    edge = -r / c if c != 0.0 else math.inf  # where r + lambda c changes its sign
+    if c < 0.0:
+        binds, loose = (0.0, edge), (max(edge, 0.0), math.inf)
+    elif c > 0.0:
+        binds, loose = (max(edge, 0.0), math.inf), (0.0, edge)
+    else:
+        binds, loose = ((0.0, math.inf), (0.0, 0.0)) if r > 0.0 else ((0.0, 0.0), (0.0, math.inf))
+    found = []  # (D, lambda) of both parts that are not empty
+    if binds[0] < binds[1]:
+        lam = min(max(math.sqrt(a / rest), binds[0]), binds[1])
+        found.append((_dual(a, rest, lam) - r * c / s, lam))
+    if loose[0] < loose[1]:
+        lam = min(max(math.sqrt(q / region), loose[0]), loose[1])
+        found.append((_dual(q, region, lam), lam))
+    lam = min(found)[1]
+    if lam == 0.0:  # g lies along b, and the step ends on the limit: its price has no bearing on x
+        return Solution(0.0, -c / s, "bound")
+    nu = max(r + lam * c, 0.0) / s
+    return Solution(1.0 / lam, -nu / lam, "bound")
+
+
+def _dual(curvature: float, region: float, lam: float) -> float:
+    if lam == 0.0:
+        return 0.0 if curvature == 0.0 else math.inf
+    return 0.5 * (curvature / lam + lam * region)
+
+
+class Cpo:
+    """Networks, counts of cases and the update."""
+
+    def __init__(self, spaces: Spaces, config: CpoConfig, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.config = config
+        self.actor = GaussianActor(spaces, config.hidden, config.initial_std)
+        self.judge = Judge(spaces, config, seed)
+        self.cases = dict.fromkeys(CASES, 0)
+
+    def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
+        """(1) to (5), then the value functions."""
+        cfg, actor = self.config, self.actor
+        c = (rollout.episode_costs[0] - cfg.cost_limits[0][1]) / rollout.episode_length
+        reward, cost = rollout.advantage
+        advantage = torch.stack((standardised(reward), cost - cost.mean()))
+        old = OldPolicy.of(actor, rollout.obs, rollout.action)
+        g, b = surrogate_gradients(actor, old, advantage)
+        product = fisher_product(actor, old.inputs[:: cfg.fisher_every], cfg.damping)
+        to_g, to_b = (natural_direction(product, v, cfg) for v in (g, b))
+        found = solve_quadratic(float(g @ to_g), float(g @ to_b), float(b @ to_b), c, cfg.target_kl)
+        self.cases[found.case] += 1
+        search = Search(actor, old, advantage)
+
+        def accept() -> bool:  # (5)
+            inside = search.within(cfg.target_kl) and float(search.gains[1]) <= max(-c, 0.0)
+            return inside and (c > 0.0 or float(search.gains[0]) >= 0.0)
+
+        step = found.along_g * to_g + found.along_b * to_b
+        share = line_search(actor, actor.vector(), step, accept, cfg.backtracks, cfg.shrink)
+        counts = {f"case/{name}": float(count) for name, count in self.cases.items()}
+        return search.figures(share) | counts | {"loss_v": self.judge.learn(rollout)}
+
+    def samples(self, base: int) -> int:
+        """The same in every iteration."""
+        return base
+
+    def state_dict(self) -> State:
+        """Everything that an exact continuation needs."""
+        return {"actor": self.actor.vector(), "judge": self.judge.state_dict(), "cases": dict(self.cases)}
+
+    def load_state_dict(self, state: State) -> None:
+        """Inverse of `state_dict`."""
+        self.actor.set_vector(state["actor"])
+        self.judge.load_state_dict(state["judge"])
+        self.cases = dict(state["cases"])

@@ -1,0 +1,152 @@
+"""CUP: a clipped step on the reward, then a step back that pays for cost with closeness.
+
+Yang, Ji, Dai, Zhang, Zhou, Li, Yang, Pan 2022.
+
+    (1)  nu <- [ nu + Adam(J_c - d) ]_0^nu_max                 before the policy moves
+    (2)  pi' from pi_old:  max E[ min(rho A_r, clip(rho, 1 - e, 1 + e) A_r) ],
+         no further pass once E KL(pi_old || pi') > d_KL
+    (3)  pi from pi':      min E[ KL(pi' || pi) + nu k rho A_c ],   k = (1 - gamma_c lambda_c) / (1 - gamma_c),
+         no further pass once E KL(pi' || pi) > d_KL
+
+Symbols: rho = pi(a|s) / pi_old(a|s), J_c mean undiscounted episode cost, d its limit, nu multiplier [-], e clip
+[-], d_KL [nat].
+
+Differs from the paper: written from public code, so that (2) is clipped as in PPO; A_c is standardised, so that
+nu means the same for costs of any unit; Adam moves nu; the value functions have passes of their own.
+Differs from others: nu has no cap unless `nu_max` sets one. OmniSafe (read at 15603dd) cuts it at 2, centres
+A_c only, and has KL(pi || pi') in (3). Where the cap is low, (3) cannot outweigh (2) and what is left is PPO.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from policy_training.advantages import Rollout, standardised
+from policy_training.checkpoint import State
+from policy_training.costs import check_limits
+from policy_training.gaussian import GaussianActor, kl_divergence
+from policy_training.multipliers import Multipliers
+from policy_training.networks import Spaces
+from policy_training.on_policy import Judge, OnPolicyConfig
+from policy_training.optim import FusedAdam
+from policy_training.trust_region import OldPolicy
+from policy_training.values import minibatches
+
+
+@dataclass(frozen=True)
+class CupConfig(OnPolicyConfig):
+    """Improve, then project."""
+
+    policy_lr: float = 3e-4
+    "Adam's rate for the policy; falls to zero over the run."
+    policy_epochs: int = 40
+    "Most passes over an iteration's steps, in (2) and in (3)."
+    policy_batch: int = 64
+    "Steps per update of the policy."
+    clip: float = 0.2
+    "e in (2)."
+    target_kl: float = 0.01
+    "d_KL in (2) and (3) [nat]."
+    max_grad_norm: float = 40.0
+    "Longer gradients are cut to this length."
+    initial_nu: float = 0.001
+    "The multiplier at the start."
+    nu_lr: float = 0.035
+    "Adam's rate for the multiplier."
+    nu_max: float = math.inf
+    "Cap of the multiplier; inf is none."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self.cost_limits, most=1)
+        if not self.nu_max > 0.0:
+            raise ValueError(f"nu_max is {self.nu_max}; it must be above 0, inf for no cap")
+        if not (self.policy_epochs >= 1 and self.policy_batch >= 1 and self.gamma_c < 1.0):
+            raise ValueError("policy_epochs and policy_batch must be at least 1, gamma_c below 1")
+
+
+class Cup:
+    """Networks, optimisers and the update."""
+
+    def __init__(self, spaces: Spaces, config: CupConfig, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.config = config
+        self.actor = GaussianActor(spaces, config.hidden, config.initial_std)
+        self.judge = Judge(spaces, config, seed)
+        self.adam = FusedAdam((self.actor.mlp.flat, self.actor.log_std), config.policy_lr)
+        self.multipliers = Multipliers(config.cost_limits, config.initial_nu, config.nu_lr, config.nu_max)
+
+    def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
+        """(1) to (3), then the value functions."""
+        self.multipliers.update(rollout.episode_costs)  # (1)
+        old = OldPolicy.of(self.actor, rollout.obs, rollout.action)
+        reward, cost = (standardised(row) for row in rollout.advantage)
+        improve_epochs = self._improve(old, reward, 1.0 - progress)
+        project_epochs = self._project(old, cost, 1.0 - progress)
+        with torch.no_grad():
+            kl = float(old.compared(self.actor)[1])
+        return self.multipliers.figures() | {
+            "kl": kl, "epochs": improve_epochs, "project_epochs": project_epochs,
+            "entropy": self.actor.entropy(), "loss_v": self.judge.learn(rollout),
+        }  # fmt: skip
+
+    def _improve(self, old: OldPolicy, advantage: Tensor, lr_scale: float) -> float:
+        """(2); passes made."""
+        cfg, actor, epoch = self.config, self.actor, 0
+        for epoch in range(1, cfg.policy_epochs + 1):
+            for rows in minibatches(len(advantage), cfg.policy_batch, self.judge.rng):
+                ratio, weight = self._ratio(old, rows, actor.mean_of(old.inputs[rows])), advantage[rows]
+                gain = torch.minimum(ratio * weight, ratio.clamp(1.0 - cfg.clip, 1.0 + cfg.clip) * weight)
+                self._descend(-gain.mean(), lr_scale)
+            with torch.no_grad():
+                kl = float(old.compared(actor)[1])
+            if not kl <= cfg.target_kl:
+                break
+        return float(epoch)
+
+    def _project(self, old: OldPolicy, advantage: Tensor, lr_scale: float) -> float:
+        """(3); passes made."""
+        cfg, actor, epoch = self.config, self.actor, 0
+        with torch.no_grad():
+            half_mean, half_log_std = actor.mean_of(old.inputs), actor.log_std.clone()
+        price = self.multipliers.values[0] * (1.0 - cfg.gamma_c * cfg.lam_c) / (1.0 - cfg.gamma_c)
+        for epoch in range(1, cfg.policy_epochs + 1):
+            for rows in minibatches(len(advantage), cfg.policy_batch, self.judge.rng):
+                mean = actor.mean_of(old.inputs[rows])
+                away = kl_divergence(half_mean[rows], half_log_std, mean, actor.log_std)
+                paid = (self._ratio(old, rows, mean) * advantage[rows]).mean()
+                self._descend(away + price * paid, lr_scale)
+            with torch.no_grad():
+                mean = actor.mean_of(old.inputs)
+                kl = float(kl_divergence(half_mean, half_log_std, mean, actor.log_std))
+            if not kl <= cfg.target_kl:
+                break
+        return float(epoch)
+
+    def _ratio(self, old: OldPolicy, rows: Tensor, mean: Tensor) -> Tensor:
+        return torch.exp(self.actor.log_prob(mean, old.action[rows]) - old.log_prob[rows])
+
+    def _descend(self, loss: Tensor, lr_scale: float) -> None:
+        gradient = self.actor.gradient(loss)
+        gradient *= min(1.0, self.config.max_grad_norm / (float(gradient.norm()) + 1e-12))
+        self.adam.step(gradient.split([v.numel() for v in self.adam.vectors]), lr_scale)
+
+    def samples(self, base: int) -> int:
+        """The same in every iteration."""
+        return base
+
+    def state_dict(self) -> State:
+        """Everything that an exact continuation needs."""
+        return {
+            "actor": self.actor.vector(), "adam": self.adam.state_dict(), "judge": self.judge.state_dict(),
+            "multipliers": self.multipliers.state_dict(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: State) -> None:
+        """Inverse of `state_dict`."""
+        self.actor.set_vector(state["actor"])
+        self.adam.load_state_dict(state["adam"])
+        self.judge.load_state_dict(state["judge"])
+        self.multipliers.load_state_dict(state["multipliers"])

@@ -1,0 +1,211 @@
+"""Steps of a Gaussian policy that keep within a KL divergence of the policy that gathered the data.
+
+Order of use: gradient -> direction -> scale -> line search -> accepted, or restored to the bit. All functions
+are pure but `line_search`, which moves the actor. Shapes: T steps, O observation, A action, P parameters in
+the order of `GaussianActor.vector`, M advantages.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from policy_training.gaussian import GaussianActor, kl_divergence
+from policy_training.on_policy import OnPolicyConfig
+
+Product = Callable[[Tensor], Tensor]  # v (P,) -> F v (P,)
+
+
+@dataclass(frozen=True)
+class TrustRegionConfig(OnPolicyConfig):
+    """Settings that every algorithm with a trust region has."""
+
+    target_kl: float = 0.01
+    "Most KL divergence of one iteration [nat]."
+    cg_iterations: int = 15
+    "Most iterations of the conjugate gradient."
+    cg_residual: float = 1e-10
+    "The conjugate gradient ends where the squared residual falls to this share of the right side's."
+    damping: float = 0.1
+    "Added to the Fisher matrix's diagonal."
+    fisher_every: int = 1
+    "The Fisher matrix is made of every n-th step."
+    backtracks: int = 15
+    "Most trials of the line search."
+    shrink: float = 0.8
+    "What a refused trial shortens the step by."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.target_kl > 0.0 and self.damping >= 0.0 and self.cg_residual >= 0.0):
+            raise ValueError("target_kl must be above 0, damping and cg_residual at least 0")
+        if not min(self.cg_iterations, self.fisher_every, self.backtracks) >= 1:
+            raise ValueError("cg_iterations, fisher_every and backtracks must be at least 1")
+        if not 0.0 < self.shrink < 1.0:
+            raise ValueError(f"shrink is {self.shrink}; it must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class OldPolicy:
+    """The policy that gathered the data, as far as a step has to be compared with it."""
+
+    inputs: Tensor  # (T, O) what the network sees
+    action: Tensor  # (T, A)
+    mean: Tensor  # (T, A)
+    log_std: Tensor  # (A,)
+    log_prob: Tensor  # (T,)
+
+    @staticmethod
+    @torch.no_grad()
+    def of(actor: GaussianActor, obs: Tensor, action: Tensor) -> "OldPolicy":
+        """As the actor is now. obs (T, O), action (T, A)."""
+        inputs = actor.inputs(obs)
+        mean = actor.mean_of(inputs)
+        return OldPolicy(inputs, action, mean, actor.log_std.clone(), actor.log_prob(mean, action))
+
+    def compared(self, actor: GaussianActor) -> tuple[Tensor, Tensor]:
+        """Ratio pi(a|s) / pi_old(a|s) (T,) and E KL(pi_old || pi) [nat], of one forward pass."""
+        mean = actor.mean_of(self.inputs)
+        ratio = torch.exp(actor.log_prob(mean, self.action) - self.log_prob)
+        return ratio, kl_divergence(self.mean, self.log_std, mean, actor.log_std)
+
+
+def surrogate_gradients(actor: GaussianActor, old: OldPolicy, advantage: Tensor) -> Tensor:
+    """d E[ratio A_m] / d parameters for each advantage (M, T) -> (M, P)."""
+    ratio, _ = old.compared(actor)
+    return torch.stack([actor.gradient((ratio * row).mean(), keep=True) for row in advantage])
+
+
+@torch.no_grad()
+def surrogate_gains(actor: GaussianActor, old: OldPolicy, advantage: Tensor) -> tuple[Tensor, float]:
+    """E[ratio A_m] - E[A_m] of advantages (M, T) -> (M,), and the KL divergence [nat]."""
+    ratio, kl = old.compared(actor)
+    return ((ratio - 1.0) * advantage).mean(dim=-1), float(kl)
+
+
+@torch.no_grad()
+def fisher_product(actor: GaussianActor, inputs: Tensor, damping: float) -> Product:
+    """v (P,) -> (F + damping I) v, F the Hessian of E KL(pi || pi') in pi' at pi' = pi. inputs (T, O).
+
+    The mean's part is J^T Sigma^-1 J / T, J the Jacobian of the means by the network's parameters; each log
+    standard deviation has 2 on the diagonal, and nothing couples the two.
+    """
+    mlp = actor.mlp
+    layers = [(w[0], b[0]) for w, b in mlp.layout.views(mlp.flat.detach().clone())]
+    weight = torch.exp(-2.0 * actor.log_std.detach()) / len(inputs)  # (A,)
+    seen = [inputs]
+    for w, b in layers[:-1]:
+        seen.append(torch.tanh(torch.addmm(b, seen[-1], w)))
+    slopes = [1.0 - h.square() for h in seen[1:]]  # d tanh(x) / d x
+    size = mlp.flat.numel()
+
+    @torch.no_grad()
+    def product(v: Tensor) -> Tensor:
+        out = v * damping
+        out[size:] += 2.0 * v[size:]
+        change = None  # of what the layers see, then of the means: J v
+        for i, (dw, db) in enumerate(mlp.layout.views(v[:size])):
+            moved = torch.addmm(db[0], seen[i], dw[0])
+            moved = moved if change is None else moved.addmm_(change, layers[i][0])
+            change = moved * slopes[i] if i < len(slopes) else moved
+        assert change is not None
+        back = change * weight
+        for i, (dw, db) in reversed(list(enumerate(mlp.layout.views(out[:size])))):  # J^T
+            dw[0].addmm_(seen[i].T, back)
+            db[0] += back.sum(dim=0)
+            if i > 0:
+                back = (back @ layers[i][0].T) * slopes[i - 1]
+        return out
+
+    return product
+
+
+@torch.no_grad()
+def conjugate_gradient(product: Product, b: Tensor, iterations: int, residual: float) -> Tensor:
+    """x (P,) with product(x) = b, of a symmetric positive definite product.
+
+    Ends early where the squared residual falls to `residual` times that of b.
+    """
+    x, r, p = torch.zeros_like(b), b.clone(), b.clone()
+    rr = r @ r
+    enough = residual * float(rr)
+    for _ in range(iterations):
+        if float(rr) <= enough:
+            break
+        z = product(p)
+        step = rr / (p @ z)
+        x += step * p
+        r -= step * z
+        rr, before = r @ r, rr
+        p = r + (rr / before) * p
+    return x
+
+
+def natural_direction(product: Product, gradient: Tensor, cfg: TrustRegionConfig) -> Tensor:
+    """F^-1 gradient (P,)."""
+    return conjugate_gradient(product, gradient, cfg.cg_iterations, cfg.cg_residual)
+
+
+def reach(product: Product, direction: Tensor, target_kl: float) -> float:
+    """How often the direction x fits into the trust region: sqrt(2 d_KL / x^T F x); 0 for no direction."""
+    curvature = float(direction @ product(direction))
+    return (2.0 * target_kl / curvature) ** 0.5 if curvature > 0.0 else 0.0
+
+
+def natural_step(product: Product, gradient: Tensor, cfg: TrustRegionConfig) -> Tensor:
+    """The longest step (P,) along F^-1 gradient whose quadratic KL divergence is within the target."""
+    direction = natural_direction(product, gradient, cfg)
+    return reach(product, direction, cfg.target_kl) * direction
+
+
+def line_search(
+    actor: GaussianActor, start: Tensor, step: Tensor, accept: Callable[[], bool], backtracks: int,
+    shrink: float,
+) -> float:  # fmt: skip
+    """Move the actor to the longest of start + shrink^i step, i < `backtracks`, that is accepted.
+
+    `accept` is asked with the actor moved. Returns the share of the step that was taken. Where nothing is
+    accepted it is 0, and the actor's parameters are start (P,) to the bit.
+    """
+    share = 1.0
+    if bool(torch.isfinite(step).all()):
+        for _ in range(backtracks):
+            actor.set_vector(start + share * step)
+            if accept():
+                return share
+            share *= shrink
+    actor.set_vector(start)
+    return 0.0
+
+
+def trpo_step(
+    actor: GaussianActor, old: OldPolicy, advantage: Tensor, cfg: TrustRegionConfig
+) -> dict[str, float]:
+    """The natural step up E[ratio A], A (T,), as far as it gains and keeps within the KL divergence."""
+    rows = advantage.unsqueeze(0)
+    start, gradient = actor.vector(), surrogate_gradients(actor, old, rows)[0]
+    step = natural_step(fisher_product(actor, old.inputs[:: cfg.fisher_every], cfg.damping), gradient, cfg)
+    search = Search(actor, old, rows)
+    share = line_search(
+        actor, start, step, lambda: search.within(cfg.target_kl) and float(search.gains[0]) > 0.0,
+        cfg.backtracks, cfg.shrink,
+    )  # fmt: skip
+    return search.figures(share)
+
+
+class Search:
+    """What a line search looks at: gains of the surrogates (M,) and the KL divergence where the actor is."""
+
+    def __init__(self, actor: GaussianActor, old: OldPolicy, advantage: Tensor) -> None:
+        self.actor, self.old, self.advantage = actor, old, advantage
+        self.gains, self.kl = torch.zeros(len(advantage)), 0.0
+
+    def within(self, target_kl: float) -> bool:
+        """Look again; whether the KL divergence is at most the target. False for no number."""
+        self.gains, self.kl = surrogate_gains(self.actor, self.old, self.advantage)
+        return self.kl <= target_kl and bool(torch.isfinite(self.gains).all())
+
+    def figures(self, share: float) -> dict[str, float]:
+        """For the log, after the line search took this share of its step."""
+        return {"kl": self.kl if share > 0.0 else 0.0, "step_size": share, "entropy": self.actor.entropy()}
