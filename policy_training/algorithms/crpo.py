@@ -11,7 +11,7 @@ Symbols: J_c mean undiscounted episode cost, d its limit, eta tolerance [cost], 
 
 Differs from the paper: the last policy is kept and not one drawn at random among those of (1); (3) in the
 place of a step of fixed size; advantages in the place of Q values; the tolerance does not fall with the
-length of the run. The step of (3) is longest where its gradient is small, because advantages are standardised.
+length of the run.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ import torch
 
 from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
-from policy_training.gaussian import GaussianActor
 from policy_training.costs import check_limits
+from policy_training.gaussian import GaussianActor
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge
 from policy_training.trust_region import OldPolicy, TrustRegionConfig, trpo_step
