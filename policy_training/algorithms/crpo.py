@@ -11,8 +11,7 @@ Symbols: J_c mean undiscounted episode cost, d its limit, eta tolerance [cost], 
 
 Differs from the paper: the last policy is kept and not one drawn at random among those of (1); (3) in the
 place of a step of fixed size; advantages in the place of Q values; the tolerance does not fall with the
-length of the run. The step of (3) is longest where its gradient is small, because advantages are
-standardised. `safety_start` iterations on reward alone are ESPO's experiments' [ESPO, D.2].
+length of the run. `safety_start` iterations on reward alone are ESPO's experiments' [ESPO, D.2].
 """
 
 from dataclasses import dataclass

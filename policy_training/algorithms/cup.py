@@ -5,14 +5,14 @@ Yang, Ji, Dai, Zhang, Zhou, Li, Yang, Pan 2022.
     (1)  nu <- [ nu + Adam(J_c - d) ]_0^nu_max                 before the policy moves
     (2)  pi' from pi_old:  max E[ min(rho A_r, clip(rho, 1 - e, 1 + e) A_r) ],
          no further pass once E KL(pi_old || pi') > d_KL
-    (3)  pi from pi':      min E[ KL(pi' || pi) + nu k rho A_c ],   k = (1 - gamma_c lambda_c) / (1 - gamma_c),
+    (3)  pi from pi':      min E[ KL(pi' || pi) + nu k rho A_c ],  k = (1 - gamma_c lambda_c) / (1 - gamma_c),
          no further pass once E KL(pi' || pi) > d_KL
 
-Symbols: rho = pi(a|s) / pi_old(a|s), J_c mean undiscounted episode cost, d its limit, nu multiplier [-], e clip
-[-], d_KL [nat].
+Symbols: rho = pi(a|s) / pi_old(a|s), J_c mean undiscounted episode cost, d its limit, nu multiplier [-],
+e clip [-], d_KL [nat].
 
-Differs from the paper: written from public code, so that (2) is clipped as in PPO; A_c is standardised, so that
-nu means the same for costs of any unit; Adam moves nu; the value functions have passes of their own.
+Differs from the paper: written from public code, so that (2) is clipped as in PPO; A_c is standardised, so
+that nu means the same for costs of any unit; Adam moves nu; the value functions have passes of their own.
 Differs from others: nu has no cap unless `nu_max` sets one. OmniSafe (read at 15603dd) cuts it at 2, centres
 A_c only, and has KL(pi || pi') in (3). Where the cap is low, (3) cannot outweigh (2) and what is left is PPO.
 """
@@ -94,7 +94,7 @@ class Cup:
 
     def _improve(self, old: OldPolicy, advantage: Tensor, lr_scale: float) -> float:
         """(2); passes made."""
-        cfg, actor, epoch = self.config, self.actor, 0
+        cfg, actor = self.config, self.actor
         for epoch in range(1, cfg.policy_epochs + 1):
             for rows in minibatches(len(advantage), cfg.policy_batch, self.judge.rng):
                 ratio, weight = self._ratio(old, rows, actor.mean_of(old.inputs[rows])), advantage[rows]
@@ -103,12 +103,12 @@ class Cup:
             with torch.no_grad():
                 kl = float(old.compared(actor)[1])
             if not kl <= cfg.target_kl:
-                break
-        return float(epoch)
+                return float(epoch)
+        return float(cfg.policy_epochs)
 
     def _project(self, old: OldPolicy, advantage: Tensor, lr_scale: float) -> float:
         """(3); passes made."""
-        cfg, actor, epoch = self.config, self.actor, 0
+        cfg, actor = self.config, self.actor
         with torch.no_grad():
             half_mean, half_log_std = actor.mean_of(old.inputs), actor.log_std.clone()
         price = self.multipliers.values[0] * (1.0 - cfg.gamma_c * cfg.lam_c) / (1.0 - cfg.gamma_c)
@@ -122,8 +122,8 @@ class Cup:
                 mean = actor.mean_of(old.inputs)
                 kl = float(kl_divergence(half_mean, half_log_std, mean, actor.log_std))
             if not kl <= cfg.target_kl:
-                break
-        return float(epoch)
+                return float(epoch)
+        return float(cfg.policy_epochs)
 
     def _ratio(self, old: OldPolicy, rows: Tensor, mean: Tensor) -> Tensor:
         return torch.exp(self.actor.log_prob(mean, old.action[rows]) - old.log_prob[rows])

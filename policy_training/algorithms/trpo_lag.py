@@ -7,7 +7,8 @@ Schulman, Levine, Moritz, Jordan, Abbeel 2015 (TRPO); Ray, Achiam, Amodei 2019 (
     (3)  x = F^-1 grad E[rho A]                                rho = pi(a|s) / pi_old(a|s)
     (4)  step = sqrt(2 d_KL / x^T F x) x, shortened until E KL(pi_old || pi) <= d_KL and E[rho A] has risen
 
-Symbols: J_k mean undiscounted episode cost, d_k its limit, lambda_k multiplier [-], F Fisher matrix, d_KL [nat].
+Symbols: J_k mean undiscounted episode cost, d_k its limit, lambda_k multiplier [-], F Fisher matrix,
+d_KL [nat].
 
 Differs from the papers: several costs; damping on F; the value functions are fitted by Adam.
 """

@@ -191,7 +191,7 @@ def test_the_dual_solves_the_quadratic_problem(
 
 
 def brute_force(g: np.ndarray, b: np.ndarray, c: float, radius: float) -> float:
-    """The best g^T x among where a linear function can be best: rim, ends of the chord, point on the chord."""
+    """The best g^T x on the rim and at the ends of the chord: a linear function is nowhere better."""
     around = np.linspace(0.0, 2.0 * math.pi, 20_001)
     points = radius * np.stack((np.cos(around), np.sin(around)))
     foot = -c * b / (b @ b)
