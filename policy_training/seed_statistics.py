@@ -5,14 +5,13 @@ task the interquartile mean trims nothing and is the mean; the 95 % interval of 
 lowest to the highest.
 """
 
-import warnings
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
-from scipy.stats import trim_mean
 
 from policy_training.run_folders import Array, Curve
 
@@ -31,8 +30,10 @@ class Estimate:
 
 
 def interquartile_mean(scores: Array) -> Array:
-    """rliable's aggregate_iqm at every point: (R, M, T) -> (T,)."""
-    return np.asarray(trim_mean(scores.reshape(-1, scores.shape[-1]), 0.25, axis=0))
+    """rliable's aggregate_iqm at every point, without its overhead: (R, M, T) -> (T,)."""
+    ordered = np.sort(scores.reshape(-1, scores.shape[-1]), axis=0)
+    cut = len(ordered) // 4
+    return ordered[cut : len(ordered) - cut].mean(axis=0)
 
 
 def mean(scores: Array) -> Array:
@@ -50,12 +51,9 @@ def estimate(scores: Array, statistic: Callable[[Array], Array] = interquartile_
 
 def probability_of_improvement(ours: Array, theirs: Array) -> Estimate:
     """Chance that a run of ours (R,) scores above one of theirs (S,), ties by half. (1,)."""
-    metrics = _rliable("metrics")
-
-    def chance(a: Array, b: Array) -> Array:
-        return np.array([metrics.probability_of_improvement(a[:, 0], b[:, 0])])
-
-    return _compare(ours, theirs, chance)
+    return _compare(
+        ours, theirs, lambda a, b: ((a > b.transpose(1, 0, 2)) + 0.5 * (a == b.transpose(1, 0, 2))).mean((0, 1))
+    )
 
 
 def ratio_of_means(ours: Array, theirs: Array) -> Estimate:
@@ -63,12 +61,12 @@ def ratio_of_means(ours: Array, theirs: Array) -> Estimate:
     return _compare(ours, theirs, lambda a, b: a.mean(axis=(0, 1)) / b.mean(axis=(0, 1)))
 
 
-def common_grid(curves: Sequence[Curve]) -> tuple[Array, Array]:
+def common_grid(curves: Sequence[Curve], what: str) -> tuple[Array, Array]:
     """Points (T,) within the range that all curves share, and every curve there (R, T)."""
     first, last = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
     if not first <= last:
         raise ValueError(
-            f"a run begins at {first:g} where another has ended at {last:g}; leave the shorter one out"
+            f"{what}: one run begins at {first:g} where another has ended at {last:g}; leave one of them out"
         )
     densest = max((x for x, _ in curves), key=len)
     grid = np.union1d(densest[(densest >= first) & (densest <= last)], [first, last])
@@ -95,9 +93,8 @@ def _compare(ours: Array, theirs: Array, statistic: Callable[[Array, Array], Arr
 
 
 def _estimate(scores: Array | list[Array], statistic: Callable[..., Array]) -> Estimate:
-    library = _rliable("library")
-    with _repeatable(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a resample of equal scores has no variance
+    library = _rliable_library()
+    with _repeatable():
         points, bounds = library.get_interval_estimates(
             {"": scores}, statistic, reps=REPETITIONS, confidence_interval_size=CONFIDENCE
         )
@@ -116,13 +113,13 @@ def _repeatable() -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-def _rliable(part: str) -> ModuleType:
+def _rliable_library() -> ModuleType:
     """Imported when an interval is asked for: it takes seconds, and one run needs none."""
-    import importlib
-
     try:
-        return importlib.import_module(f"rliable.{part}")
+        from rliable import library
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"intervals over seeds need rliable ({error.name} is missing): pip install 'spillguard[viz]'"
         ) from error
+    logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every estimate it begins
+    return library
