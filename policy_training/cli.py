@@ -14,6 +14,7 @@ COMMANDS = {
     "calibrate": ("policy_training.calibrate", "what the critic's threshold promises, and what it costs"),
     "monitor-study": ("policy_training.monitor_study", "good and bad policies, monitor off and on"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
+    "table": ("policy_training.tables", "scores, costs and samples of several runs, with intervals"),
     "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_ros.demo", "pour with the shipped bundle through the ROS 2 graph"),

@@ -128,9 +128,8 @@ def key(figure: Figure, counts: Mapping[str, Sequence[int]]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             many = "/".join(str(n) for n in sorted(set(counts.get(label, ()))))
             handles.setdefault(f"{label} ({many})" if many else label, handle)
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside upper center", ncols=min(len(handles), 5), fontsize=9
-    )
+    beside = int(figure.get_figwidth() / 1.6)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=beside, fontsize=9)
 
 
 def picture(
@@ -142,14 +141,18 @@ def picture(
     unknown = [c for c in columns if not any(run.has(c, x) for run in everything)]
     if unknown or not columns:
         known = ", ".join(dict.fromkeys(name for run in everything for name in run.columns if name != x))
-        raise ValueError(f"none of these runs has {', '.join(unknown) or 'a known column'}; they have {known}")
+        raise ValueError(
+            f"none of these runs has {', '.join(unknown) or 'a known column'}; they have {known}"
+        )
     split = by_environment(found)
     alone = len(split) == 1
     down, across = (min(len(columns), 2), -(-len(columns) // 2)) if alone else (len(columns), len(split))
     figure, grid = plt.subplots(
         down, across, figsize=(max(3.6 * across, 5.5), 2.6 * down + 1.1), squeeze=False, layout="constrained"
     )
-    panels = [(env, c) for env in split for c in columns] if alone else [(e, c) for c in columns for e in split]
+    panels = (
+        [(env, c) for env in split for c in columns] if alone else [(e, c) for c in columns for e in split]
+    )
     colours = {label: f"C{index % 10}" for index, label in enumerate(found)}
     said: list[str] = []
     for index, (axes, (env, column)) in enumerate(zip(grid.flat, panels, strict=False)):
@@ -162,7 +165,7 @@ def picture(
         axes.remove()
     key(figure, {label: [len(split[e][label]) for e in split if label in split[e]] for label in found})
     said = list(dict.fromkeys(said))
-    width = int(figure.get_figwidth() * 15)
+    width = int(figure.get_figwidth() * 14.5)
     foot = "\n".join(line for text in (MEANING, *said) for line in textwrap.wrap(text, width))
     figure.supxlabel(foot, x=0.01, ha="left", fontsize=8)
     return figure, said

@@ -146,9 +146,9 @@ def remarks(label: str, runs: Sequence[RunData]) -> list[str]:
     """What a reader must know of the runs behind one line or row."""
     said = []
     seeds = {run.seed for run in runs}
+    many = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     if len(seeds) < FEWEST_SEEDS:
-        many = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
         said.append(f"{label}: {many}; a claim about learning needs {FEWEST_SEEDS} or more")
     if len(seeds) < len(runs):
-        said.append(f"{label}: {len(runs)} runs of {len(seeds)} seeds; runs of one seed are not independent")
+        said.append(f"{label}: {len(runs)} runs of {many}; runs of one seed are not independent")
     return said

@@ -52,7 +52,9 @@ def estimate(scores: Array, statistic: Callable[[Array], Array] = interquartile_
 def probability_of_improvement(ours: Array, theirs: Array) -> Estimate:
     """Chance that a run of ours (R,) scores above one of theirs (S,), ties by half. (1,)."""
     return _compare(
-        ours, theirs, lambda a, b: ((a > b.transpose(1, 0, 2)) + 0.5 * (a == b.transpose(1, 0, 2))).mean((0, 1))
+        ours,
+        theirs,
+        lambda a, b: ((a > b.transpose(1, 0, 2)) + 0.5 * (a == b.transpose(1, 0, 2))).mean((0, 1)),
     )
 
 
