@@ -128,8 +128,8 @@ def summary(judged: Judged, score: str) -> list[str]:
 
 def against(judged: Judged, baseline: str, score: str) -> list[str]:
     """Every other label beside the baseline."""
-    if baseline not in judged:
-        return [f"No run of {baseline} here, so nothing is compared."]
+    if baseline not in judged or len(judged) == 1:
+        return [f"Nothing is compared: here are only {', '.join(judged)}."]
     theirs = judged[baseline]
     cost = next(iter(theirs[0].costs))
     heads = [
@@ -154,8 +154,8 @@ def against(judged: Judged, baseline: str, score: str) -> list[str]:
     return [
         *markdown(heads, rows), "",
         f"P is the chance that a run is better than a run of {baseline}, ties by half: 1.00 [1.00, 1.00] "
-        "says that every run was better than every one of those, no more. Shares compare whole runs, and only "
-        "where a label's runs are of one length.",
+        "says that every run was better than every one of those, no more. Shares compare whole runs, and "
+        "only where a label's runs are of one length.",
     ]  # fmt: skip
 
 
@@ -238,8 +238,8 @@ def page(found: Mapping[str, Sequence[RunData]], args: TableArguments, origin: s
     lines = [
         f"# {args.title}", "", *notes,
         f"Score and cost of a run are means over the last {args.window:.0%} of its steps, in training "
-        "episodes. IQM is the interquartile mean over runs (up to three runs, the mean); brackets are 95 % "
-        "stratified bootstrap intervals over runs; of three runs they reach from the lowest to the highest.", "",
+        "episodes. IQM is the interquartile mean over runs (of up to three, the mean); brackets are 95 % "
+        "stratified bootstrap intervals over runs (of three runs, from the lowest to the highest).", "",
     ]  # fmt: skip
     for env, labelled in by_environment(found).items():
         lines += environment(env, labelled, args)
@@ -253,7 +253,8 @@ def origin(words: Sequence[str]) -> str:
     made = provenance()
     return (
         f"Written by `spillguard table {plain_command(words)}`, commit {str(made['commit'])[:9]}, "
-        f"{made['machine']}, Python {made['python']}, from the runs' config.json, provenance.json and progress.csv."
+        f"{made['machine']}, Python {made['python']}, from the runs' config.json, provenance.json and "
+        "progress.csv."
     )
 
 
