@@ -95,6 +95,10 @@ def _compare(ours: Array, theirs: Array, statistic: Callable[[Array, Array], Arr
 
 
 def _estimate(scores: Array | list[Array], statistic: Callable[..., Array]) -> Estimate:
+    samples = scores if isinstance(scores, list) else [scores]
+    if all((sample == sample[0]).all() for sample in samples):  # every draw is the same
+        point = statistic(*samples)
+        return Estimate(point, point, point)
     library = _rliable_library()
     with _repeatable():
         points, bounds = library.get_interval_estimates(
