@@ -19,6 +19,7 @@ from policy_training.terminal import complain
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -123,13 +124,13 @@ def panel(
 
 def key(figure: Figure, counts: Mapping[str, Sequence[int]]) -> None:
     """One legend for all panels: every label with its number of runs, every limit."""
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             many = "/".join(str(n) for n in sorted(set(counts.get(label, ()))))
             handles.setdefault(f"{label} ({many})" if many else label, handle)
     beside = int(figure.get_figwidth() / 1.6)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=beside, fontsize=9)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=beside, fontsize=9)
 
 
 def picture(

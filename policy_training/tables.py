@@ -90,7 +90,9 @@ def modes(judged: Sequence[RunScore]) -> str:
     names = dict.fromkeys(name for one in judged for name in one.modes)
     if not names:
         return "-"
-    return ", ".join(f"{name} {number(np.mean([j.modes.get(name, 0.0) for j in judged]))}" for name in names)
+    return ", ".join(
+        f"{name} {number(float(np.mean([j.modes.get(name, 0.0) for j in judged])))}" for name in names
+    )
 
 
 def limit_text(run: RunData) -> str:
