@@ -102,7 +102,7 @@ def read_run(run: Path) -> RunData:
     facts = json.loads(origin.read_text()) if origin.is_file() else {}
     return RunData(
         run, str(config["algo"]), str(config["env"]).split("/")[-1], int(config["seed"]),
-        {name: float(limit) for name, limit in config.get("algorithm", {}).get("cost_limits", {}).items()},
+        {name: float(v) for name, v in dict(config.get("algorithm", {}).get("cost_limits", ())).items()},
         columns, plain_command(facts.get("command", [])), str(facts.get("commit", ""))[:9] or "-",
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         seed: int,
         rows: Sequence[dict[str, float]],
         env: str = "spillguard/SafetyHopperVelocity-v1",
-        limits: dict[str, float] | None = None,
+        limits: dict[str, float] | list[list[object]] | None = None,
         command: Sequence[str] = (),
     ) -> Path:
         folder = tmp_path / "runs" / env.split("/")[-1] / algo / f"s{seed}"

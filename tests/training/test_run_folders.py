@@ -22,6 +22,12 @@ def test_a_run_of_an_unknown_algorithm_is_read(make_run) -> None:
     assert run.commit == "012345678"
 
 
+def test_limits_may_be_pairs(make_run) -> None:
+    """As config.json keeps them where their order counts."""
+    folder = make_run("ppo_lag", 1, ROWS, limits=[["speed", 5.0], ["region", 1.0]])
+    assert run_folders.read_run(folder).limits == {"speed": 5.0, "region": 1.0}
+
+
 def test_empty_cells_and_nan_are_no_points_of_a_curve(make_run) -> None:
     rows = [{"step": 1, "return": 1.0}, {"step": 2, "kl": 0.1}, {"step": 3, "return": math.nan}]
     run = run_folders.read_run(make_run("crpo", 1, [*rows, {"step": 4, "return": 5.0}]))
