@@ -15,6 +15,7 @@ COMMANDS = {
     "monitor-study": ("policy_training.monitor_study", "good and bad policies, monitor off and on"),
     "espo-study": ("policy_training.espo_study", "CRPO, PCRPO and ESPO at a reduced number of iterations"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
+    "table": ("policy_training.tables", "scores, costs and samples of several runs, with intervals"),
     "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_ros.demo", "pour with the shipped bundle through the ROS 2 graph"),

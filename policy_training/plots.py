@@ -1,30 +1,32 @@
-"""`spillguard plot`: learning curves of one or several runs, seeds of one algorithm pooled."""
+"""`spillguard plot`: learning curves from run folders, seeds of one label together, limits dashed."""
 
-import csv
 import logging
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import matplotlib as mpl
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
 
-from policy_training.runs import RunConfig
+from policy_training.run_folders import GroupBy, RunData, by_environment, groups, read_run, remarks
+from policy_training.seed_statistics import common_grid, estimate
 from policy_training.terminal import complain
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # steps, values
+Axis = Literal["step", "seconds"]
 
-PANELS = {
+PANELS = {  # drawn by default where no run has a limit, as far as a run has them
     "validation/success": "success rate, validation",
     "validation/violations": "violation rate, validation",
     "return": "return, training episodes",
@@ -34,76 +36,153 @@ PANELS = {
     "nu": "multiplier nu",
     "q_c": "predicted violation Q_c",
 }
+TITLES = PANELS | {
+    "cost": "cost, training episodes",
+    "kl": "KL divergence [nat]",
+    "entropy": "entropy [nat]",
+    "samples": "samples of an iteration",
+    "conflicts": "iterations in conflict so far",
+}
+MEANING = "Lines: interquartile mean over (n) runs. Bands: 95 % stratified bootstrap interval."
 
 
 @dataclass(frozen=True)
 class PlotArguments:
-    """Learning curves. Runs of one label are pooled: mean line, band from lowest to highest seed."""
+    """Learning curves: interquartile mean over the runs of a label, band its 95 % bootstrap interval."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    "Run folders."
+    "Run folders; one column of panels an environment."
     labels: tuple[str, ...] = ()
     "One label per run; by default the algorithm's name."
+    group_by: GroupBy = "label"
+    "What shares a line: the runs of a label, the runs of an algorithm, or every run by itself."
+    columns: tuple[str, ...] = ()
+    "Columns of progress.csv, a panel each; by default return and every cost with a limit."
+    x: Axis = "step"
+    "Over samples (step) or over wall time (seconds)."
     out: Path = Path("runs/curves.png")
     "Picture to write."
 
 
-def read_curves(run: Path) -> dict[str, Curve]:
-    """All columns of a run's progress.csv, each with the steps at which it was written."""
-    path = run / "progress.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"{run} holds no progress.csv; is it a run folder?")
-    points: dict[str, list[tuple[float, float]]] = {}
-    with path.open() as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if name != "step" and value not in ("", None):
-                    points.setdefault(name, []).append((float(row["step"]), float(value)))
-    return {name: (np.array(p)[:, 0], np.array(p)[:, 1]) for name, p in points.items()}
+def default_columns(runs: Sequence[RunData]) -> list[str]:
+    """Return and limited costs; without any limit, whatever of PANELS the runs have."""
+    costs = [run.cost_column(name) for run in runs for name in run.limits]
+    if costs:
+        return list(dict.fromkeys(["return", *costs]))
+    return [name for name in PANELS if any(run.has(name) for run in runs)]
 
 
-def pool(curves: Sequence[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Steps (T,) that all runs share the range of, and each run's value there (R, T)."""
-    last = min(steps[-1] for steps, _ in curves)
-    steps = max((s for s, _ in curves), key=len)
-    steps = steps[steps <= last]
-    return steps, np.array([np.interp(steps, s, v) for s, v in curves])
+def unit(column: Axis, longest: float) -> tuple[float, str]:
+    """What one unit of the horizontal axis is worth, and its name."""
+    if column == "seconds":
+        return (60.0, "wall time [min]") if longest < 7200.0 else (3600.0, "wall time [h]")
+    return (1e6, "samples [million]") if longest >= 2e6 else (1e3, "samples [thousand]")
 
 
-def draw(axes: Axes, label: str, curves: Sequence[Curve], colour: str) -> None:
-    """One pooled curve."""
-    steps, values = pool(curves)
-    axes.plot(steps / 1000.0, values.mean(axis=0), color=colour, label=f"{label} ({len(curves)})")
-    if len(curves) > 1:
-        axes.fill_between(
-            steps / 1000.0, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, lw=0
+def draw(
+    axes: Axes, label: str, runs: Sequence[RunData], column: str, x: Axis, scale: float, colour: str
+) -> list[str]:
+    """One line with its band; remarks for the foot of the picture."""
+    curves = [run.curve(column, x) for run in runs]
+    grid, values = common_grid(curves, f"{column} of {label}")
+    found = estimate(values[:, None, :])
+    axes.plot(grid / scale, found.point, color=colour, lw=1.6, label=label, marker="o" * (len(grid) == 1))
+    if np.isfinite(found.low).all():
+        axes.fill_between(grid / scale, found.low, found.high, color=colour, alpha=0.18, lw=0)
+    said, ends = remarks(label, runs), [run.last("step") for run in runs]
+    if min(ends) < max(ends):
+        said.append(f"{label}: drawn to its shortest run, {min(ends):,.0f} of {max(ends):,.0f} steps")
+    return said
+
+
+def limits_of(runs: Sequence[RunData], column: str) -> list[float]:
+    """Limits that hold for a cost's column."""
+    return sorted({v for run in runs for name, v in run.limits.items() if run.cost_column(name) == column})
+
+
+def panel(
+    axes: Axes, labelled: Mapping[str, Sequence[RunData]], colours: Mapping[str, str], column: str, x: Axis
+) -> list[str]:
+    """One column of progress.csv in one environment; remarks on its lines."""
+    drawn = {label: [run for run in runs if run.has(column, x)] for label, runs in labelled.items()}
+    everything = [run for runs in drawn.values() for run in runs]
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+    if not everything:
+        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color="0.5")
+        return []
+    scale, name = unit(x, max(run.curve(column, x)[0][-1] for run in everything))
+    said: list[str] = []
+    for label, runs in drawn.items():
+        if runs:
+            said += draw(axes, label, runs, column, x, scale, colours[label])
+    for limit in limits_of(everything, column):
+        axes.axhline(limit, color="black", ls="--", lw=1.1, label=f"limit {limit:g}")
+    axes.set_xlabel(name, fontsize=9)
+    return said
+
+
+def key(figure: Figure, counts: Mapping[str, Sequence[int]]) -> None:
+    """One legend for all panels: every label with its number of runs, every limit."""
+    handles: dict[str, Artist] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            many = "/".join(str(n) for n in sorted(set(counts.get(label, ()))))
+            handles.setdefault(f"{label} ({many})" if many else label, handle)
+    beside = int(figure.get_figwidth() / 1.6)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=beside, fontsize=9)
+
+
+def picture(
+    found: Mapping[str, Sequence[RunData]], columns: Sequence[str] = (), x: Axis = "step"
+) -> tuple[Figure, list[str]]:
+    """The figure, and the remarks at its foot. ValueError where there is nothing to draw."""
+    everything = [run for runs in found.values() for run in runs]
+    columns = list(columns) or default_columns(everything)
+    unknown = [c for c in columns if not any(run.has(c, x) for run in everything)]
+    if unknown or not columns:
+        known = ", ".join(dict.fromkeys(name for run in everything for name in run.columns if name != x))
+        raise ValueError(
+            f"none of these runs has {', '.join(unknown) or 'a known column'}; they have {known}"
         )
-
-
-def plot(groups: Mapping[str, Sequence[Path]], out: Path) -> None:
-    """Draw the panels that at least one run has data for."""
-    data = {label: [read_curves(run) for run in runs] for label, runs in groups.items()}
-    panels = [name for name in PANELS if any(name in run for runs in data.values() for run in runs)]
-    if not panels:
-        raise ValueError("none of these runs has anything to plot yet")
-    figure, axes = plt.subplots(
-        2, -(-len(panels) // 2), figsize=(3.6 * -(-len(panels) // 2), 6), squeeze=False
+    split = by_environment(found)
+    alone = len(split) == 1
+    down, across = (min(len(columns), 2), -(-len(columns) // 2)) if alone else (len(columns), len(split))
+    figure, grid = plt.subplots(
+        down, across, figsize=(max(3.6 * across, 5.5), 2.6 * down + 1.1), squeeze=False, layout="constrained"
     )
-    for axis, name in zip(axes.flat, panels, strict=False):
-        for index, (label, runs) in enumerate(data.items()):
-            curves = [run[name] for run in runs if name in run]
-            if curves:
-                draw(axis, label, curves, f"C{index}")
-        axis.set_title(PANELS[name], fontsize=10)
-        axis.set_xlabel("environment steps [thousand]", fontsize=8)
-        axis.grid(alpha=0.3)
-    for axis in list(axes.flat)[len(panels) :]:
-        axis.remove()
-    axes.flat[0].legend(fontsize=8)
-    figure.tight_layout()
+    panels = (
+        [(env, c) for env in split for c in columns] if alone else [(e, c) for c in columns for e in split]
+    )
+    colours = {label: f"C{index % 10}" for index, label in enumerate(found)}
+    said: list[str] = []
+    for index, (axes, (env, column)) in enumerate(zip(grid.flat, panels, strict=False)):
+        said += [text if alone else f"{env}, {text}" for text in panel(axes, split[env], colours, column, x)]
+        if alone or index % across == 0:
+            axes.set_ylabel(TITLES.get(column, column), fontsize=9)
+        if index < (1 if alone else across):
+            axes.set_title(env, fontsize=10)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    key(figure, {label: [len(split[e][label]) for e in split if label in split[e]] for label in found})
+    said = list(dict.fromkeys(said))
+    width = int(figure.get_figwidth() * 14.5)
+    foot = "\n".join(line for text in (MEANING, *said) for line in textwrap.wrap(text, width))
+    figure.supxlabel(foot, x=0.01, ha="left", fontsize=8)
+    return figure, said
+
+
+def save(figure: Figure, out: Path) -> None:
+    """Write a picture and forget it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110)
     plt.close(figure)
+
+
+def plot(folders: Mapping[str, Sequence[Path]], out: Path) -> None:
+    """Draw the default panels of run folders by label."""
+    figure, _ = picture({label: [read_run(run) for run in runs] for label, runs in folders.items()})
+    save(figure, out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,15 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args=sys.argv[1:] if arguments is None else list(arguments),
     )  # fmt: skip
     try:
-        if args.labels and len(args.labels) != len(args.runs):
-            raise ValueError(f"{len(args.labels)} labels for {len(args.runs)} runs; give one each or none")
-        groups: dict[str, list[Path]] = {}
-        for index, run in enumerate(args.runs):
-            config = RunConfig.from_json((run / "config.json").read_text())
-            groups.setdefault(args.labels[index] if args.labels else config.algo, []).append(run)
-        plot(groups, args.out)
-    except (ValueError, FileNotFoundError) as error:
+        figure, said = picture(groups(args.runs, args.labels, args.group_by), args.columns, args.x)
+        save(figure, args.out)
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         return complain("plot", error)
+    for text in said:
+        logger.info("%s", text)
     Console().print(str(args.out), soft_wrap=True)
     return 0
 

@@ -123,7 +123,7 @@ def page(groups: Mapping[str, Sequence[Evaluated]], title: str, picture: Path, n
         "policy, chosen on validation seeds. A row is the mean over training seeds with Student's 95 % "
         "interval.", "",
         *table(groups), "", f"![learning curves]({picture.name})", "",
-        "Lines are means over seeds, bands reach from the lowest to the highest.", "", notes, "",
+        "Lines are interquartile means over seeds, bands their 95 % bootstrap intervals.", "", notes, "",
         "## Every run", "", *each_run(groups), "",
         f"Machine: {platform.machine()}, Python {platform.python_version()}, two cores. Written by "
         "`spillguard results` from the runs' report.json and progress.csv.", "",
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plot({label: runs for label, runs in learned.items() if runs}, picture)
         notes = args.notes.read_text().strip() if args.notes else ""
         args.out.write_text(page(groups, args.title, picture, notes))
-    except (ValueError, FileNotFoundError, KeyError) as error:
+    except (ValueError, FileNotFoundError, KeyError, ModuleNotFoundError) as error:
         return complain("results", error)
     Console().print(f"{args.out}, {picture}", soft_wrap=True)
     return 0

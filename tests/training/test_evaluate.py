@@ -8,6 +8,7 @@ import pytest
 
 from policy_training import evaluate, plots, results
 from policy_training.episodes import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
+from policy_training.run_folders import read_run
 from policy_training.train import main as train
 
 NAV = "spillguard/Nav2D-v0"
@@ -81,7 +82,7 @@ def test_an_evaluated_run_has_its_report_and_its_curves(run: Path) -> None:
 
 
 def test_curves_are_drawn_from_progress(run: Path, tmp_path: Path) -> None:
-    steps, values = plots.read_curves(run)["nu"]
+    steps, values = read_run(run).curve("nu")
     assert list(steps) == sorted(steps) and len(values) == len(steps) > 0
     assert plots.main([str(run), str(run), "--labels", "a", "a", "--out", str(tmp_path / "c.png")]) == 0
     assert (tmp_path / "c.png").stat().st_size > 10_000
