@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class Collector:
     """Acts in N environments and fills the memory. Its state is small: seeds, counters, actions so far."""
 
     def __init__(self, config: RunConfig, pool: EnvPool, memory: Memory) -> None:
-        loop = config.loop
+        loop = config.off_policy
         self.config, self.pool, self.memory = config, pool, memory
         self.count = loop.envs
         self.rng = np.random.default_rng((config.seed, 1))
@@ -92,7 +93,7 @@ class Collector:
         """Start a step with the actor's actions, or with random ones. The environments run meanwhile."""
         noise = self.noise.next(self.restart)
         if actor is None:
-            colour = self.config.loop.exploration_noise == "coloured"
+            colour = self.config.off_policy.exploration_noise == "coloured"
             self.action = (
                 np.tanh(noise) if colour else self.rng.uniform(-1.0, 1.0, noise.shape).astype(np.float32)
             )
@@ -162,7 +163,7 @@ class Collector:
 
 def reward_shaping(config: RunConfig) -> Callable[[Array, Array, Array, Array], Array]:
     """The configured change of the reward: (reward, obs, next_obs, end) -> reward."""
-    weight, gamma = config.loop.shaping, config.algorithm.gamma
+    weight, gamma = config.off_policy.shaping, config.algorithm.gamma
     if weight == 0.0:
         return lambda reward, obs, next_obs, end: reward
     from sim.scripted import POTENTIALS
@@ -186,7 +187,7 @@ def scripted_controller(env_id: str) -> ActionRule:
 
 def record_prior(config: RunConfig, memory: Memory) -> dict[str, float]:
     """Noisy episodes of the scripted controller into the memory. Success rate and violation rate."""
-    loop, controller, shape = config.loop, scripted_controller(config.env), reward_shaping(config)
+    loop, controller, shape = config.off_policy, scripted_controller(config.env), reward_shaping(config)
     rng = np.random.default_rng((config.seed, 2))
     env = make_env(config.env, loop.training_env)
     successes = violations = 0
@@ -194,7 +195,8 @@ def record_prior(config: RunConfig, memory: Memory) -> dict[str, float]:
         noise = CorrelatedNoise((1, memory.action_size), loop.noise_correlation, rng)
         obs, _ = env.reset(seed=episode_seed(config.seed, -1 % SEED_RANGE, episode))
         memory.add_initial(obs[None])
-        rows, ended = [], False
+        rows: list[tuple[Any, ...]] = []
+        ended = False
         # none, half, once and one and a half times the noise in turn: the controller's best, and recoveries
         scale = 0.5 * loop.prior_noise * (episode % 4)
         while not ended:

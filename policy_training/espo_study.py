@@ -78,7 +78,7 @@ def study_config(args: StudyArguments, algo: str, env: str, seed: int, samples: 
     settings = config.algorithm
     if getattr(settings, "safety_start", 0):
         start = round(SAFETY_START * args.iterations / ITERATIONS)
-        settings = replace(settings, safety_start=start)  # type: ignore[call-arg]
+        settings = replace(settings, safety_start=start)  # type: ignore[call-arg,arg-type]
     return replace(config, loop=loop, algorithm=settings)
 
 

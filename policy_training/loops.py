@@ -65,7 +65,7 @@ class Trainer:
     """One run in memory."""
 
     def __init__(self, config: RunConfig, run: Path) -> None:
-        loop = config.loop
+        loop = config.off_policy
         self.config, self.run = config, run
         self.spaces = environment_spaces(config.env)
         self.algorithm: Algorithm = ALGORITHMS[config.algo](self.spaces, config.algorithm, config.seed)
@@ -86,11 +86,11 @@ class Trainer:
 
     def shown_actor(self) -> Actor:
         """The policy that is validated and exported."""
-        return self.average if self.config.loop.ema_decay > 0.0 else self.algorithm.actor
+        return self.average if self.config.off_policy.ema_decay > 0.0 else self.algorithm.actor
 
     def learn(self) -> None:
         """The updates that are due for one round of environment steps."""
-        loop = self.config.loop
+        loop = self.config.off_policy
         self.due += loop.utd * loop.envs
         lr_scale = 1.0 - (1.0 - loop.policy_lr_final) * min(self.step / loop.steps, 1.0)
         while self.due >= 1.0:
@@ -119,7 +119,7 @@ class Trainer:
         """Collect the validation under way, then start one of the policy as it is now."""
         verdict = self.settle()
         self.validator.start(self.step, self.shown_actor(), self.networks())
-        return verdict if self.config.loop.eval_process else self.settle()
+        return verdict if self.config.off_policy.eval_process else self.settle()
 
     def settle(self) -> Verdict | None:
         """Collect the validation under way; keep its networks if they are the best so far."""
@@ -180,7 +180,7 @@ def interruptible() -> Iterator[threading.Event]:
 
 def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | None = None) -> bool:
     """Run to the end, or to an interruption, or to step `until`. True if it came to the end."""
-    loop = config.loop
+    loop = config.off_policy
     torch.set_num_threads(1)
     trainer = Trainer(config, run)
     try:
@@ -208,7 +208,7 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | No
 
 def pretrain(trainer: Trainer, log: RunLog) -> None:
     """Updates on the prior episodes, before the first step."""
-    loop = trainer.config.loop
+    loop = trainer.config.off_policy
     for _ in track(range(loop.pretrain), "pretraining", disable=not (loop.progress and loop.pretrain)):
         figures = trainer.algorithm.pretrain(trainer.memory)
     if loop.pretrain:
@@ -218,7 +218,7 @@ def pretrain(trainer: Trainer, log: RunLog) -> None:
 
 def advance(trainer: Trainer, log: RunLog, bar: Progress) -> None:
     """One step of every environment and the updates that go with it."""
-    loop, before = trainer.config.loop, trainer.step
+    loop, before = trainer.config.off_policy, trainer.step
     warm = before < loop.warmup
     trainer.collector.send(None if warm else trainer.algorithm.actor)
     if before >= loop.warmup // 2 and trainer.memory.all.size:

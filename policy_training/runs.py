@@ -131,6 +131,13 @@ class RunConfig:
         if pretrain and not hasattr(ALGORITHMS[self.algo], "pretrain"):
             raise ValueError(f"{self.algo} has no pretraining; say --pretrain 0")
 
+    @property
+    def off_policy(self) -> LoopConfig:
+        """The loop of an off-policy algorithm."""
+        if not isinstance(self.loop, LoopConfig):
+            raise TypeError(f"{self.algo} is on-policy; its loop has no replay")
+        return self.loop
+
     def costs(self) -> tuple[str, ...]:
         """Costs that an off-policy learner must hear of at every step: the scalar one, then named ones."""
         if not hasattr(self.algorithm, "gamma_c"):
@@ -225,7 +232,8 @@ def load_policy(path: Path | str) -> TrainedPolicy:
     actor.load_state_dict(state["policy"])
     critic = None
     if state["safety_critic"] is not None:
-        ensemble = EnsembleCritic(spaces, config.algorithm.hidden, layer_norm=config.algorithm.layer_norm)
+        layer_norm = getattr(config.algorithm, "layer_norm", False)
+        ensemble = EnsembleCritic(spaces, config.algorithm.hidden, layer_norm=layer_norm)
         critic = SafetyCritic(ensemble, getattr(config.algorithm, "risk_agg", "max"))
         critic.load_state_dict(state["safety_critic"])
         critic.eval().requires_grad_(False)

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from policy_training.checkpoint import State
 from policy_training.episodes import VALIDATION_SEEDS, Episodes, MeanPolicy, MlpPolicy, run_episodes
@@ -17,9 +17,13 @@ from policy_training.gaussian import FARTHEST, GaussianActor
 from policy_training.networks import Actor
 
 
-def plain_policy(actor: Actor | GaussianActor) -> MlpPolicy | MeanPolicy:
-    """The deterministic half of an actor as arrays of its own."""
-    return mean_policy(actor) if isinstance(actor, GaussianActor) else _squashed_policy(actor)
+def plain_policy(actor: nn.Module) -> MlpPolicy | MeanPolicy:
+    """The deterministic half of an actor of either family as arrays of its own."""
+    if isinstance(actor, GaussianActor):
+        return mean_policy(actor)
+    if isinstance(actor, Actor):
+        return _squashed_policy(actor)
+    raise TypeError(f"{type(actor).__name__} is no actor")
 
 
 def mean_policy(actor: GaussianActor) -> MeanPolicy:

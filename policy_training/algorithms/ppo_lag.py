@@ -1,6 +1,7 @@
 """PPO-Lag: proximal policy optimisation on the Lagrangian, one multiplier for each named cost.
 
-Schulman, Wolski, Dhariwal, Radford, Klimov 2017, arXiv:1707.06347 (PPO); Ray, Achiam, Amodei 2019 (the multipliers).
+Schulman, Wolski, Dhariwal, Radford, Klimov 2017, arXiv:1707.06347;
+Ray, Achiam, Amodei 2019 (the multipliers).
 
     (1)  lambda_k <- [ lambda_k + Adam(J_k - d_k) ]_+          before the policy moves
     (2)  A = (A_r - sum_k lambda_k A_k) / (1 + sum_k lambda_k) each A standardised over the iteration
