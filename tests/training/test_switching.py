@@ -1,4 +1,4 @@
-"""The soft switch of PCRPO and ESPO: when safety starts, what a batch follows a conflict, what a step may do."""
+"""The soft switch of PCRPO and ESPO: start of safety, batches after a conflict, what a step may do."""
 
 from dataclasses import replace
 from typing import Any
