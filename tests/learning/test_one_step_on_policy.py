@@ -34,6 +34,8 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "pcpo": (REGION, 120),
     "cup": (CLIPPED | PRICED, 120),
     "crpo": (REGION, 120),
+    "pcrpo": (REGION | {"slack_above": 0.2, "slack_below": -0.2}, 120),
+    "espo": (REGION | {"slack_above": 0.1, "slack_below": -0.1}, 120),
 }
 
 
