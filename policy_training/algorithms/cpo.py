@@ -5,21 +5,21 @@ Achiam, Held, Tamar, Abbeel 2017.
     (1)  max g^T x   with   c + b^T x <= 0   and   x^T F x / 2 <= d_KL
     (2)  q = g^T F^-1 g,   r = g^T F^-1 b,   s = b^T F^-1 b
     (3)  x = F^-1 (g - nu b) / lambda,   nu = [ r + lambda c ]_+ / s,   lambda the minimum of the dual
-           D(lambda) = (q - r^2/s) / (2 lambda) + lambda (2 d_KL - c^2/s) / 2 - r c / s   where r + lambda c > 0
-           D(lambda) = q / (2 lambda) + lambda d_KL                                      elsewhere
+           D(lambda) = (q - r^2/s) / (2 lambda) + lambda (2 d_KL - c^2/s) / 2 - r c / s  if r + lambda c > 0
+           D(lambda) = q / (2 lambda) + lambda d_KL                                     elsewhere
     (4)  where no x meets both:  x = -sqrt(2 d_KL / s) F^-1 b      recovery
     (5)  x is shortened until E KL <= d_KL, E[rho A_c] has not grown by more than [ -c ]_+, and, unless c > 0,
          E[rho A_r] has not fallen
 
 Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
-matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean episode length
-[steps], d_KL [nat].
+matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean episode
+length [steps], d_KL [nat].
 
 Units of c. b is the slope of a mean over steps, so b^T x predicts by how much the cost of a step changes. An
 episode has L steps, so J_c changes by L b^T x, and J_c + L b^T x <= d is c + b^T x <= 0 with c as above. With
 c = J_c - d a distance to the limit looks L times as long as it is: what exceeds the limit is answered by (4)
-even where (3) has a solution, and what is below it does not see the limit coming. A_c is centred and keeps its
-scale for the same reason.
+even where (3) has a solution, and what is below it does not see the limit coming. A_c is centred and keeps
+its scale for the same reason.
 
 Differs from the paper: J_c and d are undiscounted, as benchmarks measure them, where the paper has discounted
 ones, with c = J_c - d and 1 / (1 - gamma) in the place of L; A_c stays discounted, so that b^T x tells less
