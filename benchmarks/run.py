@@ -14,6 +14,7 @@ from benchmarks.record import ROOT
 
 NEEDS = {
     "env": ("gymnasium", "train"),
+    "locomotion": ("gymnasium", "train"),
     "training": ("stable_baselines3", "train,bench"),
     "gate": ("torch", "train"),
     "latency": ("rclpy", "train,ros"),

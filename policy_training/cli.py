@@ -13,6 +13,7 @@ COMMANDS = {
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
     "calibrate": ("policy_training.calibrate", "what the critic's threshold promises, and what it costs"),
     "monitor-study": ("policy_training.monitor_study", "good and bad policies, monitor off and on"),
+    "espo-study": ("policy_training.espo_study", "CRPO, PCRPO and ESPO at a reduced number of iterations"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
     "results": ("policy_training.results", "a page that compares evaluated runs"),
     "video": ("policy_training.video", "a video or a picture strip of one episode"),

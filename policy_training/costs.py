@@ -40,10 +40,14 @@ def check_limits(limits: Limits, most: int | None = None) -> None:
     names = [name for name, _ in limits]
     for name, limit in limits:
         if not 0.0 <= limit < math.inf:
-            raise ValueError(f"the limit of cost {name!r} is {limit}; costs are >= 0, so it must be, and finite")
+            raise ValueError(
+                f"the limit of cost {name!r} is {limit}; costs are >= 0, so it must be, and finite"
+            )
     if not limits:
         raise ValueError("no cost limit; say --cost-limits NAME LIMIT, for example --cost-limits cost 25")
     if len(set(names)) < len(names):
         raise ValueError(f"limits for {', '.join(names)}: a cost has one limit")
     if most is not None and len(names) > most:
-        raise ValueError(f"limits for {', '.join(names)}: allowed is {most}; ppo_lag and trpo_lag take several")
+        raise ValueError(
+            f"limits for {', '.join(names)}: allowed is {most}; ppo_lag and trpo_lag take several"
+        )

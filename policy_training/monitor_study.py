@@ -32,6 +32,8 @@ RIVALS_ON = "good, 5x noise"  # the policy on which the ways of replacing are co
 FIGURES = [f.name for f in fields(Pour) if f.name not in ("reasons", "q_c")]
 KEYS = ["policy", "guarded", "fallback", "tilt_check", "episode"]
 CRITIC_ALONE = (RIVALS_ON, "bang-bang", "attack on the critic")  # poured without the tilt check, too
+ALONE = 5  # those rows have a fifth of the episodes: what they show is large
+BLOCK = 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class StudyArguments:
 
 
 Row = dict[str, str]
+
+
+def blocks(episodes: int) -> list[range]:
+    """Numbers in blocks, each poured by every arm, so that a study cut short has rows of equal length."""
+    return [range(first, min(first + BLOCK, episodes)) for first in range(0, episodes, BLOCK)]
 
 
 def arms(policies: Sequence[str]) -> list[Arm]:
@@ -191,7 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = done(args.out)
         known = {tuple(row[name] for name in KEYS) for row in rows}
         wanted = [
-            (arm, [n for n in range(args.episodes) if _key(arm, n) not in known]) for arm in arms(names)
+            (arm, [n for n in block if _key(arm, n) not in known])
+            for block in blocks(args.episodes)
+            for arm in arms(names)
+            if arm.tilt_check or block.start < args.episodes // ALONE
         ]
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(args.out, _text(rows))  # without what was cut

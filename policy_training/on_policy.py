@@ -135,4 +135,3 @@ class Judge:
         """Inverse of `state_dict`."""
         self.values.load_state_dict(state["values"])
         self.rng.set_state(state["rng"])
-

@@ -38,7 +38,7 @@ class OnPolicyTrainer:
             config.env, loop.training_env, config.seed, self.names, loop.envs, loop.processes
         )
         self.step = self.iteration = 0
-        self.seconds = 0.0  # of all iterations
+        self.seconds = self.cpu_seconds = 0.0  # of all iterations; the second of this process alone
         self.figures: dict[str, float] = {}
 
     def progress(self) -> float:
@@ -50,7 +50,7 @@ class OnPolicyTrainer:
 
     def iterate(self) -> None:
         """One iteration: experience, update, normalisation for the next."""
-        began, actor = time.monotonic(), self.algorithm.actor
+        began, busy, actor = time.monotonic(), time.process_time(), self.algorithm.actor
         wanted = self.algorithm.samples(self.loop.samples)
         steps = -(-wanted // self.loop.envs)
         std = np.exp(actor.log_std.detach().numpy())
@@ -73,6 +73,7 @@ class OnPolicyTrainer:
         self.step += steps * self.loop.envs
         self.iteration += 1
         self.seconds += time.monotonic() - began
+        self.cpu_seconds += time.process_time() - busy
         costs = dict(zip(self.names, rollout.episode_costs, strict=True))
         success = np.concatenate([share.success for share in shares])
         self.figures = {
@@ -95,14 +96,16 @@ class OnPolicyTrainer:
         """Checkpoint: everything that an exact continuation needs."""
         save(self.run / "checkpoint.pt", {
             "step": self.step, "iteration": self.iteration, "seconds": self.seconds,
-            "figures": dict(self.figures), "algorithm": self.algorithm.state_dict(),
+            "cpu_seconds": self.cpu_seconds, "figures": dict(self.figures),
+            "algorithm": self.algorithm.state_dict(),
             "moments": self.moments.state_dict(), "networks": self.networks(),
         })  # fmt: skip
 
     def restore(self) -> None:
         """Continue where the run's checkpoint stands."""
         state = load(self.run / "checkpoint.pt")
-        self.step, self.iteration, self.seconds = state["step"], state["iteration"], state["seconds"]
+        self.step, self.iteration = state["step"], state["iteration"]
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
         self.figures = state["figures"]
         self.algorithm.load_state_dict(state["algorithm"])
         self.moments.load_state_dict(state["moments"])
@@ -127,7 +130,8 @@ def train_on_policy(config: RunConfig, run: Path, *, resume: bool = False, until
             while not (trainer.done() or stop.is_set() or trainer.iteration == until):
                 trainer.iterate()
                 bar.show(trainer.step, trainer.figures)
-                log.write(trainer.step, trainer.figures | {"seconds": trainer.seconds})
+                clocks = {"seconds": trainer.seconds, "cpu_seconds": trainer.cpu_seconds}
+                log.write(trainer.step, trainer.figures | clocks)
                 if trainer.iteration % loop.checkpoint_every == 0:
                     trainer.save()
             trainer.save()

@@ -7,10 +7,14 @@ from policy_training.algorithms import (
     ALGORITHMS,
     CONFIGS,
     ON_POLICY,
+    CrpoConfig,
+    EspoConfig,
     MetaSacLagConfig,
+    PcrpoConfig,
     SacConfig,
     SacLagConfig,
 )
+from policy_training.paper_presets import paper_presets
 from policy_training.runs import LoopConfig, OnPolicyLoop, RunConfig
 
 NAV2D, POUR = "spillguard/Nav2D-v0", "spillguard/PourCoffee-v0"
@@ -50,7 +54,19 @@ _nav2d: dict[str, Any] = {
 # A large multiplier at the start teaches to stand still: every early episode ends at an obstacle.
 _nav2d_lag: dict[str, Any] = _nav2d | {"gamma_c": 0.9, "initial_nu": 0.5, "nu_lr": 0.005}
 
+# On-policy: at most one episode in ten may touch something.
+_nav2d_iterations = OnPolicyLoop(steps=0, iterations=40, samples=2_000, envs=4)
+_nav2d_step: dict[str, Any] = {
+    "cost_limits": (("cost", 0.1),), "hidden": (32, 32), "initial_std": 0.6, "gamma": 0.95, "gamma_c": 0.95,
+    "target_kl": 0.05, "cg_iterations": 10, "critic_lr": 3e-3,
+}  # fmt: skip
+_nav2d_soft: dict[str, Any] = _nav2d_step | {"slack_above": 0.05, "slack_below": -0.05}
+
 PRESETS: dict[tuple[str, str], RunConfig] = {
+    **paper_presets(),
+    (NAV2D, "crpo"): RunConfig("crpo", NAV2D, loop=_nav2d_iterations, algorithm=CrpoConfig(**_nav2d_step)),
+    (NAV2D, "pcrpo"): RunConfig("pcrpo", NAV2D, loop=_nav2d_iterations, algorithm=PcrpoConfig(**_nav2d_soft)),
+    (NAV2D, "espo"): RunConfig("espo", NAV2D, loop=_nav2d_iterations, algorithm=EspoConfig(**_nav2d_soft)),
     (NAV2D, "sac"): RunConfig("sac", NAV2D, loop=_nav2d_loop, algorithm=SacConfig(**_nav2d)),
     (NAV2D, "sac_lag"): RunConfig("sac_lag", NAV2D, loop=_nav2d_loop, algorithm=SacLagConfig(**_nav2d_lag)),
     (NAV2D, "meta_sac_lag"): RunConfig(

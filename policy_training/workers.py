@@ -87,7 +87,15 @@ class LocalEnv:
         obs, reward, terminated, truncated, info = self.env.step(action)
         start = self.env.reset(seed=next_seed)[0] if terminated or truncated else obs
         costs = costs_of(info, self.costs, 0) or [float(info.get(SCALAR, 0.0))]
-        return start, obs, float(reward), costs, bool(terminated), bool(truncated), bool(info.get("success", False))
+        return (
+            start,
+            obs,
+            float(reward),
+            costs,
+            bool(terminated),
+            bool(truncated),
+            bool(info.get("success", False)),
+        )
 
     def close(self) -> None:
         """Close the environment."""

@@ -9,6 +9,20 @@ import gymnasium
 ENVIRONMENTS = {
     "spillguard/Nav2D-v0": ("sim.nav2d:Nav2DEnv", 60),
     "spillguard/PourCoffee-v0": ("sim.pour_env:PourCoffeeEnv", 200),
+    "spillguard/SafetyWalker2d-v0": ("sim.safety_mujoco:SafetyWalker2dEnv", 1000),
+    "spillguard/SafetyHumanoidStandup-v0": ("sim.safety_mujoco:SafetyHumanoidStandupEnv", 1000),
+    "spillguard/SafetyReacher-v0": ("sim.safety_mujoco:SafetyReacherEnv", 1000),
+    "spillguard/SafetyHopper-v0": ("sim.safety_mujoco:SafetyHopperEnv", 1000),
+    "spillguard/SafetyAnt-v0": ("sim.safety_mujoco:SafetyAntEnv", 1000),
+    "spillguard/SafetyHalfCheetah-v0": ("sim.safety_mujoco:SafetyHalfCheetahEnv", 1000),
+    "spillguard/SafetyHumanoid-v0": ("sim.safety_mujoco:SafetyHumanoidEnv", 1000),
+    "spillguard/SafetyPusher-v0": ("sim.safety_mujoco:SafetyPusherEnv", 1000),
+    "spillguard/SafetyHopperVelocity-v0": ("sim.velocity:SafetyHopperVelocityEnv", 1000),
+    "spillguard/SafetyWalker2dVelocity-v0": ("sim.velocity:SafetyWalker2dVelocityEnv", 1000),
+    "spillguard/SafetyAntVelocity-v0": ("sim.velocity:SafetyAntVelocityEnv", 1000),
+    "spillguard/SafetyHalfCheetahVelocity-v0": ("sim.velocity:SafetyHalfCheetahVelocityEnv", 1000),
+    "spillguard/SafetySwimmerVelocity-v0": ("sim.velocity:SafetySwimmerVelocityEnv", 1000),
+    "spillguard/SafetyHumanoidVelocity-v0": ("sim.velocity:SafetyHumanoidVelocityEnv", 1000),
 }
 """Entry point and number of steps after which an episode is truncated."""
 

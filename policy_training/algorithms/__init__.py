@@ -3,8 +3,10 @@
 from policy_training.algorithms.cpo import Cpo, CpoConfig
 from policy_training.algorithms.crpo import Crpo, CrpoConfig
 from policy_training.algorithms.cup import Cup, CupConfig
+from policy_training.algorithms.espo import Espo, EspoConfig
 from policy_training.algorithms.meta_sac_lag import MetaSacLag, MetaSacLagConfig
 from policy_training.algorithms.pcpo import Pcpo, PcpoConfig
+from policy_training.algorithms.pcrpo import Pcrpo, PcrpoConfig
 from policy_training.algorithms.ppo_lag import PpoLag, PpoLagConfig
 from policy_training.algorithms.sac import Sac, SacConfig
 from policy_training.algorithms.sac_lag import SacLag, SacLagConfig
@@ -18,6 +20,8 @@ ON_POLICY = {
     "pcpo": Pcpo,
     "cup": Cup,
     "crpo": Crpo,
+    "pcrpo": Pcrpo,
+    "espo": Espo,
 }
 ALGORITHMS = {**OFF_POLICY, **ON_POLICY}
 CONFIGS = {
@@ -30,6 +34,8 @@ CONFIGS = {
     "pcpo": PcpoConfig,
     "cup": CupConfig,
     "crpo": CrpoConfig,
+    "pcrpo": PcrpoConfig,
+    "espo": EspoConfig,
 }
 
 AlgorithmConfig = (
@@ -42,4 +48,6 @@ AlgorithmConfig = (
     | PcpoConfig
     | CupConfig
     | CrpoConfig
+    | PcrpoConfig
+    | EspoConfig
 )

@@ -11,7 +11,7 @@ Symbols: J_c mean undiscounted episode cost, d its limit, eta tolerance [cost], 
 
 Differs from the paper: the last policy is kept and not one drawn at random among those of (1); (3) in the
 place of a step of fixed size; advantages in the place of Q values; the tolerance does not fall with the
-length of the run.
+length of the run. `safety_start` iterations on reward alone are ESPO's experiments' [ESPO, D.2].
 """
 
 from dataclasses import dataclass
@@ -33,12 +33,16 @@ class CrpoConfig(TrustRegionConfig):
 
     tolerance: float = 0.0
     "eta: how far above its limit a cost still lets the reward step [cost / episode]; OmniSafe takes 2."
+    safety_start: int = 0
+    "Iterations on reward alone at the start."
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_limits(self.cost_limits, most=1)
         if not 0.0 <= self.tolerance < float("inf"):
             raise ValueError(f"tolerance is {self.tolerance}; it must be at least 0 and finite")
+        if self.safety_start < 0:
+            raise ValueError(f"safety_start is {self.safety_start}; it must be at least 0")
 
 
 class Crpo:
@@ -54,7 +58,8 @@ class Crpo:
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
         """(1) or (2), then the value functions."""
         limit, allowed = self.config.cost_limits[0][1], self.config.tolerance
-        mode = "reward" if rollout.episode_costs[0] <= limit + allowed else "cost"  # no number: cost
+        early = sum(self.modes.values()) < self.config.safety_start
+        mode = "reward" if early or rollout.episode_costs[0] <= limit + allowed else "cost"  # no number: cost
         self.modes[mode] += 1
         advantage = rollout.advantage[0] if mode == "reward" else -rollout.advantage[1]
         old = OldPolicy.of(self.actor, rollout.obs, rollout.action)

@@ -74,7 +74,9 @@ class PpoLag:
             for rows in minibatches(len(advantage), cfg.policy_batch, rng):
                 log_prob = actor.log_prob(actor.mean_of(inputs[rows]), rollout.action[rows])
                 ratio, weight = torch.exp(log_prob - old_log_prob[rows]), advantage[rows]
-                gain = torch.minimum(ratio * weight, ratio.clamp(1.0 - cfg.clip, 1.0 + cfg.clip) * weight)  # (3)
+                gain = torch.minimum(
+                    ratio * weight, ratio.clamp(1.0 - cfg.clip, 1.0 + cfg.clip) * weight
+                )  # (3)
                 self._descend(-gain.mean() - cfg.entropy_weight * actor.log_std.sum(), 1.0 - progress)
             with torch.no_grad():
                 kl = float(kl_divergence(old_mean, old_log_std, actor.mean_of(inputs), actor.log_std))

@@ -13,13 +13,14 @@ from spillguard_core.world import World
 
 TARGET = np.array([0.68, 0.0, 0.12])
 FREE = 0.9
+EMPTIED = 2.2  # [rad] which the good policy needs at most
 OVER = np.add(TARGET, [0.0, 0.03, 0.03])  # where the lip pours into the target
 POUR, POUR_BACK = np.array([0.0, 0.0, 0.0, 1.2]), np.array([0.0, 0.0, 0.0, -1.2])
 
 
 def test_tilt_is_free_inside_the_zone_and_bounded_outside():
     assert outside(OVER, TARGET) == 0.0
-    assert allowed_tilt(OVER, TARGET, FREE) == np.inf
+    assert allowed_tilt(OVER, TARGET, FREE) > EMPTIED
     for beside in ([0.3, 0, 0], [0, 0.3, 0], [0, -0.3, 0], [0, 0, 0.3], [0, 0, -0.3]):
         assert allowed_tilt(np.add(OVER, beside), TARGET, FREE) == FREE
 
@@ -33,6 +34,47 @@ def test_allowed_tilt_falls_steadily_from_the_edge_of_the_zone():
 
 def test_backwards_only_the_free_tilt_is_allowed_even_over_the_target():
     assert tilt_margin(OVER, -1.0, TARGET, FREE) == pytest.approx(FREE - 1.0)
+
+
+def test_further_forwards_or_higher_the_cup_may_lean_less():
+    for way in ([0.0, -1.0, 0.0], [0.0, 0.0, 1.0]):
+        lips = OVER + np.linspace(0.0, 0.09, 30)[:, None] * way
+        tilts = [allowed_tilt(lip, TARGET, FREE) for lip in lips]
+        assert (np.diff(tilts) <= 1e-9).all()
+        assert tilts[0] > EMPTIED and tilts[-1] < ZONE.edge_tilt
+
+
+@pytest.mark.parametrize("height", [0.0, 0.02, 0.05, 0.08])
+def test_slow_and_fast_granules_land_inside_the_rim_from_everywhere_in_the_zone(height):
+    """Thrown level over the lip, in small steps of time."""
+    spans = []
+    for y in np.linspace(-0.05, 0.15, 41):
+        lip = np.add(TARGET, [0.0, y, height])
+        if outside(lip, TARGET) > 0.0:
+            continue
+        lean = allowed_tilt(lip, TARGET, FREE)
+        for speed in (ZONE.slowest, ZONE.fastest + ZONE.quickening * (lean - ZONE.edge_tilt)):
+            at, up, rise = y, height + ZONE.above, 0.0
+            while up > 0.0:
+                rise -= 9.81 * 1e-4
+                at, up = at - 1e-4 * speed, up + 1e-4 * rise
+            spans.append(at)
+    assert len(spans) > 10 and max(np.abs(spans)) <= ZONE.landing + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("lip", "tilt"),
+    [
+        ([0.001, 0.012, 0.091], 1.73),
+        ([0.004, 0.019, 0.057], 1.87),
+        ([-0.015, 0.023, 0.060], 1.90),
+        ([-0.010, -0.004, 0.043], 1.32),
+        ([0.016, 0.007, 0.037], 1.54),
+    ],
+)
+def test_leans_that_threw_granules_over_the_target_are_too_far(lip, tilt):
+    """Where the lip stood when granules left it that missed, on episodes of a noisy policy."""
+    assert tilt_margin(np.add(TARGET, lip), tilt, TARGET, FREE) < 0.0
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -105,3 +147,18 @@ def test_stream_that_would_be_carried_beside_the_target_is_held_back(guarded):
     assert lip.tilt > ZONE.edge_tilt
     assert max(speeds) * FALL_TIME <= ZONE.half_width + ZONE.reach
     assert guarded.decision.reason is Reason.TILT_LIMIT
+
+
+def test_cup_that_comes_upright_goes_on_doing_so_while_its_path_is_held_back(guarded):
+    """Full, over the target, and told to leave while turning back: the turn stays, the path has to wait."""
+    pour(guarded, POUR, np.array([0.0, 0.03, 0.03]), 170)
+    start = guarded.models.kinematics.lip(guarded.q, guarded.qd)
+    target = start.position - [0.0, 0.03, 0.03]
+    leave, held_back, rates = np.array([0.0, 0.25, 0.0, -1.2]), 0, []
+    for _ in range(40):
+        seen = replace(guarded.inputs().measurement, target_position=target)
+        decision = guarded.tick(leave, measurement=seen)
+        rates.append(decision.twist_sent[3])
+        held_back += decision.reason is Reason.TILT_LIMIT and decision.twist_sent[1] > 0.01
+    assert start.tilt > 1.8 and held_back > 0
+    assert max(rates) <= -0.25

@@ -18,7 +18,9 @@ def batch(reward: list[float], cost: list[float], terminated: list[float]) -> Ba
     """Transitions whose observation is their number."""
     n = len(reward)
     rows = torch.arange(float(n)).unsqueeze(1)
-    return Batch(rows, rows, rows, torch.tensor(reward), torch.tensor(cost).unsqueeze(1), torch.tensor(terminated))
+    return Batch(
+        rows, rows, rows, torch.tensor(reward), torch.tensor(cost).unsqueeze(1), torch.tensor(terminated)
+    )
 
 
 def test_a_terminal_state_stops_the_bootstrap_and_a_time_limit_does_not() -> None:

@@ -120,6 +120,11 @@ def level(twist: Vec) -> Vec:
     return np.append(twist[:3], 0.0)
 
 
+def slower(twist: Vec) -> Vec:
+    """The twist (4,) with half of its path and all of its tilt rate."""
+    return np.append(0.5 * twist[:3], twist[3])
+
+
 def back(tilt: float) -> Vec:
     """The twist (4,) that turns a cup upright that is tilted by `tilt` [rad], on the spot."""
     return np.array([0.0, 0.0, 0.0, upright_rate(tilt)])
@@ -162,12 +167,16 @@ def feasible(
     rest = stop_position(motion.q, motion.qd, config.limits.acceleration, config.coast_time)
     lip, tilt = kinematics.lip_pose(rest)
     along = slid(wanted, lip, config)
-    ways = [along]
-    if broken is Reason.TILT_LIMIT:  # who leans too far already does not stay so
-        ways = [level(along), back(tilt)] if now.tilt_margin >= 0.0 else [back(tilt)]
-    for way in ways:
+    ways = [(along, SHARES)]
+    if broken is Reason.TILT_LIMIT:
+        ways = [(back(tilt), SHARES)]
+        if along[3] * tilt < 0.0:  # it comes upright already: its path has to wait, not its tilt
+            ways.insert(0, (slower(along), SHARES[:1]))
+        elif now.tilt_margin >= 0.0:  # who leans too far already does not stay so
+            ways.insert(0, (level(along), SHARES))
+    for way, shares in ways:
         kept, goal, _ = slowed(way, kinematics.joint_velocity(q, way), config)
-        for share in SHARES:
+        for share in shares:
             motion = motion_towards(share * goal)
             if violated(motion, now) is Reason.OK:
                 return Feasible(motion, share * kept, broken)

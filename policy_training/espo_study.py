@@ -1,0 +1,192 @@
+"""`spillguard espo-study`: CRPO, PCRPO and ESPO on ESPO's tasks at a reduced number of iterations.
+
+Then the control that the paper lacks: PCRPO whose constant batch is the mean that ESPO had with the same
+seed. It tells what smaller batches do by themselves from what choosing them by conflict does. Each run is a
+normal run folder. One that was cut goes on, one that is done is not done again.
+"""
+
+import logging
+import multiprocessing as mp
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from policy_training.checkpoint import load
+from policy_training.espo_page import CONTROL, read, write_page
+from policy_training.loops import interruptible
+from policy_training.on_policy_loop import train_on_policy
+from policy_training.paper_presets import ITERATIONS, SAFETY_MUJOCO, SAFETY_START
+from policy_training.presets import preset
+from policy_training.processor import set_processor
+from policy_training.runs import OnPolicyLoop, RunConfig, create_run
+from policy_training.terminal import complain
+
+logger = logging.getLogger(__name__)
+ALGOS = ("crpo", "pcrpo", "espo")
+
+
+@dataclass(frozen=True)
+class StudyArguments:
+    """Train CRPO, PCRPO, ESPO and the control on ESPO's tasks, and write a page of it."""
+
+    tasks: tuple[str, ...] = tuple(SAFETY_MUJOCO)
+    "Gymnasium ids of environments that have presets."
+    algos: tuple[str, ...] = ALGOS
+    "Of crpo, pcrpo, espo. The control is pcrpo's, and waits for espo's runs."
+    seeds: tuple[int, ...] = (1, 2, 3)
+    "Training seeds."
+    iterations: int = 50
+    "Updates of every run; the paper has 500. The safety start is scaled with them."
+    base: int | None = None
+    "X [steps] instead of the paper's."
+    envs: int = 1
+    "Environments of a run; each must be able to finish an episode in its share of the smallest batch."
+    workers: int = 2
+    "Runs side by side, a process each."
+    control: bool = True
+    "Train the control, too."
+    runs: Path = Path("runs/espo_study")
+    "Folder of the runs."
+    page: Path = Path("docs/results/espo.md")
+    "Page to write, its pictures beside it; prose is taken from NAME.notes.md, if there is one."
+    page_only: bool = False
+    "Train nothing."
+
+    def __post_init__(self) -> None:
+        unknown = set(self.algos) - set(ALGOS)
+        if unknown:
+            raise ValueError(f"unknown algorithm {', '.join(sorted(unknown))}; known are {', '.join(ALGOS)}")
+        if not min(self.iterations, self.envs, self.workers) >= 1:
+            raise ValueError("iterations, envs and workers must be at least 1")
+
+
+Job = tuple[RunConfig, Path]  # configuration, folder that its run folder is in
+
+
+def study_config(args: StudyArguments, algo: str, env: str, seed: int, samples: int = 0) -> RunConfig:
+    """The paper's configuration with fewer iterations. `samples`, where above 0, replaces the base."""
+    config = preset(algo, env, seed)
+    assert isinstance(config.loop, OnPolicyLoop)
+    loop = replace(
+        config.loop, steps=0, iterations=args.iterations, samples=samples or args.base or config.loop.samples,
+        envs=args.envs, processes=0, checkpoint_every=2, progress=False,
+    )  # fmt: skip
+    settings = config.algorithm
+    if getattr(settings, "safety_start", 0):
+        start = round(SAFETY_START * args.iterations / ITERATIONS)
+        settings = replace(settings, safety_start=start)  # type: ignore[call-arg]
+    return replace(config, loop=loop, algorithm=settings)
+
+
+def jobs(args: StudyArguments) -> list[Job]:
+    """The grid. Seeds come first, so that an unfinished study can compare what it has."""
+    return [
+        (study_config(args, algo, env, seed), args.runs)
+        for seed in args.seeds
+        for env in args.tasks
+        for algo in args.algos
+    ]
+
+
+def control_jobs(args: StudyArguments) -> list[Job]:
+    """PCRPO with ESPO's mean batch, for every ESPO run that is done."""
+    found = []
+    for seed in args.seeds:
+        for env in args.tasks:
+            config = study_config(args, "espo", env, seed)
+            run = run_of(config, args.runs)
+            if run is not None and finished(run, config):
+                samples = round(load(run / "checkpoint.pt")["step"] / args.iterations)
+                found.append((study_config(args, "pcrpo", env, seed, samples), args.runs / CONTROL))
+    return found
+
+
+def run_of(config: RunConfig, root: Path) -> Path | None:
+    """The run folder with this configuration, if there is one."""
+    for path in sorted((root / config.env.split("/")[-1] / config.algo).glob("*/config.json")):
+        try:
+            if RunConfig.from_json(path.read_text()) == config:
+                return path.parent
+        except (TypeError, KeyError, ValueError):  # written by another version
+            logger.warning("%s is not read: its configuration is of another version", path.parent)
+    return None
+
+
+def finished(run: Path, config: RunConfig) -> bool:
+    """Whether the run has all its iterations."""
+    path = run / "checkpoint.pt"
+    assert isinstance(config.loop, OnPolicyLoop)
+    return path.is_file() and load(path)["iteration"] >= config.loop.iterations
+
+
+def complete(config: RunConfig, root: Path) -> bool:
+    """Begin the run, go on with it, or leave it as it is. False if it was interrupted."""
+    run = run_of(config, root)
+    if run is not None and finished(run, config):
+        return True
+    run = run or create_run(config, root)
+    set_processor(config.loop.matmul)
+    logger.info("%s %s seed %d: %s", config.env, config.algo, config.seed, run)
+    return train_on_policy(config, run, resume=(run / "checkpoint.pt").is_file())
+
+
+def work(mine: Sequence[Job]) -> None:
+    """Body of a worker process: one run after the other, until one is interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    failed = False
+    for config, root in mine:
+        try:
+            if not complete(config, root):
+                break
+        except (ValueError, FloatingPointError) as error:
+            failed = True
+            logger.error("%s %s seed %d: %s", config.env, config.algo, config.seed, error)
+    raise SystemExit(failed)
+
+
+def train_all(wanted: Sequence[Job], workers: int) -> bool:
+    """Share the runs out to processes; whether all came to their end."""
+    context = mp.get_context("spawn")
+    # Each worker has its share from the start, so that none begins another run after an interruption.
+    processes = [context.Process(target=work, args=(wanted[w::workers],)) for w in range(workers)]
+    for process in processes:
+        process.start()
+    with interruptible() as stop:
+        for process in processes:
+            while process.exitcode is None:
+                process.join(timeout=0.5)
+                if stop.is_set():  # the workers save and end
+                    for other in processes:
+                        other.terminate()
+                    stop.clear()
+    ended = [(config, run_of(config, root)) for config, root in wanted]
+    return all(run is not None and finished(run, config) for config, run in ended)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0 when every run is done and the page is written."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    console, done = Console(), True
+    try:
+        args = tyro.cli(StudyArguments, prog="spillguard espo-study",
+                        args=sys.argv[1:] if arguments is None else list(arguments))  # fmt: skip
+        if not args.page_only:
+            done = train_all(jobs(args), args.workers)
+            if done and args.control and "espo" in args.algos:
+                done = train_all(control_jobs(args), args.workers)
+        runs = [(c.algo, run_of(c, root)) for c, root in jobs(args)]
+        runs += [(CONTROL, run_of(c, root)) for c, root in control_jobs(args)]
+        found = read(runs)
+        write_page(found, args.page)
+    except (ValueError, OSError) as error:
+        return complain("espo-study", error)
+    console.print(f"{args.page}: {len(found)} runs", soft_wrap=True)
+    return 0 if done else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
