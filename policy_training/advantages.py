@@ -26,7 +26,7 @@ class Rollout:
 
 
 def gae(signal: Array, value: Array, final_value: float, gamma: float, lam: float) -> Array:
-    """A_t = sum_l (gamma lam)^l delta_{t+l}, delta_t = x_t + gamma V_{t+1} - V_t, of one stretch without a break.
+    """A_t = sum_l (gamma lam)^l delta_{t+l}, delta_t = x_t + gamma V_{t+1} - V_t, of one unbroken stretch.
 
     signal, value (T,); `final_value` is V of where the stretch ends: 0 where the episode terminated there, V
     of the last observation where it was only cut. Schulman et al. 2016, Eqs. 11 and 16. Returns (T,).

@@ -8,7 +8,7 @@ SCALAR = "cost"  # the name that stands for info["cost"]; any other is one of in
 Limits = Sequence[tuple[str, float]]  # name of a cost, what is allowed of it
 
 
-class BadSignal(FloatingPointError):
+class BadSignalError(FloatingPointError):
     """An environment said something that no learning should be built on."""
 
     def __init__(self, step: int, what: str) -> None:
@@ -20,17 +20,18 @@ class BadSignal(FloatingPointError):
 
 
 def costs_of(info: Mapping[str, Any], names: Sequence[str], step: int) -> list[float]:
-    """The named costs of one step; `BadSignal` where one is missing, negative or no number."""
+    """The named costs of one step; `BadSignalError` where one is missing, negative or no number."""
     values = []
     for name in names:
         terms = info if name == SCALAR else info.get("cost_terms", {})
         if name not in terms:
             known = [SCALAR] if SCALAR in info else []
             known += list(info.get("cost_terms", {}))
-            raise BadSignal(step, f"no cost {name!r}; the environment tells {', '.join(known) or 'none'}")
+            told = ", ".join(known) or "none"
+            raise BadSignalError(step, f"no cost {name!r}; the environment tells {told}")
         value = float(terms[name])
         if not 0.0 <= value < math.inf:
-            raise BadSignal(step, f"cost {name!r} is {value}, it has to be finite and >= 0")
+            raise BadSignalError(step, f"cost {name!r} is {value}, it has to be finite and >= 0")
         values.append(value)
     return values
 

@@ -40,7 +40,7 @@ class GaussianActor(nn.Module):
         return self.scaling(obs).clamp(-FARTHEST, FARTHEST)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """obs (B, O) -> mean (B, A), in plain operations: the definition, and what can be differentiated twice."""
+        """obs (B, O) -> mean (B, A), in plain operations: the definition, differentiable twice."""
         return self.mlp(self.inputs(obs)).squeeze(0)
 
     def mean_of(self, inputs: Tensor) -> Tensor:

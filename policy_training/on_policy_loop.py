@@ -10,7 +10,7 @@ import torch
 
 from policy_training.algorithms import ALGORITHMS
 from policy_training.checkpoint import State, load, save
-from policy_training.costs import BadSignal
+from policy_training.costs import BadSignalError
 from policy_training.gaussian import ObservationMoments
 from policy_training.loops import copy_state, environment_spaces, interruptible
 from policy_training.on_policy import OnPolicyAlgorithm, OnPolicyConfig
@@ -56,7 +56,7 @@ class OnPolicyTrainer:
         std = np.exp(actor.log_std.detach().numpy())
         try:
             shares = self.sampler.collect(mean_policy(actor), std, self.iteration, steps)
-        except BadSignal as bad:
+        except BadSignalError as bad:
             raise FloatingPointError(
                 f"step {self.step + bad.step}: {bad.what}; the last checkpoint is intact"
             ) from bad

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_training.costs import BadSignal, costs_of
+from policy_training.costs import BadSignalError, costs_of
 from policy_training.episodes import TRAINING_SEEDS, Array, MeanPolicy, make_env
 
 SEED_RANGE = 1_000_000
@@ -26,7 +26,7 @@ NOISE, EPISODES = 2, 3  # tags of the streams of random numbers
 
 @dataclass(frozen=True)
 class Share:
-    """What one environment contributed. T steps, K costs, S stretches between resets or the end, F finished."""
+    """What one environment contributed. T steps, K costs, S unbroken stretches, F finished episodes."""
 
     obs: Array  # (T, O) float32
     action: Array  # (T, A) float32
@@ -61,7 +61,7 @@ class Walker:
             action[t] += policy(obs[t])
             current, reward, terminated, truncated, info = env.step(action[t])
             if not math.isfinite(reward):
-                raise BadSignal(t, f"the reward is {reward}")
+                raise BadSignalError(t, f"the reward is {reward}")
             signals[0, t] = reward
             signals[1:, t] = costs_of(info, names, t)
             ended = terminated or truncated

@@ -16,7 +16,7 @@ def minibatches(count: int, size: int, rng: torch.Generator) -> Iterator[Tensor]
 
 
 class ValueFit:
-    """Value functions (M) under Adam, by squared error plus `l2` times the squared length of their weights."""
+    """Value functions (M) under Adam, by squared error plus `l2` times their weights' squared length."""
 
     def __init__(self, critics: ValueCritics, lr: float, l2: float) -> None:
         self.critics, self.l2 = critics, l2

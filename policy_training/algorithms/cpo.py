@@ -1,19 +1,19 @@
 """CPO: the best step within a KL divergence whose linearised cost keeps to the limit.
 
-Achiam, Held, Tamar, Abbeel 2017.
+Achiam, Held, Tamar, Abbeel 2017, arXiv:1705.10528.
 
     (1)  max g^T x   with   c + b^T x <= 0   and   x^T F x / 2 <= d_KL
     (2)  q = g^T F^-1 g,   r = g^T F^-1 b,   s = b^T F^-1 b
     (3)  x = F^-1 (g - nu b) / lambda,   nu = [ r + lambda c ]_+ / s,   lambda the minimum of the dual
-           D(lambda) = (q - r^2/s) / (2 lambda) + lambda (2 d_KL - c^2/s) / 2 - r c / s  if r + lambda c > 0
-           D(lambda) = q / (2 lambda) + lambda d_KL                                     elsewhere
+           D(lambda) = (q - r^2/s) / (2 lambda) + lambda (2 d_KL - c^2/s)/2 - r c / s  where r + lambda c > 0
+           D(lambda) = q / (2 lambda) + lambda d_KL                                      elsewhere
     (4)  where no x meets both:  x = -sqrt(2 d_KL / s) F^-1 b      recovery
     (5)  x is shortened until E KL <= d_KL, E[rho A_c] has not grown by more than [ -c ]_+, and, unless c > 0,
          E[rho A_r] has not fallen
 
 Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
-matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean episode
-length [steps], d_KL [nat].
+matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
+[steps], d_KL [nat].
 
 Units of c. b is the slope of a mean over steps, so b^T x predicts by how much the cost of a step changes. An
 episode has L steps, so J_c changes by L b^T x, and J_c + L b^T x <= d is c + b^T x <= 0 with c as above. With

@@ -1,6 +1,6 @@
 """CRPO: step on the reward while the cost is within its limit plus a tolerance, otherwise on the cost.
 
-Xu, Liang, Lan 2021.
+Xu, Liang, Lan 2021, arXiv:2011.05869.
 
     (1)  J_c <= d + eta:  a trust-region step up E[rho A_r]      rho = pi(a|s) / pi_old(a|s)
     (2)  otherwise:       a trust-region step down E[rho A_c]

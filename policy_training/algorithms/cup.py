@@ -1,6 +1,6 @@
 """CUP: a clipped step on the reward, then a step back that pays for cost with closeness.
 
-Yang, Ji, Dai, Zhang, Zhou, Li, Yang, Pan 2022.
+Yang, Ji, Dai, Zhang, Zhou, Li, Yang, Pan 2022, arXiv:2209.07089.
 
     (1)  nu <- [ nu + Adam(J_c - d) ]_0^nu_max                 before the policy moves
     (2)  pi' from pi_old:  max E[ min(rho A_r, clip(rho, 1 - e, 1 + e) A_r) ],

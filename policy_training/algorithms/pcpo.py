@@ -1,6 +1,6 @@
 """PCPO: a trust-region step on the reward, then the nearest step whose linearised cost keeps to the limit.
 
-Yang, Rosca, Narasimhan, Ramadge 2020.
+Yang, Rosca, Narasimhan, Ramadge 2020, arXiv:2010.03152.
 
     (1)  x' = sqrt(2 d_KL / g^T F^-1 g) F^-1 g
     (2)  x  = x' - [ (b^T x' + c) / (b^T M b) ]_+ M b       M = F^-1: nearest by KL, or M = I: by distance
@@ -8,8 +8,8 @@ Yang, Rosca, Narasimhan, Ramadge 2020.
          E[rho A_r] has not fallen
 
 Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
-matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean episode
-length [steps], d_KL [nat].
+matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
+[steps], d_KL [nat].
 
 Units of c. b is the slope of a mean over steps and an episode has L of them, so J_c changes by L b^T x; the
 limit J_c + L b^T x <= d is c + b^T x <= 0. A_c is centred and keeps its scale for the same reason.

@@ -1,6 +1,6 @@
 """PPO-Lag: proximal policy optimisation on the Lagrangian, one multiplier for each named cost.
 
-Schulman, Wolski, Dhariwal, Radford, Klimov 2017 (PPO); Ray, Achiam, Amodei 2019 (the multipliers).
+Schulman, Wolski, Dhariwal, Radford, Klimov 2017, arXiv:1707.06347 (PPO); Ray, Achiam, Amodei 2019 (the multipliers).
 
     (1)  lambda_k <- [ lambda_k + Adam(J_k - d_k) ]_+          before the policy moves
     (2)  A = (A_r - sum_k lambda_k A_k) / (1 + sum_k lambda_k) each A standardised over the iteration
@@ -70,7 +70,9 @@ class PpoLag:
             inputs = actor.inputs(rollout.obs)
             old_mean, old_log_std = actor.mean_of(inputs), actor.log_std.detach().clone()
             old_log_prob = actor.log_prob(old_mean, rollout.action)
-        for epoch in range(1, cfg.policy_epochs + 1):
+        epochs = 0
+        while epochs < cfg.policy_epochs:
+            epochs += 1
             for rows in minibatches(len(advantage), cfg.policy_batch, rng):
                 log_prob = actor.log_prob(actor.mean_of(inputs[rows]), rollout.action[rows])
                 ratio, weight = torch.exp(log_prob - old_log_prob[rows]), advantage[rows]
@@ -84,7 +86,7 @@ class PpoLag:
                 break
         loss_v = self.judge.learn(rollout)
         return self.multipliers.figures() | {
-            "kl": kl, "epochs": float(epoch), "entropy": actor.entropy(), "loss_v": loss_v,
+            "kl": kl, "epochs": float(epochs), "entropy": actor.entropy(), "loss_v": loss_v,
         }  # fmt: skip
 
     def _descend(self, loss: torch.Tensor, lr_scale: float) -> None:

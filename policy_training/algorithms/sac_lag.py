@@ -11,8 +11,9 @@ The Lagrangian relaxation of Ha et al. 2020, arXiv:2002.08550, with the safety c
 
 (1), (2) are in `critics`. With several named costs each has its own (2), (3) and term of (4).
 
-Differs from the papers: several costs; twin safety critics, the larger one counts (both choices are switches' defaults);
-the multiplier steps in x by the violation itself, without the slope of nu(x), which would stall it near zero.
+Differs from the papers: several costs; twin safety critics, the larger one counts (both choices are
+switches' defaults); the multiplier steps in x by the violation itself, without the slope of nu(x), which
+would stall it near zero.
 """
 
 import math

@@ -101,7 +101,7 @@ def test_each_pair_learns_its_own_cost() -> None:
 
 @pytest.mark.parametrize("limits", [(("obstacle", 1.5),), (("obstacle", -0.1),), (("a", 0.1), ("a", 0.2))])
 def test_impossible_limits_are_refused(limits: tuple[tuple[str, float], ...]) -> None:
-    with pytest.raises(ValueError, match="must lie in|must be|one limit"):
+    with pytest.raises(ValueError, match=r"must lie in|must be|one limit"):
         replace(preset("sac_lag", NAV2D).algorithm, eps_limits=limits)
 
 

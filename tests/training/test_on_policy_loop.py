@@ -63,7 +63,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     command = (
         "from pathlib import Path; from policy_training.runs import RunConfig;"
         "from policy_training.on_policy_loop import train_on_policy;"
-        f"run = Path({str(cut)!r}); train_on_policy(RunConfig.from_json((run / 'config.json').read_text()), run)"
+        f"run = Path({str(cut)!r}); config = RunConfig.from_json((run / 'config.json').read_text());"
+        "train_on_policy(config, run)"
     )
     process = subprocess.Popen((sys.executable, "-c", command), env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 60.0
@@ -99,7 +100,7 @@ def test_a_run_can_be_loaded_and_evaluated(tmp_path: Path) -> None:
 
 def test_an_iteration_without_a_finished_episode_says_what_to_do(tmp_path: Path) -> None:
     config = small(samples=4, envs=4)
-    with pytest.raises(ValueError, match="no episode ended in this iteration.*--samples"):
+    with pytest.raises(ValueError, match=r"no episode ended in this iteration.*--samples"):
         train_on_policy(config, create_run(config, tmp_path))
 
 
@@ -150,7 +151,7 @@ def test_several_limits_are_read_from_the_command_line_and_come_back(tmp_path: P
 
 @pytest.mark.parametrize("loop", [{"steps": 0}, {"samples": 1, "envs": 2}, {"processes": 3, "envs": 2}])
 def test_a_senseless_loop_is_refused(loop: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must|allowed"):
+    with pytest.raises(ValueError, match=r"must|allowed"):
         OnPolicyLoop(**loop)
 
 

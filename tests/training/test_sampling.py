@@ -11,7 +11,7 @@ import torch
 from policy_training.episodes import MeanPolicy
 from policy_training.gaussian import GaussianActor
 from policy_training.networks import Spaces
-from policy_training.sampling import BadSignal, Sampler, Walker
+from policy_training.sampling import BadSignalError, Sampler, Walker
 from policy_training.validation import mean_policy
 
 NAV2D = "spillguard/Nav2D-v0"
@@ -77,14 +77,14 @@ def test_a_share_is_cut_where_episodes_end_and_at_its_own_end() -> None:
     ],
 )
 def test_a_senseless_signal_stops_with_step_and_value(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadSignal, match=message) as caught:
+    with pytest.raises(BadSignalError, match=message) as caught:
         walked(12, **changes)
     assert caught.value.step == 0
 
 
 def test_an_unknown_cost_names_the_known_ones() -> None:
     walker = Walker("Counting-v0", {}, 1, 0, ("speed",))
-    with pytest.raises(BadSignal, match="no cost 'speed'; the environment tells cost, half"):
+    with pytest.raises(BadSignalError, match="no cost 'speed'; the environment tells cost, half"):
         walker.walk(zero_policy(), STD, 0, 3)
 
 
@@ -96,7 +96,7 @@ def test_workers_bring_what_this_process_would_to_the_bit() -> None:
         sampler = Sampler(NAV2D, {}, 1, ("cost", "obstacle"), envs=3, processes=processes)
         found.append([sampler.collect(policy, STD, i, 70) for i in range(2)])
         sampler.close()
-    here, there = (sum(parts, []) for parts in found)
+    here, there = ([share for part in parts for share in part] for parts in found)
     assert len(here) == len(there) == 6
     for a, b in zip(here, there, strict=True):
         for name in vars(a):
@@ -107,7 +107,7 @@ def test_workers_bring_what_this_process_would_to_the_bit() -> None:
 
 def test_a_bad_signal_in_a_worker_reaches_the_trainer() -> None:
     sampler = Sampler(NAV2D, {}, 1, ("speed",), envs=2, processes=1)
-    with pytest.raises(BadSignal, match="no cost 'speed'"):
+    with pytest.raises(BadSignalError, match="no cost 'speed'"):
         sampler.collect(mean_policy(GaussianActor(Spaces.unscaled(10, 2))), STD, 0, 10)
     sampler.close()
 
