@@ -3,6 +3,8 @@
 One state, actions a in R^3, reward 2 a_2 - |(a_0, a_1) - (1, 1)|^2, cost max(0, 3 + a_0), 3 of it allowed.
 The cost is linear wherever the policy goes, so the best mean is (0, 1), whatever the noise: without the limit
 it would be (1, 1), and a policy that only heeds the limit has no reason to take its second component to 1.
+a_2 pays without end and costs nothing. Advantages are standardised, so that without it reward and cost would
+have slopes of one size at every mean once the noise is small, and a multiplier had no value to settle on.
 """
 
 from dataclasses import replace
