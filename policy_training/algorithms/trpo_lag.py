@@ -1,6 +1,7 @@
 """TRPO-Lag: trust-region policy optimisation on the Lagrangian, one multiplier for each named cost.
 
-Schulman, Levine, Moritz, Jordan, Abbeel 2015, arXiv:1502.05477 (TRPO); Ray, Achiam, Amodei 2019 (the multipliers).
+Schulman, Levine, Moritz, Jordan, Abbeel 2015, arXiv:1502.05477 (TRPO); Ray, Achiam, Amodei 2019
+(the multipliers).
 
     (1)  lambda_k <- [ lambda_k + Adam(J_k - d_k) ]_+          before the policy moves
     (2)  A = (A_r - sum_k lambda_k A_k) / (1 + sum_k lambda_k) each A standardised over the iteration
