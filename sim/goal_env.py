@@ -28,6 +28,7 @@ from sim.goal_rules import (
     MOST_REWARD,
     Layout,
     Point,
+    Vec,
     draw_goal,
     draw_layout,
     goal_reward,
@@ -116,6 +117,16 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         goal_met = self._distance <= GOAL_RADIUS
         terminated = goal_met and not self._draw_goal(self._random)
         return self._observe(), reward, terminated, False, _info(hazards=hazards, goal_met=goal_met)
+
+    def set_state(self, qpos: Vec, qvel: Vec, goal: Point) -> None:
+        """Put robot, vase and goal where they are told to be, hazards as they are. Call `reset` before.
+
+        qpos [m, quaternions, rad] and qvel [m/s, rad/s] are the model's. The point's qpos counts from where
+        the episode began.
+        """
+        self.data.qpos[:], self.data.qvel[:] = qpos, qvel
+        mujoco.mj_forward(self.model, self.data)
+        self._set_goal(goal)
 
     def render(self) -> NDArray[np.uint8] | None:
         """The arena from the side (480, 640, 3), if made with ``render_mode="rgb_array"``."""
