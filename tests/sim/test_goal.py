@@ -61,9 +61,6 @@ def layout(robot: tuple[float, float], goal: tuple[float, float], hazards: tuple
     return Layout(robot, 0.0, goal, hazards, (1.3, 1.3), 0.0)
 
 
-# --- the peer's record ---
-
-
 def test_equal_seeds_give_the_peers_layout(env: GoalEnv, record: dict[str, np.ndarray]) -> None:
     env.reset(seed=0)
     np.testing.assert_allclose(env.data.qpos, record["qpos"][0], atol=1e-12)
@@ -97,9 +94,6 @@ def test_the_car_follows_the_peer_from_the_seed_alone(record: dict[str, np.ndarr
     for action in actions:
         env.step(action)
     np.testing.assert_allclose(env.data.qpos, end, atol=1e-9)
-
-
-# --- placement ---
 
 
 @settings(max_examples=150, deadline=None)
@@ -139,9 +133,6 @@ def test_an_episode_without_a_free_place_for_a_goal_terminates(monkeypatch: pyte
 def test_a_layout_with_missing_or_unknown_places_is_refused(bad: tuple) -> None:
     with pytest.raises(ValueError, match="8 hazards"):
         layout((0.0, 0.0), (1.0, 0.0), bad)
-
-
-# --- lidar, reward, cost ---
 
 
 def test_the_lidar_by_hand() -> None:
@@ -202,9 +193,6 @@ def test_the_vase_is_free_and_moves_when_pushed() -> None:
     cost = sum(env.step(np.array([1.0, 0.0], np.float32))[4]["cost"] for _ in range(60))
     assert cost == 0.0
     assert env.data.joint("vase").qpos[0] > 0.4
-
-
-# --- the contract ---
 
 
 def test_it_passes_the_environment_checker(robot: str) -> None:
