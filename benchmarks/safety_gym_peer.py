@@ -8,8 +8,6 @@ noise; the others at random.
 import sys
 import time
 
-import numpy as np
-
 NOT_INSTALLED = 3  # exit status
 RESETS = 3
 NOISE = 0.4
@@ -79,6 +77,7 @@ def run(task, seed, steps):
 
 if __name__ == "__main__":
     try:
+        import numpy as np
         import safety_gymnasium  # noqa: F401
     except Exception as error:  # an import error, or its own error on Python 3.11
         sys.stderr.write(f"Safety-Gymnasium does not import here: {type(error).__name__}: {error}\n")
