@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
@@ -23,6 +23,7 @@ from sim.cell import Outcome, PourCell
 from sim.scenario import sample_scenario
 from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD
 from spillguard_ros import convert
+from spillguard_ros.driver import ACTIVE, CONTROLLER, CONTROLLERS, DIAGNOSTICS
 from spillguard_ros.follower import TrajectoryFollower, within_speed
 from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.runtime import ShellNode, run
@@ -79,6 +80,7 @@ class SimArm(ShellNode):
         self._wrist = self.create_lifecycle_publisher(WrenchStamped, "wrist/wrench", qos)
         self._target = self.create_lifecycle_publisher(PoseStamped, "target_pose", qos)
         self._outcome = self.create_lifecycle_publisher(DiagnosticStatus, "~/outcome", qos)
+        self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, qos)
         self._command = self.create_subscription(
             JointTrajectory, "joint_trajectory_controller/joint_trajectory", self._on_command, 1
         )
@@ -90,16 +92,18 @@ class SimArm(ShellNode):
         self._timer = self.create_timer(
             MONITOR_PERIOD / self._settings.speed, self._catch_up, clock=self.steady
         )
+        self._slow_timer = self.create_timer(1.0, self._on_second, clock=self.steady)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop simulated time."""
         self.destroy_timer(self._timer)
+        self.destroy_timer(self._slow_timer)
         return super().on_deactivate(state)
 
     def release(self) -> None:
         """Drop the topics."""
-        for name in ("_joints", "_load_cell", "_wrist", "_target", "_outcome"):
+        for name in ("_joints", "_load_cell", "_wrist", "_target", "_outcome", "_diagnostics"):
             if hasattr(self, name):
                 self.destroy_publisher(getattr(self, name))
         if hasattr(self, "_service"):
@@ -170,6 +174,16 @@ class SimArm(ShellNode):
         self._target.publish(convert.to_pose(seen.target_position, BASE_FRAME, stamp))
         if round(self._now / MONITOR_PERIOD) % OUTCOME_TICKS == 0:
             self._outcome.publish(self._outcome_status())
+
+    def _on_second(self) -> None:
+        msg = DiagnosticArray(status=[self._driver_status()])
+        msg.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(msg)
+
+    def _driver_status(self) -> DiagnosticStatus:
+        """As the controller manager of a driver tells it."""
+        name = f"controller_manager: {CONTROLLERS}"
+        return convert.to_status(name, DiagnosticStatus.OK, "", {f"{CONTROLLER}.state": ACTIVE})
 
     def _outcome_status(self) -> DiagnosticStatus:
         outcome, pour = self._cell.outcome(), self._pour
