@@ -48,7 +48,7 @@ def run(args: Args) -> int:
     }
     # Below every node: whoever watches must not starve, and must not keep those waiting whom it watches.
     if refused := run_first_in_first_out(1):
-        print(refused, file=sys.stderr)
+        sys.stderr.write(f"{refused}\n")
     command = [sys.executable, "-m", "pytest", "tests/faults", "-q", "--timeout=900"]
     command += ["-k", args.only] if args.only else []
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

