@@ -41,6 +41,7 @@ class NotedArm(SimArm):
 
     def _on_fault(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._faulted = response.success = request.data
+        self._on_second()  # told at once
         return response
 
     def _on_silence(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

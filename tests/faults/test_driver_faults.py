@@ -5,7 +5,8 @@ import time
 import numpy as np
 from std_srvs.srv import SetBool
 
-from tests.faults.cases import CLOCKS, JITTER, RESTS, STOPS, Case, Repeat, run
+from spillguard_core.arm import MONITOR_PERIOD
+from tests.faults.cases import CLOCKS, JITTER, RESTS, SERVO, STOPS, Case, Repeat, run
 from tests.faults.harness import Cell
 
 REPORT = 1.0  # [s] between two statuses of a driver
@@ -31,7 +32,7 @@ def refused(cell: Cell, why: str) -> None:
 
 
 def test_driver_that_reports_a_fault(cell: Cell) -> None:
-    case = Case("driver_fault", "driver: reports a fault", STOPS, ("DRIVER_FAULT",), REPORT)
+    case = Case("driver_fault", "driver: reports a fault", STOPS, ("DRIVER_FAULT",), MONITOR_PERIOD)
 
     def once() -> Repeat:
         cell.ready()
@@ -51,7 +52,7 @@ def test_driver_that_reports_a_fault(cell: Cell) -> None:
 def test_controller_that_is_switched_off_and_on(cell: Cell) -> None:
     """It takes no command, so the arm does not follow; the driver's status may tell first."""
     reasons = ("TRACKING_ERROR", "DRIVER_FAULT")
-    case = Case("driver_switched", "driver: its controller is switched off", RESTS, reasons, 0.0)
+    case = Case("driver_switched", "driver: its controller is switched off", RESTS, reasons, SERVO)
 
     def once() -> Repeat:
         cell.ready()
@@ -59,7 +60,7 @@ def test_controller_that_is_switched_off_and_on(cell: Cell) -> None:
         try:
             cell.until(lambda: cell.watcher.latest()["verdict"] == "STOP", 2.0 * REPORT, "a stop")
             assert cell.watcher.latest()["reason"] in reasons
-            repeat = cell.judged(case, fault, case.bound + CLOCKS["coast_time"])
+            repeat = cell.answer(case, fault)
             cell.watcher.spin(1.2 * REPORT)
             refused(cell, "joint_trajectory_controller is inactive")
         finally:
