@@ -25,7 +25,7 @@ from tests.core.conftest import CONFIG
 from tests.ros.harness import ROOT
 from tests.ros.test_realtime import may_take_priority
 
-MINUTES = float(os.environ.get("SPILLGUARD_SOAK_MINUTES", "0.5"))
+MINUTES = float(os.environ.get("SPILLGUARD_SOAK_MINUTES", "1"))
 MISSED = 1.0 if may_take_priority() else 10.0  # [%] of the periods; without priority others may be first
 
 
