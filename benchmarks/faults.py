@@ -14,6 +14,7 @@ import numpy as np
 import tyro
 
 from benchmarks.record import RESULTS, ROOT
+from spillguard_ros.realtime import run_first_in_first_out
 
 PARTS = ROOT / "runs" / "faults.json"
 KEPT = RESULTS / "faults.json"
@@ -45,6 +46,9 @@ def run(args: Args) -> int:
         "SPILLGUARD_FAULT_REPEATS": str(args.repeats),
         "SPILLGUARD_FAULT_RESULTS": str(PARTS),
     }
+    # Below every node: whoever watches must not starve, and must not keep those waiting whom it watches.
+    if refused := run_first_in_first_out(1):
+        sys.stderr.write(f"{refused}\n")
     command = [sys.executable, "-m", "pytest", "tests/faults", "-q", "--timeout=900"]
     command += ["-k", args.only] if args.only else []
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

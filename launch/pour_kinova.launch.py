@@ -30,7 +30,11 @@ def generate_launch_description() -> LaunchDescription:
     ]
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
-        launch_arguments={"bundle": LaunchConfiguration("bundle"), "driver_prefix": "/"}.items(),
+        launch_arguments={
+            "bundle": LaunchConfiguration("bundle"),
+            "driver_prefix": "/",
+            "driver_status": LaunchConfiguration("driver_status"),
+        }.items(),
     )
     bringup = PathJoinSubstitution([FindPackageShare("kortex_bringup"), "launch", "gen3.launch.py"])
     driver = IncludeLaunchDescription(
@@ -42,4 +46,9 @@ def generate_launch_description() -> LaunchDescription:
         }.items(),
     )
     bundle = DeclareLaunchArgument("bundle", description="Directory of the bundle to run.")
-    return LaunchDescription([bundle, *declared, nodes, driver])
+    status = DeclareLaunchArgument(
+        "driver_status",
+        default_value="Controllers Activity",
+        description="Status of the controller manager on /diagnostics; empty: none is awaited.",
+    )
+    return LaunchDescription([bundle, status, *declared, nodes, driver])

@@ -25,6 +25,10 @@ ARGUMENTS = {
         "",
         "What stands before the driver's topics joint_states and joint_trajectory_controller/...",
     ),
+    "driver_status": (
+        "",
+        "Status on /diagnostics in which the driver calls its controller active; empty: none is awaited.",
+    ),
     "load_cell": ("load_cell/wrench", "Topic of the load cell under the receiving cup, tared."),
     "wrist": ("wrist/wrench", "Topic of the payload felt at the wrist, tared."),
     "target": ("target_pose", "Topic of the receiving cup's rim centre in base_link."),
@@ -79,9 +83,10 @@ def generate_launch_description() -> LaunchDescription:
         SetEnvironmentVariable("OMP_NUM_THREADS", EnvironmentVariable("OMP_NUM_THREADS", default_value="1")),
     ]
     bundle = {"bundle": text("bundle"), "public_key": text("public_key")}
+    record_and_driver = {"record": text("record"), "driver_status": text("driver_status")}
     allowed = ParameterValue(LaunchConfiguration("allow_uncalibrated"), value_type=bool)
     nodes = [
-        node("safety_monitor", bundle, {"record": text("record"), "allow_uncalibrated": allowed}),
+        node("safety_monitor", bundle, record_and_driver, {"allow_uncalibrated": allowed}),
         node("policy", bundle),
         node("operator_page", bundle, condition=IfCondition(LaunchConfiguration("page"))),
     ]

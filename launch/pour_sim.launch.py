@@ -21,11 +21,18 @@ def generate_launch_description() -> LaunchDescription:
     declared = [
         DeclareLaunchArgument("bundle", description="Directory of the bundle to run."),
         DeclareLaunchArgument("seed", default_value="0", description="Of the sequence of randomised cells."),
+        DeclareLaunchArgument(
+            "driver_status",
+            default_value="Controllers Activity",
+            description="Status of the simulated driver on /diagnostics; empty: none is awaited.",
+        ),
         DeclareLaunchArgument("speed", default_value="1.0", description="Simulated seconds per second."),
     ]
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
-        launch_arguments={"bundle": LaunchConfiguration("bundle")}.items(),
+        launch_arguments={
+            name: LaunchConfiguration(name) for name in ("bundle", "driver_status")
+        }.items(),
     )
     sim_arm = Node(
         package="spillguard_ros",

@@ -12,7 +12,7 @@ from spillguard_ros.recording import Flight, overrides, replay
 
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])
 BACKWARD = np.array([-0.1, 0.0, 0.0, 0.2])
-NEW_IN_INPUTS, NEW_IN_DECISION = ("teleop", "suspend"), ("suspension",)
+NEW_IN_INPUTS, NEW_IN_DECISION = ("teleop", "suspend", "driver_fault"), ("suspension",)
 NEW_IN_CONFIG = ("teleop_timeout", "max_suspension", "critic_release")
 
 

@@ -281,3 +281,20 @@ def test_equal_arguments_give_equal_decisions(rig):
     first, second = (decide(inputs, rig.decision, rig.config, rig.models) for _ in range(2))
     for part in fields(first):
         np.testing.assert_equal(getattr(first, part.name), getattr(second, part.name))
+
+
+def test_driver_that_is_not_in_order_stops_the_arm_until_it_is_and_a_reset(rig):
+    rig.follow(60)
+    assert rig.qd.any()
+    fault = "joint_trajectory_controller is inactive"
+    assert rig.tick(FORWARD, driver_fault=fault).reason is Reason.DRIVER_FAULT
+    rig.run(60, FORWARD, driver_fault=fault)
+    assert not rig.qd.any()
+    assert fault in refusal(Request.RESET, rig.inputs(driver_fault=fault), rig.decision, rig.config)
+    assert rig.tick(None, Request.RESET, driver_fault=fault).mode is Mode.STOPPED
+    rig.run(60, FORWARD)  # it is in order again, the stop is not over
+    assert rig.decision.mode is Mode.STOPPED
+    moved = replace(rig.inputs().measurement, joint_position=rig.q + 0.1)  # by hand, meanwhile
+    decision = rig.tick(None, Request.RESET, measurement=moved)
+    assert decision.mode is Mode.HELD
+    np.testing.assert_allclose(decision.q, moved.joint_position)  # goes on from where the arm is

@@ -57,6 +57,7 @@ EXPECTED = {
     "arm: joint state is not finite": STOPS,
     "arm: joint outside its limits": STOPS,
     "arm: another node commands the arm": STOPS,
+    "arm: driver reports a fault": STOPS,
     "arm: arm off its command": STOPS,
     "arm: arm still moves long after it should rest": ("stopped STOP", "following PASS", "teleop PASS"),
 }

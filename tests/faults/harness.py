@@ -21,12 +21,14 @@ from std_srvs.srv import Trigger
 
 from spillguard_core.decision import Verdict
 from spillguard_ros.convert import status_values
+from spillguard_ros.driver import CONTROLLERS
 from spillguard_ros.graph import Graph
 from spillguard_ros.operator import Operator, OperatorError
 from tests.faults.cases import BRAKING, CLOCKS, GOES_ON, JITTER, SERVO, Case, Repeat
 from tests.faults.commands import Notes, all_unsafe, hold_after, rest_after
 from tests.faults.relay import PROPOSAL, STATES
 
+START = 40.0  # [s] in which four processes come up on a busy machine
 MOVING = 0.04  # [rad/s]
 ASKED, PATIENCE = 8, 2.0  # times, and [s] each
 WATCH = 0.6  # [s] for which an arm that shall go on is watched
@@ -115,7 +117,8 @@ class Cell:
 
     def start_monitor(self, **more: object) -> None:
         """The safety monitor."""
-        self.graph.start("safety_monitor", "safety_monitor", {"bundle": self.bundle, **more})
+        told = {"bundle": self.bundle, "driver_status": CONTROLLERS, **more}
+        self.graph.start("safety_monitor", "safety_monitor", told)
 
     def stop(self, process: str) -> None:
         """End a process in good order. One that is still starting may not hear the first signal."""
@@ -146,7 +149,7 @@ class Cell:
         """Tell the relay what to do to these topics; steady time [s] at which it began."""
         number = next(self._numbers)
         order = {"number": number, "topics": topics, "fault": fault or None, "figures": figures}
-        assert self.watcher.wait(lambda: self.watcher.orders.get_subscription_count() > 0, 10.0), "no relay"
+        assert self.watcher.wait(lambda: self.watcher.orders.get_subscription_count() > 0, START), "no relay"
         self.watcher.orders.publish(String(data=json.dumps(order)))
         self.until(lambda: number in self.watcher.began, 10.0, "an answer of the relay")
         return self.watcher.began[number]
@@ -170,7 +173,7 @@ class Cell:
             self.watcher.spin(SETTLE)
             if self.harm():
                 self.new_cup()
-            self.watcher.insist("safety_monitor/reset", 10.0)
+            self.watcher.insist("safety_monitor/reset", START)
             self.watcher.call("safety_monitor/resume")
             self.notes.clear()
             if self.poll(self.moving, 5.0):

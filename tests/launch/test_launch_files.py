@@ -16,7 +16,7 @@ NODES = {
     "operator_page": "PageParameters",
 }  # fmt: skip
 FROM_LAUNCH = {  # parameters that a launch argument sets
-    "safety_monitor": {"bundle", "public_key", "record"},
+    "safety_monitor": {"bundle", "public_key", "record", "driver_status"},
     "policy": {"bundle", "public_key"},
     "sim_arm": {"seed", "speed"},
     "operator_page": {"bundle", "public_key"},
@@ -56,8 +56,9 @@ def parameters(node: str) -> dict[str, object]:
 def declared(node: str) -> dict[str, bool]:
     """Parameters that the node declares: is each one required?"""
     pytest.importorskip("rclpy")
-    cls = getattr(import_module(f"spillguard_ros.{node}"), NODES[node])
-    return {entry.name: entry.default is MISSING for entry in fields(cls)}
+    own = getattr(import_module(f"spillguard_ros.{node}"), NODES[node])
+    scheduling = import_module("spillguard_ros.realtime").Scheduling
+    return {entry.name: entry.default is MISSING for cls in (own, scheduling) for entry in fields(cls)}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

@@ -58,7 +58,7 @@ class Witness(Operator):
         node.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 10)
         heard = self.heard
         node.create_subscription(DiagnosticArray, "safety_monitor/status", heard.status.append, 10)
-        node.create_subscription(DiagnosticArray, "/diagnostics", heard.diagnostics.append, 10)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._proposals = node.create_publisher(TwistStamped, "policy/proposal", 1)
 
     def _on_joints(self, msg: JointState) -> None:
@@ -66,6 +66,10 @@ class Witness(Operator):
         if not self.frozen_stamp:
             self._stamp = msg.header.stamp
         self.heard.joints.append((time.monotonic(), q, qd))
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        if msg.status[0].name.startswith("safety_monitor"):  # the arm's driver speaks there, too
+            self.heard.diagnostics.append(msg)
 
     def _on_proposal(self, msg: TwistStamped) -> None:
         self.heard.proposals.append(time.monotonic())

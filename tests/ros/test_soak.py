@@ -1,6 +1,9 @@
-"""The soak sees what it is there to see. The hour itself is not a test."""
+"""The soak sees what it is there to see, and a short one holds. The hour itself is not a test."""
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +22,11 @@ from spillguard_ros import flight
 from spillguard_ros.graph import private_environment
 from spillguard_ros.recorder import FlightRecorder
 from tests.core.conftest import CONFIG
+from tests.ros.harness import ROOT
+from tests.ros.test_realtime import may_take_priority
+
+MINUTES = float(os.environ.get("SPILLGUARD_SOAK_MINUTES", "1"))
+MISSED = 1.0 if may_take_priority() else 10.0  # [%] of the periods; without priority others may be first
 
 
 def test_usage_counts_memory_descriptors_and_threads_of_a_process(tmp_path: Path) -> None:
@@ -83,3 +91,22 @@ def test_periods_come_from_every_part_of_the_recording(tmp_path: Path) -> None:
     found, nominal = soak.periods(path)
     assert found.tolist() == [0.010, 0.011, 1.010, 1.011]
     assert nominal == CONFIG.period
+
+
+def test_cup_after_cup_no_tick_is_missed_and_nothing_grows(tmp_path: Path) -> None:
+    """As long as `SPILLGUARD_SOAK_MINUTES` says. Its own process: it leaves its mark on the environment."""
+    script = (
+        "import sys; from pathlib import Path; from benchmarks import record, soak;"
+        "record.RESULTS = Path(sys.argv.pop(1)); sys.exit(soak.main())"
+    )
+    options = {"--minutes": MINUTES, "--missed": MISSED, "--out": tmp_path / "runs"}
+    command = [sys.executable, "-c", script, str(tmp_path / "results")]
+    command += [str(word) for option in options.items() for word in option]
+    timeout = 60.0 * MINUTES + 120.0
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=timeout, check=False)
+    said = ended.stdout + ended.stderr
+    found = json.loads((tmp_path / "results" / "soak.json").read_text())
+    assert [ratio["name"] for ratio in found["ratios"] if not ratio["met"]] == [], said
+    assert ended.returncode == 0, said
+    poured, _, all_of_them, *_ = found["figures"]["cups"].split()
+    assert int(poured) >= 0.8 * int(all_of_them) > 0

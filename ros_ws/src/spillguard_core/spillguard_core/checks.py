@@ -231,11 +231,12 @@ def _posture_fault(q: Vec, qd: Vec, config: GateConfig) -> Finding:
 
 
 def authority_fault(cycle: Cycle) -> Finding:
-    """Whether the arm hears this monitor alone: what another node sends it passed no gate."""
+    """Whether the arm hears this monitor, and it alone: what another node sends it passed no gate."""
     writers = cycle.inputs.command_writers
     if writers != 1:
         return Reason.FOREIGN_WRITER, f"{writers} publishers, allowed is this monitor alone"
-    return FINE
+    fault = cycle.inputs.driver_fault
+    return (Reason.DRIVER_FAULT, fault) if fault else FINE
 
 
 def obedience_fault(cycle: Cycle) -> Finding:

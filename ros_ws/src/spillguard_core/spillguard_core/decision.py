@@ -63,6 +63,7 @@ class Reason(Enum):
     CRITIC_INVALID = "safety critic gave no finite value"
     OPERATOR_HOLD = "held by the operator"
     FOREIGN_WRITER = "another node publishes on the arm's command topic"
+    DRIVER_FAULT = "the arm's driver is not in order"
     NOT_RESET = "not yet reset"
     OPERATOR_STOP = "stopped by the operator"
     REQUEST_UNKNOWN = "the operator asked for something unknown"
@@ -157,6 +158,7 @@ class Inputs:
     command_writers: int = 1  # publishers on the arm's command topic, this monitor included
     teleop: Proposal | None = None  # the newest of a teleoperator
     suspend: SuspensionRequest | None = None  # the newest since the last decision
+    driver_fault: str = ""  # what the arm's driver says is wrong, or that it is silent; empty: nothing
 
 
 @dataclass(frozen=True)

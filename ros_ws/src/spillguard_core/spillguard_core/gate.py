@@ -5,7 +5,7 @@ only memory, and equal arguments give equal decisions. The order of the checks i
 
     1  joint state missing, stale, invalid, outside its limits    STOP
     2  operator stop, another node commanding the arm,
-       arm off its command, arm not settling                      STOP, latched until a reset
+       driver not in order, arm off its command, not settling     STOP, latched until a reset
     3  operator hold, teleoperator that fell silent               HOLD until a resume
     4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
     5  safety critic above its threshold                          closest candidate that passes 5 and 6

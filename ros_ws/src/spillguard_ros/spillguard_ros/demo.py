@@ -25,6 +25,7 @@ import sim  # noqa: F401 (chooses how to draw before anything else loads MuJoCo)
 from spillguard_core.decision import Verdict
 from spillguard_ros import demo_report
 from spillguard_ros.demo_report import Cup
+from spillguard_ros.driver import CONTROLLERS
 from spillguard_ros.graph import Graph, private_environment
 from spillguard_ros.operator import Operator, OperatorError
 from spillguard_ros.page_access import TOKEN_VARIABLE, new_token
@@ -66,7 +67,8 @@ class Demo:
 def _start(graph: Graph, demo: Demo, recording: Path) -> None:
     bundle = demo.bundle.resolve()
     graph.start("sim_arm", "sim_arm", {"seed": demo.seed})
-    graph.start("safety_monitor", "safety_monitor", {"bundle": bundle, "record": recording})
+    told = {"bundle": bundle, "record": recording, "driver_status": CONTROLLERS}
+    graph.start("safety_monitor", "safety_monitor", told)
     graph.start("policy", "policy", {"bundle": bundle}, module=demo.policy_module)
     if demo.page:
         graph.start(PAGE, PAGE, {"bundle": bundle, "port": PAGE_PORT})

@@ -148,6 +148,7 @@ def _inputs(raw: dict[str, Any]) -> Inputs:
         proposal=_proposal(raw["proposal"]), requests=tuple(Request[name] for name in raw["requests"]),
         command_writers=int(raw.get("command_writers", 1)), teleop=_proposal(raw.get("teleop")),
         suspend=asked and SuspensionRequest(asked["reason"], float(asked["seconds"])),
+        driver_fault=raw.get("driver_fault", ""),
     )  # fmt: skip
 
 

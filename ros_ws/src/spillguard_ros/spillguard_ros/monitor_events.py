@@ -275,6 +275,7 @@ EVENTS: dict[str, dict[str, Event]] = {
         "joint state is not finite": _seen(joint_position=np.full(7, math.nan)),
         "joint outside its limits": _seen(joint_position=5.0 * HAND),
         "another node commands the arm": with_(command_writers=2),
+        "driver reports a fault": with_(driver_fault="joint_trajectory_controller is inactive"),
         "arm off its command": _seen(CONFIG.tracking_cycles, joint_position=0.1 * HAND),
         "arm still moves long after it should rest": _seen(SETTLING, joint_velocity=np.full(7, 0.1)),
     },

@@ -26,6 +26,7 @@ from spillguard_core.decision import Inputs, Proposal, Request, SuspensionReques
 from spillguard_core.gate import decide, initial_decision, refusal
 from spillguard_core.trajectory import braking_trajectory
 from spillguard_ros import convert, flight
+from spillguard_ros.driver import DIAGNOSTICS, Driver
 from spillguard_ros.monitor_parameters import MonitorParameters, calibration, gate_config
 from spillguard_ros.params import read_parameters
 from spillguard_ros.recorder import FlightRecorder
@@ -64,13 +65,16 @@ class SafetyMonitor(ShellNode):
                 reserve=MEGABYTE * parameters.record_reserve,
             )
         self._sensors = Sensors(self, self._record)
+        self._driver = Driver(
+            self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout
+        )
         self._twists = [
             self.create_subscription(TwistStamped, "policy/proposal", self._on_proposal, 1),
             self.create_subscription(TwistStamped, "teleop/twist", self._on_teleop, 1),
         ]
         self._command = self.create_lifecycle_publisher(JointTrajectory, COMMAND, 1)
         self._status = self.create_lifecycle_publisher(DiagnosticArray, "~/status", 10)
-        self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, "/diagnostics", 1)
+        self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, 1)
         self._numbers = {
             name: self.create_lifecycle_publisher(Float64, f"~/{name}", 10)
             for name in ("q_c", "verdict", "command_age")
@@ -107,7 +111,7 @@ class SafetyMonitor(ShellNode):
     def release(self) -> None:
         """Drop topics and services, finish the recording."""
         if hasattr(self, "_offers"):
-            for subscription in [*self._sensors.subscriptions, *self._twists]:
+            for subscription in [*self._sensors.subscriptions, *self._driver.subscriptions, *self._twists]:
                 self.destroy_subscription(subscription)
             for publisher in [self._command, self._status, self._diagnostics, *self._numbers.values()]:
                 self.destroy_publisher(publisher)
@@ -197,6 +201,7 @@ class SafetyMonitor(ShellNode):
             command_writers=self._writers,
             teleop=self._teleop,
             suspend=self._suspend,
+            driver_fault=self._driver.fault(now),
         )
 
     def _tick(self) -> None:

@@ -1,7 +1,8 @@
 """The pouring cell behind the topics of the arm's own driver, in real time.
 
-What a joint trajectory controller would refuse is refused here, too, and what it would hold is held. Two
-services and one topic exist only in simulation: the next cup, and where its content went.
+What a joint trajectory controller would refuse is refused here, too, and what it would hold is held; no joint
+is told to go faster than it may. One service and one topic exist only in simulation: the next cup, and where
+its content went.
 """
 
 import ctypes
@@ -10,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
@@ -22,7 +23,8 @@ from sim.cell import Outcome, PourCell
 from sim.scenario import sample_scenario
 from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD
 from spillguard_ros import convert
-from spillguard_ros.follower import TrajectoryFollower
+from spillguard_ros.driver import ACTIVE, CONTROLLER, CONTROLLERS, DIAGNOSTICS
+from spillguard_ros.follower import TrajectoryFollower, within_speed
 from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.runtime import ShellNode, run
 from spillguard_ros.sensors import BASE_FRAME
@@ -78,6 +80,7 @@ class SimArm(ShellNode):
         self._wrist = self.create_lifecycle_publisher(WrenchStamped, "wrist/wrench", qos)
         self._target = self.create_lifecycle_publisher(PoseStamped, "target_pose", qos)
         self._outcome = self.create_lifecycle_publisher(DiagnosticStatus, "~/outcome", qos)
+        self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, qos)
         self._command = self.create_subscription(
             JointTrajectory, "joint_trajectory_controller/joint_trajectory", self._on_command, 1
         )
@@ -89,16 +92,18 @@ class SimArm(ShellNode):
         self._timer = self.create_timer(
             MONITOR_PERIOD / self._settings.speed, self._catch_up, clock=self.steady
         )
+        self._slow_timer = self.create_timer(1.0, self._on_second, clock=self.steady)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop simulated time."""
         self.destroy_timer(self._timer)
+        self.destroy_timer(self._slow_timer)
         return super().on_deactivate(state)
 
     def release(self) -> None:
         """Drop the topics."""
-        for name in ("_joints", "_load_cell", "_wrist", "_target", "_outcome"):
+        for name in ("_joints", "_load_cell", "_wrist", "_target", "_outcome", "_diagnostics"):
             if hasattr(self, name):
                 self.destroy_publisher(getattr(self, name))
         if hasattr(self, "_service"):
@@ -110,7 +115,8 @@ class SimArm(ShellNode):
         self._cell.reset(scenario)
         self._now = 0.0  # [s] simulated
         self._base = time.monotonic(), 0.0
-        self._follower = TrajectoryFollower(self._cell.data.qpos[:7].copy())
+        self._last_q = self._cell.data.qpos[:7].copy()
+        self._follower = TrajectoryFollower(self._last_q)
         self._last_qd = np.zeros(7)
         self._cups += 1
         self._pour = Pour(self._cups)
@@ -151,12 +157,13 @@ class SimArm(ShellNode):
 
     def _advance(self) -> None:
         self._now += MONITOR_PERIOD
-        q, qd = self._follower.desired(self._now)
+        desired = self._follower.desired(self._now)
+        q, qd = within_speed(*desired, self._last_q, GEN3_LIMITS.velocity, MONITOR_PERIOD)
         self._cell.advance(q[None], qd[None])
         acceleration = (qd - self._last_qd) / (MONITOR_PERIOD * GEN3_LIMITS.acceleration)
         torque = self._cell.torque_share()
         effort = MONITOR_PERIOD * float(acceleration @ acceleration + torque @ torque) / len(q)
-        self._last_qd = qd
+        self._last_q, self._last_qd = q, qd
         self._pour.count(self._now, self._cell.outcome(), effort)
 
     def _publish(self) -> None:
@@ -167,6 +174,16 @@ class SimArm(ShellNode):
         self._target.publish(convert.to_pose(seen.target_position, BASE_FRAME, stamp))
         if round(self._now / MONITOR_PERIOD) % OUTCOME_TICKS == 0:
             self._outcome.publish(self._outcome_status())
+
+    def _on_second(self) -> None:
+        msg = DiagnosticArray(status=[self._driver_status()])
+        msg.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(msg)
+
+    def _driver_status(self) -> DiagnosticStatus:
+        """As the controller manager of a driver tells it."""
+        name = f"controller_manager: {CONTROLLERS}"
+        return convert.to_status(name, DiagnosticStatus.OK, "", {f"{CONTROLLER}.state": ACTIVE})
 
     def _outcome_status(self) -> DiagnosticStatus:
         outcome, pour = self._cell.outcome(), self._pour
