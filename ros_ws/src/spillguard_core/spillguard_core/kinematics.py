@@ -31,7 +31,7 @@ def joint_differences(target: Vec, q: Vec) -> list[float]:
     return [d if not turn or -math.pi <= d <= math.pi else d - turn * round(d / TWO_PI) for d, turn in plain]
 
 
-def _compact(indices: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+def compact(indices: NDArray[np.intp]) -> slice | NDArray[np.intp]:
     """The same indices as a slice where they follow one another, which they nearly always do."""
     first = int(indices[0])
     run = slice(first, first + len(indices))
@@ -60,8 +60,8 @@ class ArmKinematics:
         self._site = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, "lip")
         if min(joints) < 0 or self._site < 0:
             raise ValueError(f"the model needs the joints {', '.join(JOINT_NAMES)} and a site 'lip'")
-        self._qpos = _compact(model.jnt_qposadr[joints])
-        self._dofs = _compact(model.jnt_dofadr[joints])
+        self._qpos = compact(model.jnt_qposadr[joints])
+        self._dofs = compact(model.jnt_dofadr[joints])
         self._velocity_limit = velocity_limit
         self._jacobian = np.zeros((6, model.nv))
         # Views: making one takes as long as a small sum. They always show the latest posture.
