@@ -45,7 +45,7 @@ def noted() -> Iterator[BareCalls]:
 
     def onnx(session: ort.InferenceSession, outputs: Any, feed: dict[str, Any], *more: Any) -> Any:
         copies = {name: value.copy() for name, value in feed.items()}
-        calls.onnx.append((session.run, (outputs, copies, *more)))
+        calls.onnx.append((run, (session, outputs, copies, *more)))  # not `session.run`: it is this function
         return run(session, outputs, feed, *more)
 
     def physics(function: Callable[..., Any]) -> Callable[..., Any]:
