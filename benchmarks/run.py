@@ -16,6 +16,7 @@ NEEDS = {
     "env": ("gymnasium", "train"),
     "locomotion": ("gymnasium", "train"),
     "training": ("stable_baselines3", "train,bench"),
+    "on_policy": ("torch", "train"),
     "gate": ("torch", "train"),
     "latency": ("rclpy", "train,ros"),
 }
@@ -30,6 +31,8 @@ class Args:
     """Which ones."""
     sbx_python: Path | None = None
     """A Python with sbx-rl for the comparison with SBX; its pins differ from ours."""
+    omnisafe_python: Path | None = None
+    """A Python with OmniSafe for the comparison of the on-policy family; without it there is no ratio."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{name}: left out, {package} is missing: pip install -c constraints.txt -e '.[{extras}]'"
             )
             continue
-        options = ["--sbx-python", str(args.sbx_python)] if name == "training" and args.sbx_python else []
+        options: list[str] = []
+        if name == "training" and args.sbx_python:
+            options = ["--sbx-python", str(args.sbx_python)]
+        if name == "on_policy" and args.omnisafe_python:
+            options = ["--peer", str(args.omnisafe_python)]
         done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], cwd=ROOT, check=False)
         if done.returncode:
             failed.append(name)
