@@ -17,6 +17,9 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from spillguard_ros.params import read_parameters
+from spillguard_ros.realtime import Scheduling, run_first_in_first_out
+
 LONGEST_WAIT = 0.05  # [s] in which a signal is noticed
 STARTER = "SPILLGUARD_STARTER"  # environment variable: process that this one must not outlive
 PR_SET_PDEATHSIG = 1
@@ -47,6 +50,7 @@ class ShellNode(LifecycleNode, ABC):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Refuse with the reason; a failed node has nothing open."""
         try:
+            self._take_priority()
             self.configure()
         except (ValueError, OSError) as error:
             self.get_logger().fatal(f"refused to configure: {error}")
@@ -56,6 +60,13 @@ class ShellNode(LifecycleNode, ABC):
             self.get_logger().fatal(f"failed to configure:\n{traceback.format_exc()}")
             raise
         return super().on_configure(state)
+
+    def _take_priority(self) -> None:
+        # Before anything is opened: threads that are started later inherit it.
+        priority = read_parameters(self, Scheduling).realtime_priority
+        refused = run_first_in_first_out(priority) if priority else ""
+        if refused:
+            self.get_logger().warning(refused)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured."""
