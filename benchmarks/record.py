@@ -96,7 +96,9 @@ def report(
         "figures": figures,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    unfinished = RESULTS / f"{name}.json.new"
+    unfinished.write_text(json.dumps(result, indent=2) + "\n")
+    unfinished.replace(RESULTS / f"{name}.json")
     if any(ratio.met is False for ratio in ratios):
         Console(stderr=True).print(f"{name}: an aim was missed on {sys.platform}; see the table.")
     return result

@@ -39,6 +39,7 @@ LATE = 1.5  # periods after which a deadline counts as missed
 SAMPLE_PERIOD = 1.0  # [s]
 ENTITY_PERIOD = 15.0  # [s]; a look at the whole graph takes some milliseconds
 EDGE = 10  # samples at either end, the most of which is compared: a passing one is no growth
+SCHEDULERS = {os.SCHED_OTHER: "SCHED_OTHER", os.SCHED_FIFO: "SCHED_FIFO"}
 ENTITIES = {
     ("rt", "publishers"): "publishers",
     ("rt", "subscriptions"): "subscriptions",
@@ -92,6 +93,20 @@ def usage(pid: int) -> Usage:
     pages = int((process / "statm").read_text().split()[1])
     descriptors, threads = (len(os.listdir(process / name)) for name in ("fd", "task"))
     return Usage(time.monotonic(), 1e-6 * pages * os.sysconf("SC_PAGE_SIZE"), descriptors, threads)
+
+
+def scheduler(pid: int) -> str:
+    """Policy and real-time priority of a running process."""
+    policy, priority = os.sched_getscheduler(pid), os.sched_getparam(pid).sched_priority
+    return f"{SCHEDULERS.get(policy, policy)} {priority}"
+
+
+def processor_times() -> NDArray[np.float64]:
+    """Of all processors since the start of the machine [ticks]: all of it, idle, taken by the host."""
+    user, nice, system, idle, wait, interrupts, soft, steal = map(
+        float, Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+    )
+    return np.array([user + nice + system + idle + wait + interrupts + soft + steal, idle + wait, steal])
 
 
 def entities(node: Node) -> Counter[str]:
@@ -148,6 +163,9 @@ class Soak:
     cups: list[bool] = field(default_factory=list)
     usages: dict[str, list[Usage]] = field(default_factory=lambda: {name: [] for name in NODES})
     entities: list[Counter[str]] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)  # of the machine, averaged over a minute by the system
+    schedulers: dict[str, str] = field(default_factory=dict)
+    processors: NDArray[np.float64] = field(default_factory=processor_times)  # at the start
     ended: str = ""  # why, if it was before its time
     _next_sample: float = 0.0
     _next_entities: float = 0.0
@@ -164,8 +182,10 @@ class Soak:
         self.progress.update(self.task, completed=now - self.begun, description=text)
         if now - self.begun < self.args.warm_up or self.operator is None:
             return
+        self.loads.append(os.getloadavg()[0])
         for name in NODES:
             self.usages[name].append(usage(self.graph.pid(name)))
+            self.schedulers[name] = scheduler(self.graph.pid(name))
         if now >= self._next_entities:
             self._next_entities = now + ENTITY_PERIOD
             self.entities.append(entities(self.operator.node))
@@ -229,7 +249,10 @@ def figures(soak: Soak, period: NDArray[np.float64], nominal: float, recording: 
     """What stands below the table."""
     first, last = soak.entities[0], soak.entities[-1]
     seen = next(iter(soak.usages.values()))
+    total, idle, stolen = processor_times() - soak.processors
     kept = {
+        "machine": f"load {min(soak.loads):.1f} to {max(soak.loads):.1f}, mean {np.mean(soak.loads):.1f}; "
+        f"processors busy {100.0 * (1.0 - idle / total):.0f} %, taken by the host {100.0 * stolen / total:.1f} %",
         "compared": f"{(seen[-1].time - seen[0].time) / 60.0:.1f} min, after a warm-up of "
         f"{soak.args.warm_up / 60.0:.1f} min",
         "cups": f"{sum(soak.cups)} of {len(soak.cups)} poured",
@@ -241,7 +264,7 @@ def figures(soak: Soak, period: NDArray[np.float64], nominal: float, recording: 
         slope, _ = growth((u.time for u in seen), (u.memory for u in seen))
         one, other = seen[0], seen[-1]
         kept[name] = (
-            f"{one.memory:.1f} to {other.memory:.1f} MB, slope {slope:+.2f} MB/h; descriptors "
+            f"{soak.schedulers[name]}; {one.memory:.1f} to {other.memory:.1f} MB, slope {slope:+.2f} MB/h; descriptors "
             f"{one.descriptors} to {other.descriptors}, threads {one.threads} to {other.threads}"
         )
     for name in sorted({key.split()[0] for key in first + last}):

@@ -1,5 +1,7 @@
 """How a joint trajectory controller follows its commands: a new one replaces the old one from now on."""
 
+import numpy as np
+
 from spillguard_core.arm import Vec
 from spillguard_core.trajectory import Trajectory, sample
 
@@ -22,3 +24,15 @@ class TrajectoryFollower:
         if self._trajectory is None:
             return self._q, self._qd
         return sample(self._trajectory, now - self._start, self._q, self._qd)
+
+
+def within_speed(q: Vec, qd: Vec, before: Vec, velocity: Vec, period: float) -> tuple[Vec, Vec]:
+    """What of the desired state (J,), (J,) the servos are told one `period` [s] after the position `before`.
+
+    A late command has the arm catch up, and a cubic to a point that is too far away knows no limit. So the
+    driver bounds each step by the speed limits `velocity` (J,) [rad/s], as ros2_control does; what is left of
+    the way is made up for in the steps after.
+    """
+    speed = np.clip((q - before) / period, -velocity, velocity)
+    kept = np.where(np.abs(q - before) > velocity * period, before + speed * period, q)
+    return kept, np.clip(np.where(kept == q, qd, speed), -velocity, velocity)

@@ -1,7 +1,8 @@
 """The pouring cell behind the topics of the arm's own driver, in real time.
 
-What a joint trajectory controller would refuse is refused here, too, and what it would hold is held. Two
-services and one topic exist only in simulation: the next cup, and where its content went.
+What a joint trajectory controller would refuse is refused here, too, and what it would hold is held; no joint
+is told to go faster than it may. One service and one topic exist only in simulation: the next cup, and where
+its content went.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ from sim.cell import Outcome, PourCell
 from sim.scenario import sample_scenario
 from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD
 from spillguard_ros import convert
-from spillguard_ros.follower import TrajectoryFollower
+from spillguard_ros.follower import TrajectoryFollower, within_speed
 from spillguard_ros.params import optional, read_parameters, required
 from spillguard_ros.runtime import ShellNode, run
 from spillguard_ros.sensors import BASE_FRAME
@@ -110,7 +111,8 @@ class SimArm(ShellNode):
         self._cell.reset(scenario)
         self._now = 0.0  # [s] simulated
         self._base = time.monotonic(), 0.0
-        self._follower = TrajectoryFollower(self._cell.data.qpos[:7].copy())
+        self._last_q = self._cell.data.qpos[:7].copy()
+        self._follower = TrajectoryFollower(self._last_q)
         self._last_qd = np.zeros(7)
         self._cups += 1
         self._pour = Pour(self._cups)
@@ -151,12 +153,13 @@ class SimArm(ShellNode):
 
     def _advance(self) -> None:
         self._now += MONITOR_PERIOD
-        q, qd = self._follower.desired(self._now)
+        desired = self._follower.desired(self._now)
+        q, qd = within_speed(*desired, self._last_q, GEN3_LIMITS.velocity, MONITOR_PERIOD)
         self._cell.advance(q[None], qd[None])
         acceleration = (qd - self._last_qd) / (MONITOR_PERIOD * GEN3_LIMITS.acceleration)
         torque = self._cell.torque_share()
         effort = MONITOR_PERIOD * float(acceleration @ acceleration + torque @ torque) / len(q)
-        self._last_qd = qd
+        self._last_q, self._last_qd = q, qd
         self._pour.count(self._now, self._cell.outcome(), effort)
 
     def _publish(self) -> None:
