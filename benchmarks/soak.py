@@ -252,7 +252,7 @@ def figures(soak: Soak, period: NDArray[np.float64], nominal: float, recording: 
     total, idle, stolen = processor_times() - soak.processors
     kept = {
         "machine": f"load {min(soak.loads):.1f} to {max(soak.loads):.1f}, mean {np.mean(soak.loads):.1f}; "
-        f"processors busy {100.0 * (1.0 - idle / total):.0f} %, taken by the host {100.0 * stolen / total:.1f} %",
+        f"processors busy {100.0 * (1.0 - idle / total):.0f} %, by the host {100.0 * stolen / total:.1f} %",
         "compared": f"{(seen[-1].time - seen[0].time) / 60.0:.1f} min, after a warm-up of "
         f"{soak.args.warm_up / 60.0:.1f} min",
         "cups": f"{sum(soak.cups)} of {len(soak.cups)} poured",
@@ -264,8 +264,8 @@ def figures(soak: Soak, period: NDArray[np.float64], nominal: float, recording: 
         slope, _ = growth((u.time for u in seen), (u.memory for u in seen))
         one, other = seen[0], seen[-1]
         kept[name] = (
-            f"{soak.schedulers[name]}; {one.memory:.1f} to {other.memory:.1f} MB, slope {slope:+.2f} MB/h; descriptors "
-            f"{one.descriptors} to {other.descriptors}, threads {one.threads} to {other.threads}"
+            f"{soak.schedulers[name]}; {one.memory:.1f} to {other.memory:.1f} MB, slope {slope:+.2f} MB/h; "
+            f"descriptors {one.descriptors} to {other.descriptors}, threads {one.threads} to {other.threads}"
         )
     for name in sorted({key.split()[0] for key in first + last}):
         counts = [
