@@ -30,9 +30,7 @@ def generate_launch_description() -> LaunchDescription:
     ]
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
-        launch_arguments={
-            name: LaunchConfiguration(name) for name in ("bundle", "driver_status")
-        }.items(),
+        launch_arguments={name: LaunchConfiguration(name) for name in ("bundle", "driver_status")}.items(),
     )
     sim_arm = Node(
         package="spillguard_ros",

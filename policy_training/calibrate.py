@@ -32,7 +32,8 @@ from scipy.stats import beta
 from policy_training.bad_policies import behaviours
 from policy_training.campaign import Arm, Subject, pours
 from policy_training.checkpoint import write_atomically
-from policy_training.runs import provenance
+from policy_training.export import contents_of, export_bundle, threshold_of
+from policy_training.runs import load_policy, provenance
 from policy_training.terminal import complain
 from sim.guarded import Pour
 from spillguard_core.arm import JOINT_NAMES, MONITOR_PERIOD
@@ -51,7 +52,7 @@ class CalibrateArguments:
     """Choose a bundle's threshold so that it keeps a promise, and write it into the manifest."""
 
     bundle: tyro.conf.Positional[Path]
-    "Directory of the bundle; `spillguard export` makes one of a run."
+    "Directory of a bundle, or of a run, of which RUN/bundle is made first."
     episodes: int = 40
     "Episodes of each policy of the mix."
     delta: float = 0.02
@@ -190,6 +191,17 @@ def draw(episodes: Sequence[Seen], value: float, found: Calibration, path: Path)
     plt.close(figure)
 
 
+def bundle_of(path: Path) -> Path:
+    """The bundle there; of a run that has none yet one is made, its threshold still to be set."""
+    if (path / MANIFEST).is_file() or not (path / "config.json").is_file():
+        return path
+    made = path / "bundle"
+    if not (made / MANIFEST).is_file():
+        trained = load_policy(path)
+        export_bundle(contents_of(trained, threshold_of(trained, None, uncalibrated=True)), made)
+    return made
+
+
 def rewrite(bundle: Path, threshold: Threshold, key: Path | None) -> None:
     """The manifest with another threshold, in one step; its signature is made anew or taken away."""
     manifest = Manifest.from_json((bundle / MANIFEST).read_text())
@@ -222,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = tyro.cli(CalibrateArguments, prog="spillguard calibrate",
                         args=sys.argv[1:] if arguments is None else list(arguments))  # fmt: skip
+        args = replace(args, bundle=bundle_of(args.bundle))
         bundle = load_bundle(args.bundle, JOINT_NAMES)
         subject = Subject(str(args.bundle), str(args.reckless or ""))
         mix = [*behaviours(lambda obs: obs, bundle.critic)] + ["trained on reward alone"] * bool(

@@ -87,6 +87,11 @@ def read(runs: Sequence[tuple[str, Path | None]]) -> list[Trained]:
 Number = Callable[[Trained], float]
 
 
+def at_end(name: str) -> Number:
+    """A column's last value."""
+    return lambda trained: trained.last(name)
+
+
 def _shares(one: Sequence[Trained], other: Sequence[Trained], number: Number) -> str:
     """one / other, paired by seed."""
     of = {t.config.seed: number(t) for t in other}
@@ -119,9 +124,9 @@ def _cost_of_learning(groups: dict[tuple[str, str], list[Trained]], tasks: Seque
             samples, minutes = PAPER_SAMPLES.get(task, (math.nan, 1.0)), PAPER_TIME.get(task, (math.nan,) * 3)
             known = rival != CONTROL
             rows.append([
-                task, LABELS[rival], _shares(espo, other, lambda t: t.last("step")),
+                task, LABELS[rival], _shares(espo, other, at_end("step")),
                 _percent(samples[0] / samples[1]) if known else "-",
-                *(_shares(espo, other, lambda t, c=clock: t.last(c)) for clock in ("cpu_seconds", "seconds")),
+                *(_shares(espo, other, at_end(clock)) for clock in ("cpu_seconds", "seconds")),
                 _percent(minutes[0] / minutes[1 + k]) if known else "-",
             ])  # fmt: skip
     heads = ["task", "ESPO over", "samples", "paper", "processor time", "wall time", "paper"]

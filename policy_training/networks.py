@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,6 +168,8 @@ class SafetyCritic(nn.Module):
 
 class DeterministicPolicy(nn.Module):
     """The deployed half of an actor: obs (B, O) -> action (B, A)."""
+
+    actor: Any  # of either family: whatever has a mode
 
     def __init__(self, actor: nn.Module) -> None:
         super().__init__()

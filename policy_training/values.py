@@ -24,7 +24,8 @@ class ValueFit:
 
     def fit(self, obs: Tensor, target: Tensor, epochs: int, batch: int, rng: torch.Generator) -> float:
         """`epochs` passes over obs (T, O), target (M, T). Mean squared error over members before the last."""
-        inputs, flat, seen = self.critics.inputs(obs), self.critics.mlp.flat, []
+        inputs, flat = self.critics.inputs(obs), self.critics.mlp.flat
+        seen: list[Tensor] = []
         for _ in range(epochs):
             seen = []
             for rows in minibatches(len(obs), batch, rng):

@@ -1,9 +1,11 @@
 """The running pouring cell: physics, sensors and outcome, without Gymnasium and without ROS."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from operator import le
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -21,6 +23,7 @@ SENSOR_LAG = 0.1  # [s] first-order filter of load cell and wrist
 KEPT = float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))  # share of a filter's old value after a physics step
 LOAD_CELL_NOISE = 0.0003  # [kg] standard deviation
 WRIST_NOISE = 0.001  # [kg]
+NOISE_DRAWN = 256  # pairs at once
 SETTLE_TICKS = 30  # before an episode, so that the granules lie still
 SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
 STEP_SHARES = (np.arange(1, SUBSTEPS + 1) / SUBSTEPS)[:, None]  # (SUBSTEPS, 1) of a period
@@ -37,8 +40,7 @@ LOWEST = [x - POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_min, *GEN3_LIMI
 HIGHEST = [x + POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_max, *GEN3_LIMITS.workspace_max)]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Where the granules are and whether a rule was broken."""
 
     total: int
@@ -108,6 +110,12 @@ def _filter(steps: int) -> tuple[float, Vec]:
     return float(shares[0]), (1.0 - KEPT) * shares[1:]
 
 
+def _normal_pairs(rng: np.random.Generator) -> Iterator[list[float]]:
+    """Pairs of standard normal numbers, drawn many at once: the generator takes most of its time to start."""
+    while True:
+        yield from rng.standard_normal((NOISE_DRAWN, 2)).tolist()
+
+
 class PourCell:
     """One cell. Not thread-safe: cells of one process share the scratch state of the kinematics."""
 
@@ -135,6 +143,7 @@ class PourCell:
         self._watch()
         self._gain = self.model.actuator_gainprm[:, 0]
         self._lead = -self.model.actuator_biasprm[:, 2] / self._gain  # velocity feed-forward [s]
+        self._noise = _normal_pairs(self._rng)
         self._poured, self._remaining = 0.0, scenario.granules * self.granule_mass  # [kg] filtered
         self.contact = self.limit_broken = False
         self._last_target = posture
@@ -150,6 +159,7 @@ class PourCell:
         self._torque, self._peak_torque = data.actuator_force[ARM], model.actuator_forcerange[ARM, 1].copy()
         self._lip = data.site_xpos[model.site("lip").id]
         self._granules = data.xpos[self._at.body]  # (N, 3) [m]
+        self._heights = self._granules[:, 2]
         self._cup_position, self._cup_rotation = data.xpos[self._cup], data.xmat[self._cup].reshape(3, 3)
         self._models, self._datas = [model], [data]
         self._start = np.empty((1, mujoco.mj_stateSize(model, STATE)))
@@ -216,7 +226,7 @@ class PourCell:
             nstep=steps, initial_warmstart=self._warmstart[None].copy(), sensordata=sensed,
         )  # fmt: skip
         kept, weights = _filter(steps)
-        filtered, highest = weights.dot(sensed[0]).tolist(), np.abs(sensed[0]).max(axis=0).tolist()
+        filtered, highest = weights.dot(sensed[0]).tolist(), np.maximum.reduce(np.abs(sensed[0])).tolist()
         self._poured = kept * self._poured + filtered[POURED] / GRAVITY
         self._remaining = kept * self._remaining + filtered[REMAINING] / GRAVITY
         self.contact |= any(highest[TOUCHED])
@@ -236,7 +246,7 @@ class PourCell:
 
     def measure(self) -> Measurement:
         """What the sensors read now, with noise."""
-        load_cell, wrist = self._rng.standard_normal(2).tolist()
+        load_cell, wrist = next(self._noise)
         return Measurement(
             joint_position=self._q.copy(),
             joint_velocity=self._qd.copy(),
@@ -253,7 +263,7 @@ class PourCell:
     def outcome(self) -> Outcome:
         """Simulator's truth on granules and rules; no sensor knows it."""
         landed = spilled = 0
-        if self._granules[:, 2].min() < self.target[2]:  # else none has left the held cup yet
+        if min(self._heights.tolist()) < geometry.RIM_HEIGHT:  # else none has left the held cup yet
             landed, spilled = self._below_rim()
         return Outcome(
             total=len(self._granules),

@@ -1,7 +1,6 @@
 """spillguard/PourCoffee-v0: a Kinova Gen3 pours granules from a held cup into a cup on a load cell."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -123,7 +122,7 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.cell.advance(*self._command(bounded * ACTION_SCALE))
         outcome = self.cell.outcome()
         if self._world is not None and self._too_close():
-            outcome = replace(outcome, contact=True)
+            outcome = outcome._replace(contact=True)
         info = self._info(outcome)
         acceleration = (self._qd - before) / MOST_CHANGE
         torque = self.cell.torque_share()

@@ -23,6 +23,8 @@ ENVIRONMENTS = {
     "spillguard/SafetyHalfCheetahVelocity-v0": ("sim.velocity:SafetyHalfCheetahVelocityEnv", 1000),
     "spillguard/SafetySwimmerVelocity-v0": ("sim.velocity:SafetySwimmerVelocityEnv", 1000),
     "spillguard/SafetyHumanoidVelocity-v0": ("sim.velocity:SafetyHumanoidVelocityEnv", 1000),
+    "spillguard/SafetyCarGoal1-v0": ("sim.goal_env:CarGoalEnv", 1000),
+    "spillguard/SafetyPointGoal1-v0": ("sim.goal_env:PointGoalEnv", 1000),
 }
 """Entry point and number of steps after which an episode is truncated."""
 

@@ -1,12 +1,10 @@
-"""Pictures of the cell, drawn in software where no graphics card is at hand."""
+"""Pictures of a MuJoCo world, drawn in software where no graphics card is at hand."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-
-from sim.cell import PourCell
 
 Picture = NDArray[np.uint8]  # (H, W, 3)
 
@@ -20,20 +18,27 @@ class RenderingUnavailableError(RuntimeError):
     """No OpenGL that MuJoCo can draw with. The message says what to install."""
 
 
+class World(Protocol):
+    """What can be drawn."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+
+
 class Camera:
-    """Draws the cell from the camera ``front``. `width`, `height` in pixels."""
+    """Draws a world from one of its cameras. `width`, `height` in pixels."""
 
     def __init__(self, width: int = 640, height: int = 480, camera: str = "front") -> None:
         self._size, self._camera = (height, width), camera
         self._renderer: Any = None
         self._model: mujoco.MjModel | None = None
 
-    def picture(self, cell: PourCell) -> Picture:
+    def picture(self, world: World) -> Picture:
         """One picture (H, W, 3)."""
-        if self._model is not cell.model:
+        if self._model is not world.model:
             self.close()
-            self._renderer, self._model = _renderer(cell.model, *self._size), cell.model
-        self._renderer.update_scene(cell.data, self._camera)
+            self._renderer, self._model = _renderer(world.model, *self._size), world.model
+        self._renderer.update_scene(world.data, self._camera)
         return np.asarray(self._renderer.render(), dtype=np.uint8)
 
     def close(self) -> None:

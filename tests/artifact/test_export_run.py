@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from policy_training.calibrate import bundle_of
 from policy_training.export import main, threshold_of
 from policy_training.runs import load_policy
 from policy_training.train import main as train
@@ -56,6 +57,16 @@ def test_bundle_of_a_run_says_where_it_comes_from(run: Path, tmp_path: Path) -> 
 def test_threshold_is_the_one_asked_for(run: Path, tmp_path: Path) -> None:
     assert main([str(run), "-o", str(tmp_path / "bundle"), "--threshold", "0.35"]) == 0
     assert load_bundle(tmp_path / "bundle", JOINT_NAMES).manifest.threshold.value == 0.35
+
+
+def test_calibration_of_a_run_makes_its_bundle_once(run: Path, tmp_path: Path) -> None:
+    made = bundle_of(run)
+    assert made == run / "bundle"
+    assert load_bundle(made, JOINT_NAMES).manifest.threshold.value is None  # nothing was promised yet
+    written = (made / "manifest.json").stat().st_mtime_ns
+    assert bundle_of(run) == made == bundle_of(made)
+    assert (made / "manifest.json").stat().st_mtime_ns == written
+    assert bundle_of(tmp_path) == tmp_path  # neither run nor bundle: the loader says what is missing
 
 
 def test_uncalibrated_bundle_has_no_threshold(run: Path) -> None:

@@ -223,10 +223,10 @@ def _posture_fault(q: Vec, qd: Vec, config: GateConfig) -> Finding:
         return Reason.STATE_INVALID, f"shapes {q.shape} and {qd.shape}, need {limits.velocity.shape}"
     if not (all_finite(q) and all_finite(qd)):
         return Reason.STATE_INVALID, f"positions {q}, velocities {qd}"
-    inside = (limits.position_min - slack <= q) & (q <= limits.position_max + slack)
-    if not all(inside.tolist()):
-        joint = int(np.argmin(inside))
-        return Reason.STATE_OUT_OF_LIMITS, f"joint {joint + 1} at {q[joint]:.4f} rad"
+    span = zip(limits.position_min.tolist(), q.tolist(), limits.position_max.tolist(), strict=True)
+    for joint, (lowest, value, highest) in enumerate(span, start=1):
+        if not lowest - slack <= value <= highest + slack:
+            return Reason.STATE_OUT_OF_LIMITS, f"joint {joint} at {value:.4f} rad"
     return FINE
 
 

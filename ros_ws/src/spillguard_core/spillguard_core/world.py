@@ -10,6 +10,7 @@ import math
 import mujoco
 
 from spillguard_core.arm import JOINT_NAMES, Vec
+from spillguard_core.kinematics import compact
 
 BEYOND = 0.01  # [m] seen beyond the clearance asked for; who is further away need not be measured
 PATH_STEP = 0.03  # [rad] between the postures that are looked at on a path
@@ -30,7 +31,7 @@ class World:
         joints = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in JOINT_NAMES]
         if min(joints) < 0:
             raise ValueError(f"the world model needs the joints {', '.join(JOINT_NAMES)}")
-        self._qpos = model.jnt_qposadr[joints]
+        self._qpos = compact(model.jnt_qposadr[joints])
         self._all_qpos = self._data.qpos  # a view, as below: making one takes as long as a small sum
         self._receiver = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, RECEIVER)
         self._receiver_place = self._model.body_pos[self._receiver, :2]
@@ -43,14 +44,15 @@ class World:
         """
         if self._receiver >= 0:
             self._receiver_place[:] = target[:2]
-        way = (end - start).tolist()
-        if not math.isfinite(sum(way)):
+        way = end - start
+        plain = way.tolist()
+        if not math.isfinite(sum(plain)):
             return -math.inf  # nothing is known of it
-        farthest = max(map(abs, way))
+        farthest = max(map(abs, plain))
         if farthest <= PATH_STEP:
             return self._distance(end)
         count = math.ceil(farthest / PATH_STEP)
-        return min(self._distance(start + share / count * (end - start)) for share in range(1, count + 1))
+        return min(self._distance(start + share / count * way) for share in range(1, count + 1))
 
     def _distance(self, q: Vec) -> float:
         self._all_qpos[self._qpos] = q

@@ -1,0 +1,25 @@
+"""A short run of an on-policy algorithm on the point among obstacles: it arrives, and keeps to its limit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from policy_training.episodes import HELD_OUT_SEEDS, run_episodes
+from policy_training.on_policy_loop import train_on_policy
+from policy_training.presets import NAV2D, preset
+from policy_training.runs import create_run, load_policy
+from policy_training.validation import plain_policy
+
+
+@pytest.mark.parametrize("algo", ["cpo"])
+def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, tmp_path: Path) -> None:
+    config = preset(algo, NAV2D, seed=1)
+    config = replace(config, loop=replace(config.loop, progress=False))
+    run = create_run(config, tmp_path)
+    assert train_on_policy(config, run)
+    policy = plain_policy(load_policy(run).policy.actor)
+    episodes = run_episodes(NAV2D, policy, range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 50))
+    assert episodes.success.mean() >= 0.7
+    # Allowed are 0.1; of 50 episodes, 10 violations are what that rate exceeds once in a hundred times.
+    assert (episodes.costs > 0.0).mean() <= 0.2
