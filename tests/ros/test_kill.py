@@ -105,7 +105,9 @@ def one_round(stage: Stage, process: BaseProcess, phase: float) -> float:
     stage.until(witness.moving, 5.0, "motion")
     witness.spin(phase)
     witness.heard.clear()
-    witness.spin(0.12)  # so that every round hears proposals and commands from before
+    # Every round hears proposals and commands from before, however slowly this process gets to listen.
+    witness.spin(0.12)
+    stage.until(lambda: bool(witness.heard.proposals and witness.heard.commands), 5.0, "a proposal")
     process.kill()
     witness.wait(lambda: at_rest(witness), ALLOWED + BRAKING)
     assert at_rest(witness), f"the arm still moves at {witness.speed():.3f} rad/s"

@@ -1,6 +1,7 @@
 """The loop around an algorithm: experience, prior episodes, shaping, faults, validation, the run folder."""
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,7 +273,7 @@ def test_every_algorithm_file_is_in_the_one_list() -> None:
         assert algorithm.__module__.endswith(name)
         source = (folder / f"{name}.py").read_text()
         assert "arXiv:" in source
-        assert "(1)" in source
+        assert re.search(r"^ {4}\(\d\) ", source, re.MULTILINE)  # numbered equations
         assert "Differs from the paper" in source
         assert len(source.splitlines()) <= 300
 

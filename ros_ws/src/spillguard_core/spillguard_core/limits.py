@@ -21,7 +21,12 @@ from spillguard_core.trajectory import stop_position
 
 ROUNDING = 1e-9
 LEVEL = np.array([1.0, 1.0, 0.0])  # the horizontal part
-SHARES: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # of the wanted velocity, tried in this order before braking
+SHARES: tuple[float, ...] = (
+    1.0,
+    0.75,
+    0.5,
+    0.25,
+)  # of the wanted velocity, tried in this order before braking
 
 
 Clearance = Callable[[Vec, Vec], float]
