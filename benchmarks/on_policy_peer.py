@@ -1,4 +1,4 @@
-"""The peer's half of `benchmarks.on_policy`: runs in the interpreter that has OmniSafe; imports nothing of ours.
+"""The peer's half of `benchmarks.on_policy`: runs where OmniSafe is installed, imports nothing of ours.
 
 Arguments: algorithm, task, epochs, steps an epoch, passes, batch. Prints the CPU seconds of its training.
 """

@@ -12,7 +12,7 @@ from policy_training.runs import create_run, load_policy
 from policy_training.validation import plain_policy
 
 
-@pytest.mark.parametrize("algo", ["cpo"])
+@pytest.mark.parametrize("algo", ["trpo_lag", "cpo", "pcpo", "pcrpo", "espo"])
 def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, tmp_path: Path) -> None:
     config = preset(algo, NAV2D, seed=1)
     config = replace(config, loop=replace(config.loop, progress=False))
