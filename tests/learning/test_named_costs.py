@@ -45,7 +45,8 @@ def test_a_mix_of_advantages_prices_each_cost() -> None:
 def test_an_on_policy_run_keeps_several_limits_apart(algo: str, tmp_path: Path) -> None:
     # a limit that random motion breaks at once beside one that cannot be broken
     config = preset(algo, NAV2D)
-    settings = replace(config.algorithm, cost_limits=(("obstacle", 1.0), ("arena", 0.0)))
+    limits = (("obstacle", 1.0), ("arena", 0.0))
+    settings = replace(config.algorithm, cost_limits=limits, initial_nu=0.001, nu_lr=0.035)
     loop = OnPolicyLoop(steps=2400, samples=400, envs=2, progress=False)
     config = RunConfig(algo, NAV2D, 1, loop, algorithm=settings)
     run = create_run(config, tmp_path)
