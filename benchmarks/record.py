@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +84,7 @@ def report(
              "aim": aim, "met": ratio.met}
         )  # fmt: skip
     for key, value in figures.items():
-        table.caption = f"{table.caption or ''}{key}: {value}\n"
+        table.caption = f"{table.caption or ''}{escape(f'{key}: {value}')}\n"
     Console().print(table)
     result: dict[str, object] = {
         "benchmark": name,

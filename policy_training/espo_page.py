@@ -1,6 +1,5 @@
 """The page of `spillguard espo-study`, made from run folders alone."""
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from policy_training.checkpoint import write_atomically
 from policy_training.gradient_manipulation import MODES, implied_conflicts
 from policy_training.paper_presets import ITERATIONS
 from policy_training.results import across_seeds
+from policy_training.run_folders import read_progress
 from policy_training.runs import OnPolicyLoop, RunConfig, provenance
 
 mpl.use("Agg")
@@ -75,11 +75,9 @@ def read(runs: Sequence[tuple[str, Path | None]]) -> list[Trained]:
         if run is None or not (run / "progress.csv").is_file():
             continue
         config = RunConfig.from_json((run / "config.json").read_text())
-        with (run / "progress.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        columns = read_progress(run)
         assert isinstance(config.loop, OnPolicyLoop)
-        if len(rows) == config.loop.iterations:
-            columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+        if len(columns["step"]) == config.loop.iterations:
             found.append(Trained(label, config, columns))
     return found
 

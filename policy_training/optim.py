@@ -60,6 +60,11 @@ class FusedAdam:
         self.squares = [torch.zeros_like(v) for v in self.vectors]
         self.counts = [torch.zeros(()) for _ in self.vectors]
 
+    def descend(self, gradient: Tensor, longest: float, lr_scale: float = 1.0) -> None:
+        """Down along the gradient (P,) of all vectors together, cut to length `longest`."""
+        gradient = gradient * min(1.0, longest / (float(gradient.norm()) + 1e-12))
+        self.step(gradient.split([vector.numel() for vector in self.vectors]), lr_scale)
+
     def step(self, gradients: Sequence[Tensor], lr_scale: float = 1.0) -> None:
         """Down along the gradients, one for each vector."""
         for count in self.counts:

@@ -206,6 +206,12 @@ class Search:
         self.gains, self.kl = surrogate_gains(self.actor, self.old, self.advantage)
         return self.kl <= target_kl and bool(torch.isfinite(self.gains).all())
 
+    def keeps_limit(self, target_kl: float, c: float) -> bool:
+        """Whether a step on reward and cost (M = 2) is within the KL divergence and takes the cost no further
+        than the room -c to its limit; where there is none, the cost must not grow and the reward may fall."""
+        inside = self.within(target_kl) and float(self.gains[1]) <= max(-c, 0.0)
+        return inside and (c > 0.0 or float(self.gains[0]) >= 0.0)
+
     def figures(self, share: float) -> dict[str, float]:
         """For the log, after the line search took this share of its step."""
         return {"kl": self.kl if share > 0.0 else 0.0, "step_size": share, "entropy": self.actor.entropy()}

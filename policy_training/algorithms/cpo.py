@@ -134,13 +134,15 @@ class Cpo:
         found = solve_quadratic(float(g @ to_g), float(g @ to_b), float(b @ to_b), c, cfg.target_kl)
         self.cases[found.case] += 1
         search = Search(actor, old, advantage)
-
-        def accept() -> bool:  # (5)
-            inside = search.within(cfg.target_kl) and float(search.gains[1]) <= max(-c, 0.0)
-            return inside and (c > 0.0 or float(search.gains[0]) >= 0.0)
-
         step = found.along_g * to_g + found.along_b * to_b
-        share = line_search(actor, actor.vector(), step, accept, cfg.backtracks, cfg.shrink)
+        share = line_search(  # (5)
+            actor,
+            actor.vector(),
+            step,
+            lambda: search.keeps_limit(cfg.target_kl, c),
+            cfg.backtracks,
+            cfg.shrink,
+        )
         counts = {f"case/{name}": float(count) for name, count in self.cases.items()}
         return search.figures(share) | counts | {"loss_v": self.judge.learn(rollout)}
 

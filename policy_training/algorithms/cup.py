@@ -99,7 +99,7 @@ class Cup:
             for rows in minibatches(len(advantage), cfg.policy_batch, self.judge.rng):
                 ratio, weight = self._ratio(old, rows, actor.mean_of(old.inputs[rows])), advantage[rows]
                 gain = torch.minimum(ratio * weight, ratio.clamp(1.0 - cfg.clip, 1.0 + cfg.clip) * weight)
-                self._descend(-gain.mean(), lr_scale)
+                self.adam.descend(actor.gradient(-gain.mean()), cfg.max_grad_norm, lr_scale)
             with torch.no_grad():
                 kl = float(old.compared(actor)[1])
             if not kl <= cfg.target_kl:
@@ -117,7 +117,7 @@ class Cup:
                 mean = actor.mean_of(old.inputs[rows])
                 away = kl_divergence(half_mean[rows], half_log_std, mean, actor.log_std)
                 paid = (self._ratio(old, rows, mean) * advantage[rows]).mean()
-                self._descend(away + price * paid, lr_scale)
+                self.adam.descend(actor.gradient(away + price * paid), cfg.max_grad_norm, lr_scale)
             with torch.no_grad():
                 mean = actor.mean_of(old.inputs)
                 kl = float(kl_divergence(half_mean, half_log_std, mean, actor.log_std))
@@ -127,11 +127,6 @@ class Cup:
 
     def _ratio(self, old: OldPolicy, rows: Tensor, mean: Tensor) -> Tensor:
         return torch.exp(self.actor.log_prob(mean, old.action[rows]) - old.log_prob[rows])
-
-    def _descend(self, loss: Tensor, lr_scale: float) -> None:
-        gradient = self.actor.gradient(loss)
-        gradient *= min(1.0, self.config.max_grad_norm / (float(gradient.norm()) + 1e-12))
-        self.adam.step(gradient.split([v.numel() for v in self.adam.vectors]), lr_scale)
 
     def samples(self, base: int) -> int:
         """The same in every iteration."""

@@ -90,12 +90,14 @@ class Pcpo:
         step = projected(on_reward, b, metric_b, c)  # (2)
         self.projections += step is not on_reward
         search = Search(actor, old, advantage)
-
-        def accept() -> bool:  # (3)
-            inside = search.within(cfg.target_kl) and float(search.gains[1]) <= max(-c, 0.0)
-            return inside and (c > 0.0 or float(search.gains[0]) >= 0.0)
-
-        share = line_search(actor, actor.vector(), step, accept, cfg.backtracks, cfg.shrink)
+        share = line_search(  # (3)
+            actor,
+            actor.vector(),
+            step,
+            lambda: search.keeps_limit(cfg.target_kl, c),
+            cfg.backtracks,
+            cfg.shrink,
+        )
         return search.figures(share) | {
             "projections": float(self.projections), "loss_v": self.judge.learn(rollout)
         }  # fmt: skip

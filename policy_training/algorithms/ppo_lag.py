@@ -80,7 +80,8 @@ class PpoLag:
                 gain = torch.minimum(
                     ratio * weight, ratio.clamp(1.0 - cfg.clip, 1.0 + cfg.clip) * weight
                 )  # (3)
-                self._descend(-gain.mean() - cfg.entropy_weight * actor.log_std.sum(), 1.0 - progress)
+                loss = -gain.mean() - cfg.entropy_weight * actor.log_std.sum()
+                self.adam.descend(actor.gradient(loss), cfg.max_grad_norm, 1.0 - progress)
             with torch.no_grad():
                 kl = float(kl_divergence(old_mean, old_log_std, actor.mean_of(inputs), actor.log_std))
             if not kl <= cfg.target_kl:  # (4)
@@ -89,11 +90,6 @@ class PpoLag:
         return self.multipliers.figures() | {
             "kl": kl, "epochs": float(epochs), "entropy": actor.entropy(), "loss_v": loss_v,
         }  # fmt: skip
-
-    def _descend(self, loss: torch.Tensor, lr_scale: float) -> None:
-        gradient = self.actor.gradient(loss)
-        gradient *= min(1.0, self.config.max_grad_norm / (float(gradient.norm()) + 1e-12))
-        self.adam.step(gradient.split([v.numel() for v in self.adam.vectors]), lr_scale)
 
     def samples(self, base: int) -> int:
         """The same in every iteration."""

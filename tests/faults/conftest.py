@@ -65,3 +65,11 @@ def cell(make_cell: MakeCell) -> Iterator[Cell]:
         cell.start_monitor()
         cell.ready()
         yield cell
+
+
+@pytest.fixture
+def no_policy(cell: Cell) -> Iterator[Cell]:
+    """The policy makes room for another one."""
+    cell.stop("policy")
+    yield cell
+    cell.start_policy()

@@ -1,0 +1,128 @@
+"""Faults of files and clocks: what the arm does, and how soon."""
+
+import os
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rosgraph_msgs.msg import Clock as ClockMsg
+
+from spillguard_ros import convert
+from tests.faults.cases import GOES_ON, Case, Repeat, run
+from tests.faults.harness import Cell
+
+
+def damaged(bundle: Path) -> None:
+    """Every file overwritten in place."""
+    for file in bundle.iterdir():
+        file.write_bytes(b"damaged")
+
+
+def replaced(bundle: Path, other: Path) -> None:
+    """Every file another one's."""
+    for file in bundle.iterdir():
+        shutil.copy(other / file.name, file.with_suffix(".new"))
+        os.replace(file.with_suffix(".new"), file)
+
+
+def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle: Path) -> None:
+    case = Case("bundle_replaced", "bundle: replaced or overwritten on disk", GOES_ON)
+    turn = 0
+
+    def once() -> Repeat:
+        nonlocal turn
+        cell.ready()
+        fault, turn = time.monotonic(), turn + 1
+        if turn % 2:
+            replaced(cell.bundle, reverse_bundle)
+        else:
+            damaged(cell.bundle)
+        try:
+            return cell.answer(case, fault)
+        finally:
+            replaced(cell.bundle, orbit_bundle)
+
+    run(case, once)
+
+
+def restart(cell: Cell, **more: object) -> None:
+    """The monitor anew, with other parameters."""
+    cell.stop("safety_monitor")
+    cell.start_monitor(**more)
+    cell.watcher.forget()
+    cell.until(lambda: bool(cell.watcher.latest()), 15.0, "a new monitor")
+
+
+def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
+    case = Case("disk_full", "recorder: no more space on disk", GOES_ON)
+    record = tmp_path / "flight.mcap"
+
+    def once() -> Repeat:
+        restart(cell, record=record)
+        cell.ready()
+        assert cell.watcher.latest()["recorder"] == "on"
+        used = max(file.stat().st_size for file in (record, cell.graph.log("safety_monitor")))
+        limit = (used, resource.RLIM_INFINITY)
+        fault = time.monotonic()
+        resource.prlimit(cell.graph.pid("safety_monitor"), resource.RLIMIT_FSIZE, limit)
+        repeat = cell.answer(case, fault)
+        cell.until(lambda: cell.watcher.latest()["recorder"] != "on", 10.0, "a status that tells")
+        cell.until(cell.moving, 2.0, "an arm that goes on after the recording has ended")
+        return repeat
+
+    try:
+        run(case, once)
+    finally:
+        restart(cell)
+
+
+class SimulatedTime:
+    """A /clock that a test can pause and set."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.now, self.rate = 1000.0, 1.0
+        self._node = cell.watcher.node
+        self._clock = self._node.create_publisher(ClockMsg, "/clock", 1)
+        self._timer = self._node.create_timer(0.01, self._tick)
+
+    def _tick(self) -> None:
+        self.now += 0.01 * self.rate
+        self._clock.publish(ClockMsg(clock=convert.stamp_of(self.now)))
+
+    def end(self) -> None:
+        """No more of it."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._clock)
+
+
+@pytest.fixture
+def clock(no_policy: Cell) -> Iterator[SimulatedTime]:
+    """Policy and monitor live by it."""
+    cell, clock = no_policy, SimulatedTime(no_policy)
+    cell.start_policy("simulated_policy", use_sim_time="true")
+    restart(cell, use_sim_time="true")
+    yield clock
+    restart(cell)
+    cell.stop("simulated_policy")
+    clock.end()
+
+
+def test_simulated_time_that_pauses_or_jumps(cell: Cell, clock: SimulatedTime) -> None:
+    for name, text, rate, jump in (
+        ("clock_paused", "/clock: paused", 0.0, 0.0),
+        ("clock_ahead", "/clock: jumps an hour ahead", 1.0, 3600.0),
+        ("clock_back", "/clock: jumps a quarter of an hour back", 1.0, -900.0),
+    ):
+        case = Case(name, text, GOES_ON)
+
+        def once(case: Case = case, rate: float = rate, jump: float = jump) -> Repeat:
+            cell.ready()
+            fault, clock.rate, clock.now = time.monotonic(), rate, max(clock.now + jump, 1.0)
+            repeat = cell.answer(case, fault)
+            clock.rate = 1.0
+            return repeat
+
+        run(case, once)
