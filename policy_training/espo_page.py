@@ -1,6 +1,7 @@
 """The page of `spillguard espo-study`, made from run folders alone."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from policy_training.checkpoint import write_atomically
 from policy_training.gradient_manipulation import MODES, implied_conflicts
 from policy_training.paper_presets import ITERATIONS
 from policy_training.results import across_seeds
-from policy_training.run_folders import read_progress
+from policy_training.run_folders import plain_command, read_progress
 from policy_training.runs import OnPolicyLoop, RunConfig, provenance
 
 mpl.use("Agg")
@@ -228,7 +229,7 @@ def write_page(found: Sequence[Trained], page: Path) -> None:
     sizes = ", ".join(f"{task} {base}" for task, base in bases.items())
     lines = [
         "# ESPO against CRPO and PCRPO", "",
-        f"`spillguard espo-study --iterations {iterations}`, commit {made['commit']}, {made['machine']}. "
+        f"`{plain_command(sys.argv)}`, commit {made['commit']}, {made['machine']}. "
         f"{iterations} iterations a run in the place of the paper's {ITERATIONS}, safety start scaled with "
         f"them; X [steps]: {sizes}; gradients manipulated in: {', '.join(spaces)}. Means over training seeds "
         "with Student's 95 % intervals; shares are paired by seed.", "",
