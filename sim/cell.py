@@ -26,11 +26,12 @@ WRIST_NOISE = 0.001  # [kg]
 NOISE_DRAWN = 256  # pairs at once
 SETTLE_TICKS = 30  # before an episode, so that the granules lie still
 SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
-STEP_SHARES = (np.arange(1, SUBSTEPS + 1) / SUBSTEPS)[:, None]  # (SUBSTEPS, 1) of a period
 FASTEST = (1.05 * GEN3_LIMITS.velocity).tolist()  # (7,) [rad/s] measured; above it the speed limit is broken
 POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
 SUCCESS_SHARE = 0.95
 UPRIGHT = math.cos(0.2)  # share of the held cup's axis that points up, 0.2 rad off
+RECEIVER = geometry.RECEIVER_RADIUS**2  # [m^2]
+LOST = -0.02  # [m] above the receiving rim
 ARM = slice(0, 7)
 STATE, CONTROL = mujoco.mjtState.mjSTATE_FULLPHYSICS, int(mujoco.mjtState.mjSTATE_CTRL)
 # In the sensors of the model: upward forces [N] on the cups, contacts of the arm, joint speeds [rad/s].
@@ -108,6 +109,14 @@ def _filter(steps: int) -> tuple[float, Vec]:
     """Of a first-order filter: what it keeps of its old value, and the weights (steps,) of the new ones."""
     shares: Vec = KEPT ** np.arange(steps, -1.0, -1.0)
     return float(shares[0]), (1.0 - KEPT) * shares[1:]
+
+
+@cache
+def _interpolation(periods: int) -> NDArray[np.float64]:
+    """(K * SUBSTEPS, 1 + K) weights: the target before and those at the ends of K periods -> fine targets."""
+    share = np.arange(1, periods * SUBSTEPS + 1) / SUBSTEPS
+    weights: NDArray[np.float64] = np.maximum(0.0, 1.0 - np.abs(share[:, None] - np.arange(periods + 1)))
+    return weights
 
 
 def _normal_pairs(rng: np.random.Generator) -> Iterator[list[float]]:
@@ -234,10 +243,10 @@ class PourCell:
 
     def _fine_targets(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Targets (K, 7) at the ends of periods -> (K * SUBSTEPS, 7) at the ends of physics steps."""
-        before = np.concatenate([self._last_target[None], targets[:-1]])
+        ends = np.concatenate((self._last_target[None], targets))
+        fine: NDArray[np.float64] = _interpolation(len(targets)).dot(ends)
         self._last_target = targets[-1]
-        fine: NDArray[np.float64] = before[:, None] + STEP_SHARES * (targets - before)[:, None]
-        return fine.reshape(-1, 7)
+        return fine
 
     def _inside(self) -> bool:
         """Joints within their stops and the lip within the workspace box."""
@@ -275,14 +284,18 @@ class PourCell:
         )
 
     def _below_rim(self) -> tuple[int, int]:
-        """How many granules landed in the receiving cup, and how many are lost."""
-        x, y, height = (self._granules - self.target).T  # [m] from the middle of the receiving rim
-        landed = (x * x + y * y < geometry.RECEIVER_RADIUS**2) & (height < 0.0)
-        lost = (height < -0.02) & ~landed
-        spilled = int(np.count_nonzero(lost))
-        if spilled:  # low is fine for what is still in the held cup
-            spilled = int(np.count_nonzero(lost & ~self._held()))
-        return int(np.count_nonzero(landed)), spilled
+        """How many granules landed in the receiving cup, and how many are lost.
+
+        One by one in plain Python: for so few that takes half the time of arrays.
+        """
+        landed, lost = 0, []
+        for number, (x, y, height) in enumerate((self._granules - self.target).tolist()):  # [m] from the rim
+            if height < 0.0 and x * x + y * y < RECEIVER:
+                landed += 1
+            elif height < LOST:
+                lost.append(number)
+        # Low is fine for what is still in the held cup.
+        return landed, int(np.count_nonzero(~self._held()[lost])) if lost else 0
 
     def _held(self) -> NDArray[np.bool_]:
         """Granules (N,) inside the held cup."""

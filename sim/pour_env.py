@@ -92,7 +92,7 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "contact": float(outcome.contact),
             "limit": float(outcome.limit_broken),
         }
-        return {"cost": float(outcome.violated), "cost_terms": terms, "success": outcome.success}
+        return {"cost": float(any(terms.values())), "cost_terms": terms, "success": outcome.success}
 
     def _command(self, twist: Vec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Commanded positions and velocities (TICKS, 7): the old goal for the delay, then the new one."""
@@ -129,10 +129,10 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         effort = ACCELERATION_PENALTY * float(acceleration.dot(acceleration)) / 7.0
         effort += TORQUE_PENALTY * float(torque.dot(torque)) / 7.0
         reward = FILL_REWARD * (outcome.landed - self._landed) / outcome.total
-        reward += SUCCESS_REWARD * outcome.success - TIME_PENALTY - effort
+        reward += SUCCESS_REWARD * info["success"] - TIME_PENALTY - effort
         self._landed = outcome.landed
         info["effort"] = effort
-        return self._observe(), reward, outcome.violated or outcome.success, False, info
+        return self._observe(), reward, info["cost"] > 0.0 or info["success"], False, info
 
     def _too_close(self) -> bool:
         """Whether braking from the commanded motion comes closer than `clearance` to anything."""
