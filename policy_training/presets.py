@@ -61,17 +61,18 @@ _nav2d_on: dict[str, Any] = {
 }  # fmt: skip
 _nav2d_region: dict[str, Any] = {"target_kl": 0.1, "cg_iterations": 10}
 _nav2d_clip: dict[str, Any] = {
-    "policy_lr": 2e-3, "policy_epochs": 10, "policy_batch": 128, "target_kl": 0.1,
+    "policy_lr": 5e-3, "policy_epochs": 10, "policy_batch": 128, "target_kl": 0.1,
 }  # fmt: skip
 # Reward first: with a mode on cost alone, random motion among the obstacles never leaves it.
-_nav2d_soft: dict[str, Any] = {"slack_above": math.inf, "slack_below": 0.0}
+_nav2d_start: dict[str, Any] = {"safety_start": 30}
+_nav2d_soft: dict[str, Any] = _nav2d_start | {"slack_above": math.inf, "slack_below": 0.0}
 _nav2d_algorithms: dict[str, dict[str, Any]] = {
     "ppo_lag": _nav2d_clip | {"initial_nu": 0.5, "nu_lr": 0.05},
     "trpo_lag": _nav2d_region | {"initial_nu": 0.5, "nu_lr": 0.05},
     "cpo": _nav2d_region,
     "pcpo": _nav2d_region,
     "cup": _nav2d_clip | {"initial_nu": 0.1, "nu_lr": 0.02},
-    "crpo": _nav2d_region | {"target_kl": 0.03},
+    "crpo": _nav2d_region | _nav2d_start,
     "pcrpo": _nav2d_region | _nav2d_soft,
     "espo": _nav2d_region | _nav2d_soft | {"zeta_more": 0.2, "zeta_fewer": -0.2},
 }

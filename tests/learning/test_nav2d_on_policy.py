@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from policy_training.algorithms import ON_POLICY
 from policy_training.episodes import HELD_OUT_SEEDS, run_episodes
 from policy_training.on_policy_loop import train_on_policy
 from policy_training.presets import NAV2D, preset
@@ -12,7 +13,7 @@ from policy_training.runs import create_run, load_policy
 from policy_training.validation import plain_policy
 
 
-@pytest.mark.parametrize("algo", ["trpo_lag", "cpo", "pcpo", "pcrpo", "espo"])
+@pytest.mark.parametrize("algo", ON_POLICY)
 def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, tmp_path: Path) -> None:
     config = preset(algo, NAV2D, seed=1)
     config = replace(config, loop=replace(config.loop, progress=False))
