@@ -14,6 +14,7 @@ COMMANDS = {
     "calibrate": ("policy_training.calibrate", "what the critic's threshold promises, and what it costs"),
     "monitor-study": ("policy_training.monitor_study", "good and bad policies, monitor off and on"),
     "espo-study": ("policy_training.espo_study", "CRPO, PCRPO and ESPO at a reduced number of iterations"),
+    "study": ("policy_training.study", "optimizer layouts: study layouts, study goal"),
     "plot": ("policy_training.plots", "curves of one or several runs"),
     "table": ("policy_training.tables", "scores, costs and samples of several runs, with intervals"),
     "results": ("policy_training.results", "a page that compares evaluated runs"),

@@ -90,16 +90,18 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The definition, in plain operations."""
+        return torch.baddbmm(self.biases[-1], self.hidden(x), self.weights[-1])
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """What the last layer sees: x (B, I) -> (E, B, H)."""
         x = x.unsqueeze(0).expand(self.layout.members, -1, -1)
-        last, activation = len(self.weights) - 1, torch.tanh if self.layout.tanh else torch.relu
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if i == last:
-                break
+        activation = torch.tanh if self.layout.tanh else torch.relu
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             if self.layout.layer_norm:
                 x = activation(F.layer_norm(torch.bmm(x, weight), weight.shape[-1:], eps=NORM_EPS) + bias)
             else:
                 x = activation(torch.baddbmm(bias, x, weight))
-        return torch.baddbmm(bias, x, weight)
+        return x
 
     def fused(self, x: Tensor, *, frozen: bool = False) -> Tensor:
         """The same, faster. Gradients of the parameters arrive at `flat`, or nowhere if frozen."""
