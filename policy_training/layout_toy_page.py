@@ -136,13 +136,14 @@ def page(found: Mapping[int, Found], args: ToyArguments, seconds: float, picture
         "# Optimizer layouts on two targets of different size", "",
         f"A trunk (Linear + ReLU of {WIDTH}) and two linear heads learn {TARGETS[0]:g} and {TARGETS[1]:g} "
         f"from {BATCH} fixed normal inputs, by Adam at {RATE:g}; the second head's rate is {HIGHER:g} in "
-        f"grouped, isolated and shared. {args.seeds} seeds, {args.epochs} epochs. What each layout does is told in "
-        "`policy_training/optimizers/layouts.py`, PopArt in `popart.py`.", "",
-        f"In brackets: {read_reference('sb3_layouts').source}, {toy['runs']} runs, read off its figure by eye. It does not tell "
-        "network, inputs or rates; ours were chosen so that its curves come out, so that agreement confirms "
-        "the reading, not the claim.", "",
+        f"grouped, isolated and shared. {args.seeds} seeds, {args.epochs} epochs. What each layout does is "
+        "told in `policy_training/optimizers/layouts.py`, PopArt in `popart.py`.", "",
+        f"In brackets: {read_reference('sb3_layouts').source}, {toy['runs']} runs, read off its figure by eye. "
+        "It does not tell network, inputs or rates; ours were chosen so that its curves come out, so that "
+        "agreement confirms the reading, not the claim.", "",
         *([notes.read_text().strip(), ""] if notes.is_file() else []),
-        f"![curves]({picture})", "", "Lines are means over seeds, bands reach from the lower to the upper quartile.", "",
+        f"![curves]({picture})", "",
+        "Lines are means over seeds, bands reach from the lower to the upper quartile.", "",
     ]  # fmt: skip
     for size, curves in found.items():
         lines += [
