@@ -138,8 +138,8 @@ def page(found: Mapping[int, Found], args: ToyArguments, seconds: float, picture
         f"from {BATCH} fixed normal inputs, by Adam at {RATE:g}; the second head's rate is {HIGHER:g} in "
         f"grouped, isolated and shared. {args.seeds} seeds, {args.epochs} epochs. What each layout does is "
         "told in `policy_training/optimizers/layouts.py`, PopArt in `popart.py`.", "",
-        f"In brackets: {read_reference('sb3_layouts').source}, {toy['runs']} runs, read off its figure by eye. "
-        "It does not tell network, inputs or rates; ours were chosen so that its curves come out, so that "
+        f"In brackets: {read_reference('sb3_layouts').source}, {toy['runs']} runs, read off its figure by "
+        "eye. It does not tell network, inputs or rates; ours were chosen so that its curves come out: "
         "agreement confirms the reading, not the claim.", "",
         *([notes.read_text().strip(), ""] if notes.is_file() else []),
         f"![curves]({picture})", "",

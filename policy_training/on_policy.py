@@ -6,12 +6,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from policy_training.advantages import Rollout, as_tensor, gae
 from policy_training.checkpoint import State
 from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor, ValueCritics
-from policy_training.networks import Spaces
+from policy_training.networks import Scaling, Spaces
 from policy_training.sampling import Share
 from policy_training.values import ValueFit
 
@@ -71,15 +72,32 @@ class OnPolicyAlgorithm(Protocol):
         """Inverse of `state_dict`."""
 
 
+class ValueNetwork(Protocol):
+    """Value functions, however they are built."""
+
+    scaling: Scaling
+
+    def inputs(self, obs: Tensor) -> Tensor:
+        """What they see of observations (B, O)."""
+
+    def of_inputs(self, inputs: Tensor) -> Tensor:
+        """Values (M, B), reward first."""
+
+
 class Judge:
     """The value functions: they turn shares of experience into a rollout, and learn from it afterwards."""
 
     def __init__(self, spaces: Spaces, config: OnPolicyConfig, seed: int) -> None:
         self.config = config
         self.names = tuple(name for name, _ in config.cost_limits)
-        self.critics = ValueCritics(spaces, 1 + len(self.names), config.hidden)
-        self.values = ValueFit(self.critics, config.critic_lr, config.critic_l2)
+        own = ValueCritics(spaces, 1 + len(self.names), config.hidden)
+        self.critics: ValueNetwork = own
+        self.values: ValueFit | None = ValueFit(own, config.critic_lr, config.critic_l2)
         self.rng = torch.Generator().manual_seed(seed)
+
+    def listen_to(self, critics: ValueNetwork) -> None:
+        """Judge by value functions that are trained, and saved, elsewhere."""
+        self.critics, self.values = critics, None
 
     def rollout(self, shares: Sequence[Share]) -> Rollout:
         """Advantages and value targets of what the environments did."""
@@ -104,6 +122,7 @@ class Judge:
     def learn(self, rollout: Rollout) -> float:
         """Fit the value functions to the rollout's targets; their mean squared error."""
         cfg = self.config
+        assert self.values is not None, "these value functions are trained elsewhere"
         return self.values.fit(rollout.obs, rollout.target, cfg.critic_epochs, cfg.critic_batch, self.rng)
 
     @torch.no_grad()
@@ -129,9 +148,11 @@ class Judge:
 
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
-        return {"values": self.values.state_dict(), "rng": self.rng.get_state()}
+        own = {} if self.values is None else {"values": self.values.state_dict()}
+        return {**own, "rng": self.rng.get_state()}
 
     def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
-        self.values.load_state_dict(state["values"])
+        if self.values is not None:
+            self.values.load_state_dict(state["values"])
         self.rng.set_state(state["rng"])

@@ -11,11 +11,14 @@ Ray, Achiam, Amodei 2019 (the multipliers).
 Symbols: J_k mean undiscounted episode cost, d_k its limit, lambda_k multiplier [-], c clip [-], d_KL [nat].
 
 Differs from the papers: several costs; the value functions have passes of their own and do not stop with (4).
+With another `layout` than separate they share the policy's passes, batches and falling rate, and stop with
+it; a common trunk is `policy_training/optimizers/actor_critic.py`.
 """
 
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from policy_training.advantages import Rollout
 from policy_training.checkpoint import State
@@ -24,15 +27,17 @@ from policy_training.multipliers import Multipliers
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge, OnPolicyConfig
 from policy_training.optim import FusedAdam
+from policy_training.optimizers.actor_critic import PolicyTerms, Together
+from policy_training.optimizers.settings import LayoutSettings
 from policy_training.values import minibatches
 
 
 @dataclass(frozen=True)
-class PpoLagConfig(OnPolicyConfig):
+class PpoLagConfig(LayoutSettings, OnPolicyConfig):
     """Clipped policy steps on reward minus priced costs."""
 
     policy_lr: float = 3e-4
-    "Adam's rate for the policy; falls to zero over the run."
+    "Adam's rate for the policy, and for everything in layout single; falls to zero over the run."
     policy_epochs: int = 40
     "Most passes over an iteration's steps for the policy."
     policy_batch: int = 64
@@ -49,6 +54,12 @@ class PpoLagConfig(OnPolicyConfig):
     "Every multiplier at the start."
     nu_lr: float = 0.035
     "Adam's rate for the multipliers."
+    critic_weight: float = 0.5
+    "Weight of the value functions' losses beside the policy's, in any layout but separate."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_layout()
 
 
 class PpoLag:
@@ -61,6 +72,10 @@ class PpoLag:
         self.judge = Judge(spaces, config, seed)
         self.adam = FusedAdam((self.actor.mlp.flat, self.actor.log_std), config.policy_lr)
         self.multipliers = Multipliers(config.cost_limits, config.initial_nu, config.nu_lr)
+        self.together: Together | None = None
+        if config.layout != "separate":
+            self.together = Together(self.actor, spaces, len(config.cost_limits), config)
+            self.judge.listen_to(self.together.net)
 
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
         """(1) to (4), then the value functions."""
@@ -71,19 +86,27 @@ class PpoLag:
             inputs = actor.inputs(rollout.obs)
             old_mean, old_log_std = actor.mean_of(inputs), actor.log_std.detach().clone()
             old_log_prob = actor.log_prob(old_mean, rollout.action)
+
+        def loss(mean: Tensor, rows: Tensor) -> Tensor:
+            ratio = torch.exp(actor.log_prob(mean, rollout.action[rows]) - old_log_prob[rows])
+            weight = advantage[rows]
+            gain = torch.minimum(ratio * weight, ratio.clamp(1.0 - cfg.clip, 1.0 + cfg.clip) * weight)  # (3)
+            return -gain.mean() - cfg.entropy_weight * actor.log_std.sum()
+
+        def kl_of(mean: Tensor) -> float:
+            return float(kl_divergence(old_mean, old_log_std, mean, actor.log_std))
+
+        if self.together is not None:
+            figures = self.together.update(rollout, PolicyTerms(loss, kl_of), 1.0 - progress, rng)
+            return self.multipliers.figures() | figures | {"entropy": actor.entropy()}
         epochs = 0
         while epochs < cfg.policy_epochs:
             epochs += 1
             for rows in minibatches(len(advantage), cfg.policy_batch, rng):
-                log_prob = actor.log_prob(actor.mean_of(inputs[rows]), rollout.action[rows])
-                ratio, weight = torch.exp(log_prob - old_log_prob[rows]), advantage[rows]
-                gain = torch.minimum(
-                    ratio * weight, ratio.clamp(1.0 - cfg.clip, 1.0 + cfg.clip) * weight
-                )  # (3)
-                loss = -gain.mean() - cfg.entropy_weight * actor.log_std.sum()
-                self.adam.descend(actor.gradient(loss), cfg.max_grad_norm, 1.0 - progress)
+                gradient = actor.gradient(loss(actor.mean_of(inputs[rows]), rows))
+                self.adam.descend(gradient, cfg.max_grad_norm, 1.0 - progress)
             with torch.no_grad():
-                kl = float(kl_divergence(old_mean, old_log_std, actor.mean_of(inputs), actor.log_std))
+                kl = kl_of(actor.mean_of(inputs))
             if not kl <= cfg.target_kl:  # (4)
                 break
         loss_v = self.judge.learn(rollout)
@@ -100,6 +123,7 @@ class PpoLag:
         return {
             "actor": self.actor.vector(), "adam": self.adam.state_dict(), "judge": self.judge.state_dict(),
             "multipliers": self.multipliers.state_dict(),
+            **({"together": self.together.state_dict()} if self.together is not None else {}),
         }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
@@ -108,3 +132,5 @@ class PpoLag:
         self.adam.load_state_dict(state["adam"])
         self.judge.load_state_dict(state["judge"])
         self.multipliers.load_state_dict(state["multipliers"])
+        if self.together is not None:
+            self.together.load_state_dict(state["together"])
