@@ -1,8 +1,8 @@
 """A Gaussian actor and its value functions under one optimizer layout, trained in the same passes.
 
 With a shared trunk the value functions are linear in the actor's last hidden layer, so that the actor is by
-itself still a network that can be saved, exported and run. Plain operations: each loss has a pass of its own through
-the trunk, because its gradient on the trunk is logged, and a layout may move the trunk in between.
+itself still a network that can be saved, exported and run. Plain operations: each loss has a pass of its own
+through the trunk, because its gradient on the trunk is logged, and a layout may move the trunk in between.
 Shapes: B batch, O observation, A action, H hidden, T steps of a rollout, M = 1 + K value functions.
 """
 

@@ -16,7 +16,7 @@ class LayoutSettings:
     trunk: Literal["disjoint", "shared"] = "disjoint"
     "Shared: all but the last layers are common, in any layout but separate."
     trunk_owner: str = ""
-    "In isolated, the loss that a shared trunk follows: actor, reward_critic or cost_critic; none is the first."
+    "In isolated, the loss that a shared trunk follows: actor, reward_critic, cost_critic; none is the first."
     clip_scope: ClipScope = "global"
     "Whether long gradients are cut together or for each loss, in any layout but separate."
     cost_critic_lr: float | None = None
