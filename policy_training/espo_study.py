@@ -6,7 +6,6 @@ normal run folder. One that was cut goes on, one that is done is not done again.
 """
 
 import logging
-import multiprocessing as mp
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +16,12 @@ from rich.console import Console
 
 from policy_training.checkpoint import load
 from policy_training.espo_page import CONTROL, read, write_page
-from policy_training.loops import interruptible
-from policy_training.on_policy_loop import train_on_policy
 from policy_training.paper_presets import ITERATIONS, SAFETY_MUJOCO, SAFETY_START
 from policy_training.presets import preset
-from policy_training.processor import set_processor
-from policy_training.runs import OnPolicyLoop, RunConfig, create_run
+from policy_training.run_grid import Job, finished, run_of, train_all
+from policy_training.runs import OnPolicyLoop, RunConfig
 from policy_training.terminal import complain
 
-logger = logging.getLogger(__name__)
 ALGOS = ("crpo", "pcrpo", "espo")
 
 
@@ -64,9 +60,6 @@ class StudyArguments:
             raise ValueError("iterations, envs and workers must be at least 1")
 
 
-Job = tuple[RunConfig, Path]  # configuration, folder that its run folder is in
-
-
 def study_config(args: StudyArguments, algo: str, env: str, seed: int, samples: int = 0) -> RunConfig:
     """The paper's configuration with fewer iterations. `samples`, where above 0, replaces the base."""
     config = preset(algo, env, seed)
@@ -103,68 +96,6 @@ def control_jobs(args: StudyArguments) -> list[Job]:
                 samples = round(load(run / "checkpoint.pt")["step"] / args.iterations)
                 found.append((study_config(args, "pcrpo", env, seed, samples), args.runs / CONTROL))
     return found
-
-
-def run_of(config: RunConfig, root: Path) -> Path | None:
-    """The run folder with this configuration, if there is one."""
-    for path in sorted((root / config.env.split("/")[-1] / config.algo).glob("*/config.json")):
-        try:
-            if RunConfig.from_json(path.read_text()) == config:
-                return path.parent
-        except (TypeError, KeyError, ValueError):  # written by another version
-            logger.warning("%s is not read: its configuration is of another version", path.parent)
-    return None
-
-
-def finished(run: Path, config: RunConfig) -> bool:
-    """Whether the run has all its iterations."""
-    path = run / "checkpoint.pt"
-    assert isinstance(config.loop, OnPolicyLoop)
-    return path.is_file() and load(path)["iteration"] >= config.loop.iterations
-
-
-def complete(config: RunConfig, root: Path) -> bool:
-    """Begin the run, go on with it, or leave it as it is. False if it was interrupted."""
-    run = run_of(config, root)
-    if run is not None and finished(run, config):
-        return True
-    run = run or create_run(config, root)
-    set_processor(config.loop.matmul)
-    logger.info("%s %s seed %d: %s", config.env, config.algo, config.seed, run)
-    return train_on_policy(config, run, resume=(run / "checkpoint.pt").is_file())
-
-
-def work(mine: Sequence[Job]) -> None:
-    """Body of a worker process: one run after the other, until one is interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    failed = False
-    for config, root in mine:
-        try:
-            if not complete(config, root):
-                break
-        except (ValueError, FloatingPointError) as error:
-            failed = True
-            logger.error("%s %s seed %d: %s", config.env, config.algo, config.seed, error)
-    raise SystemExit(failed)
-
-
-def train_all(wanted: Sequence[Job], workers: int) -> bool:
-    """Share the runs out to processes; whether all came to their end."""
-    context = mp.get_context("spawn")
-    # Each worker has its share from the start, so that none begins another run after an interruption.
-    processes = [context.Process(target=work, args=(wanted[w::workers],)) for w in range(workers)]
-    for process in processes:
-        process.start()
-    with interruptible() as stop:
-        for process in processes:
-            while process.exitcode is None:
-                process.join(timeout=0.5)
-                if stop.is_set():  # the workers save and end
-                    for other in processes:
-                        other.terminate()
-                    stop.clear()
-    ended = [(config, run_of(config, root)) for config, root in wanted]
-    return all(run is not None and finished(run, config) for config, run in ended)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
