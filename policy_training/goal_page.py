@@ -128,13 +128,15 @@ def write_page(wanted: Sequence[tuple[str, Job]], page: Path, steps: int, words:
     for env, labelled in by_environment(found.runs).items():
         lines += [
             f"## {env}: three times higher, or lower?", "", *verdict(labelled), "",
-            "### What the losses do to the trunk", "", "Explained is a share of the targets' variance; gradient "
-            "norms and cosines are means over updates, before any cut.", "", *on_the_trunk(labelled), "",
+            "### What the losses do to the trunk", "",
+            "Explained is a share of the targets' variance; gradient norms and cosines are means over updates, "
+            "before any cut.", "", *on_the_trunk(labelled), "",
             *environment(env, labelled, args),
         ]  # fmt: skip
     lines += [
         f"Written by `{plain_command(('spillguard', 'study', 'goal', *words))}`, commit "
-        f"{str(made['commit'])[:9]}, {made['machine']}, Python {made['python']}; runs of commit {', '.join(commits)}.", "",
+        f"{str(made['commit'])[:9]}, {made['machine']}, Python {made['python']}; runs of commit "
+        f"{', '.join(commits)}.", "",
     ]  # fmt: skip
     write_atomically(page, "\n".join(lines).encode())
     return sum(map(len, found.runs.values()))

@@ -1,9 +1,10 @@
 """`spillguard study goal`: does the cost critic want a rate three times higher, or three times lower?
 
-"Optimizer Architecture in Stable-Baselines3 for Safe Reinforcement Learning" (2025) says the first, the legend
-of its figure the second. Here PPO-Lag with a shared trunk learns SafetyPointGoal1 and SafetyCarGoal1 with both
-and with neither, in the layouts of `optimizers/layouts.py`. Settings are Stable-Baselines3's defaults, which the
-source built on, but for whole episodes, rates that fall to zero, and the larger batch of the reduced budget.
+"Optimizer Architecture in Stable-Baselines3 for Safe Reinforcement Learning" (2025) says the first, the
+legend of its figure the second. Here PPO-Lag with a shared trunk learns SafetyPointGoal1 and SafetyCarGoal1
+with both and with neither, in the layouts of `optimizers/layouts.py`. Settings are the defaults of
+Stable-Baselines3, which the source built on, but for whole episodes, rates that fall to zero, and the larger
+batch of the reduced budget.
 """
 
 import logging
