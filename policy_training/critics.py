@@ -19,6 +19,7 @@ from policy_training.checkpoint import State
 from policy_training.networks import EnsembleCritic, Spaces, aggregate
 from policy_training.optim import Trained, copy_into, follow, slow_copy
 from policy_training.targets import (
+    SafetyRows,
     cost_targets,
     cross_entropy,
     natural_weights,
@@ -74,6 +75,15 @@ class SafetyPair:
 
     def learn(self, batch: Batch, violations: Batch, next_action: Tensor) -> Tensor:
         """One step towards (2); the loss."""
+        rows, weight = self.problem(batch, violations, next_action)
+        loss = cross_entropy(self.q_c.fused(rows.obs, rows.action), rows.target, weight)
+        self.trained.descend(loss)
+        return loss.detach()
+
+    def problem(
+        self, batch: Batch, violations: Batch, next_action: Tensor
+    ) -> tuple[SafetyRows, Tensor | None]:
+        """What is to be learned from the batches, (2), and the weights of its rows (B,)."""
         cfg, cost = self.config, batch.costs[:, self.column]
         with torch.no_grad():
             q_next = torch.sigmoid(self.slow.fused(batch.next_obs, next_action))
@@ -82,9 +92,7 @@ class SafetyPair:
         rows = safety_rows(batch, cost, y_c, violations.obs[mine], violations.action[mine])
         self.violation_rate += RATE_GAIN * (float((cost > 0.0).float().mean()) - self.violation_rate)
         weight = natural_weights(rows.violated, self.violation_rate) if cfg.pos_weight == "natural" else None
-        loss = cross_entropy(self.q_c.fused(rows.obs, rows.action), rows.target, weight)
-        self.trained.descend(loss)
-        return loss.detach()
+        return rows, weight
 
     def follow(self) -> None:
         """Move the slow copy."""
@@ -135,6 +143,10 @@ class Critics:
         loss_r = squared_error(self.q_r.fused(batch.obs, batch.action), y_r)
         self.reward.descend(loss_r)
         return loss_r.detach(), self.safety.learn(batch, violations, next_action)
+
+    def figures(self) -> dict[str, float]:
+        """More for the log."""
+        return {}
 
     def follow(self) -> None:
         """Move the slow copies."""

@@ -129,8 +129,8 @@ def write_page(wanted: Sequence[tuple[str, Job]], page: Path, steps: int, words:
         lines += [
             f"## {env}: three times higher, or lower?", "", *verdict(labelled), "",
             "### What the losses do to the trunk", "",
-            "Explained is a share of the targets' variance; gradient norms and cosines are means over updates, "
-            "before any cut.", "", *on_the_trunk(labelled), "",
+            "Explained is a share of the targets' variance; gradient norms and cosines are means over "
+            "updates, before any cut.", "", *on_the_trunk(labelled), "",
             *environment(env, labelled, args),
         ]  # fmt: skip
     lines += [

@@ -13,7 +13,8 @@ The Lagrangian relaxation of Ha et al. 2020, arXiv:2002.08550, with the safety c
 
 Differs from the papers: several costs; twin safety critics, the larger one counts (both choices are
 switches' defaults); the multiplier steps in x by the violation itself, without the slope of nu(x), which
-would stall it near zero.
+would stall it near zero. With another `layout` than separate both pairs are stepped by one optimizer layout,
+and may share their trunk over (s, a): `policy_training/optimizers/layout_critics.py`.
 """
 
 import math
@@ -32,10 +33,12 @@ from policy_training.lagrange import multiplier, multiplier_inverse
 from policy_training.meta import ScalarAdam
 from policy_training.networks import Actor, SafetyCritic, Spaces
 from policy_training.optim import Trained
+from policy_training.optimizers.layout_critics import LayoutCritics
+from policy_training.optimizers.settings import LayoutSettings
 
 
 @dataclass(frozen=True)
-class SacLagConfig:
+class SacLagConfig(LayoutSettings):
     """Soft actor-critic at one fixed threshold on the predicted violation probability."""
 
     hidden: tuple[int, ...] = (256, 256)
@@ -80,8 +83,17 @@ class SacLagConfig:
     "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
     target_entropy: float | None = None
     "H in (5) [nat]; none means minus the number of actions."
+    popart_rate: float = 1e-3
+    "Share of the newest targets in their running mean and deviation, in (0, 1]."
+    max_grad_norm: float = math.inf
+    "Longer gradients of the critics are cut to this length, in any layout but separate."
 
     def __post_init__(self) -> None:
+        self.check_layout()
+        if self.layout != "separate" and self.eps_limits:
+            raise ValueError(
+                "layouts know the scalar cost alone; say --layout separate or leave eps_limits out"
+            )
         for name, eps in (("cost", self.eps), *self.eps_limits):
             if not 0.0 <= eps <= 1.0:
                 raise ValueError(f"eps of {name!r} is {eps}; it is a probability, so it must lie in [0, 1]")
@@ -117,7 +129,7 @@ class SacLag:
         self.rng = torch.Generator().manual_seed(seed)
         self.actor = Actor(spaces, config.hidden)
         self.policy = Trained(self.actor, config.policy_lr)
-        self.critics = Critics(spaces, config)
+        self.critics = (Critics if config.layout == "separate" else LayoutCritics)(spaces, config)
         self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
         start = multiplier_inverse(config.initial_nu, config.nu_form)
         # The pair of the scalar cost is learned in any case: it is what the robot's monitor asks.
@@ -164,7 +176,7 @@ class SacLag:
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": loss_pi.detach(),
             "q_r": own.q_r.detach().mean(), "q_c": own.q_c.detach().mean(), "entropy": entropy,
             "alpha": alpha, "eps": self.constraints[0].eps, "nu": self.constraints[0].nu(cfg),
-            **{f"nu/{c.name}": c.nu(cfg) for c in self.named},
+            **{f"nu/{c.name}": c.nu(cfg) for c in self.named}, **self.critics.figures(),
         }  # fmt: skip
 
     def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:

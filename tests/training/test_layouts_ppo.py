@@ -79,10 +79,10 @@ def moved(algorithm: PpoLag, loss: str) -> dict[str, bool]:
     obs = torch.randn(16, 3)
     still = {name: (lambda name=name: 0.0 * sum(p.sum() for p in [*groups.get("trunk", []), *groups[name]]))
              for name in ("actor", "reward_critic", "cost_critic")}  # fmt: skip
-    still[loss] = (
-        (lambda: algorithm.actor.log_prob(together.net.mean(obs), torch.zeros(16, 2)).mean()) if loss == "actor"
-        else (lambda: together.net.outputs(loss, obs).square().sum())
-    )  # fmt: skip
+    if loss == "actor":
+        still[loss] = lambda: algorithm.actor.log_prob(together.net.mean(obs), torch.zeros(16, 2)).mean()
+    else:
+        still[loss] = lambda: together.net.outputs(loss, obs).square().sum()
     together.layout.step(still)
     return {
         name: any(not torch.equal(a, b) for a, b in zip(before[name], group, strict=True))
