@@ -1,0 +1,8 @@
+"""The one list of update rules."""
+
+from policy_training.optimizers.optim4rl import Optim4RL
+from policy_training.optimizers.rules import Adam, RmsProp, Sign, UpdateRule
+
+HAND_MADE: dict[str, UpdateRule] = {rule.name: rule for rule in (Adam(), RmsProp(), Sign())}
+LEARNED: dict[str, UpdateRule] = {rule.name: rule for rule in (Optim4RL(),)}
+RULES = {**HAND_MADE, **LEARNED}
