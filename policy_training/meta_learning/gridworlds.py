@@ -1,9 +1,9 @@
 """Walled gridworlds with objects that come and go, many at a time.
 
 After Oh et al. 2020, with the agent's own place among what it sees. Each step: the agent moves (stay, or one
-of 8 directions; a wall leaves it where it is); it takes the objects that it stands on: the reward is added and
-the episode may end; then every absent object may come back on any cell, whatever else is there. An episode
-that ends begins anew at once, all on cells of their own.
+of 8 directions; a wall leaves it where it is); it takes the objects that it stands on: the reward is added
+and the episode may end; then every absent object may come back on any cell, whatever else is there. An
+episode that ends begins anew at once, all on cells of their own.
 
 Shapes: E worlds, M objects, R rows and C columns inside the walls.
 """

@@ -79,12 +79,8 @@ def test_permuted_coordinates_give_permuted_updates() -> None:
 
 def test_units_begin_anew_in_turn() -> None:
     # n = 3, m = 3, as in the paper's figure: unit i in iterations i, i + 3, ..
-    assert [[int(s) for s in np.flatnonzero(reset_slots(3, 3) == t % 3)] for t in range(4)] == [
-        [0],
-        [1],
-        [2],
-        [0],
-    ]
+    turns = [np.flatnonzero(reset_slots(3, 3) == t % 3).tolist() for t in range(4)]
+    assert turns == [[0], [1], [2], [0]]
     assert reset_slots(64, 72).tolist() == np.floor(np.arange(64) * 71 / 63).astype(int).tolist()
 
 
@@ -107,9 +103,7 @@ def test_the_chunked_meta_gradient_equals_full_automatic_differentiation(
     a, phi = agents(task, rule=rule, units=2), untrained(rule)
     unroll(a, phi, 2)  # a state that is not zero
     start, state, alpha = a.theta.clone(), a.state, float(a.alpha[0])
-    updates = []
-    for _ in range(3):
-        updates.append(a.update(phi, a.rollout()))
+    updates = [a.update(phi, a.rollout()) for _ in range(3)]
     last = a.rollout()
     weight = (a.ahead(last)[0].view(2, -1) * (a.alpha / 2)[:, None]).view(-1)
     ours = meta_gradient(a.rule, phi, Unroll(state, updates, weight), chunk=777)
