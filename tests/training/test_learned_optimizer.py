@@ -1,4 +1,4 @@
-"""A learned optimizer as a file and as an optimizer of torch: what it refuses, and that training goes on with it."""
+"""A learned optimizer as a file and as an optimizer of torch: what it refuses, and training with it."""
 
 from dataclasses import replace
 from pathlib import Path
