@@ -132,19 +132,15 @@ def main() -> None:
         for units, found in acting.items():
             found.append(rate(agents(units).rollout, 20 * units))
         iterations.append(rate(meta_iteration(64), 1))
-    ratios = [
-        Ratio(f"{kind}, over torch.nn.GRUCell", [o / t for o, t in zip(ours[kind], theirs[kind], strict=True)],
-              1.7 if kind != "forward" else None)
-        for kind in kinds
-    ]  # fmt: skip
-    ratios += [
-        Ratio(f"{kind}, over {NETWORK[kind]:.3g} coordinate-steps/s", [o / NETWORK[kind] for o in ours[kind]], 1.0)
-        for kind in kinds
-    ]  # fmt: skip
-    ratios += [
-        Ratio(f"acting, {n} units, over {ACTING[n]:.3g} steps/s", [f / ACTING[n] for f in found], 1.0)
-        for n, found in acting.items()
-    ]  # fmt: skip
+    ratios = []
+    for kind, known in NETWORK.items():
+        over = [o / t for o, t in zip(ours[kind], theirs[kind], strict=True)]
+        ratios.append(Ratio(f"{kind}, over torch.nn.GRUCell", over, 1.7))
+        name = f"{kind}, over {known:.3g} coordinate-steps/s"
+        ratios.append(Ratio(name, [found / known for found in ours[kind]], 1.0))
+    for units, known in ACTING.items():
+        name = f"acting, {units} units, over {known:.3g} steps/s"
+        ratios.append(Ratio(name, [found / known for found in acting[units]], 1.0))
     figures = {f"{kind} [coordinate-steps/s]": f"{max(found):.3g}" for kind, found in ours.items()}
     figures |= {f"acting, {n} units [environment steps/s]": f"{max(f):.3g}" for n, f in acting.items()}
     figures["meta-iterations/s of small_dense_long, 64 units"] = f"{max(iterations):.3g}"
