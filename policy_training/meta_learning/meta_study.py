@@ -40,7 +40,7 @@ class StudyArguments:
     config: MetaConfig = field(default_factory=MetaConfig)
     parts: tuple[Part, ...] = ("grid", "catch", "transfer", "histograms")
     "What is done, in this order."
-    rules: tuple[str, ...] = ("optim4rl", "linear", "l2lgd2")
+    rules: tuple[str, ...] = ("optim4rl", "linear", "l2lgd2", "star")
     "Optimizers to learn; optim4rl without the pipeline, too."
     meta_seeds: tuple[int, ...] = (1, 2, 3)
     "Meta-trainings of each."

@@ -58,7 +58,7 @@ class MetaTrainer:
     def iterate(self) -> dict[str, float]:
         """One meta-iteration. FloatingPointError where a unit or the meta-parameters leave the numbers."""
         began, busy = time.monotonic(), time.process_time()
-        phi, figures = self.phi.detach().clone(), {}
+        phi, figures = self.phi.detach().clone(), dict[str, float]()
         gradients = []
         for agents in self.agents:
             if self.config.pipeline and self.iteration:

@@ -50,7 +50,8 @@ class Rows:
         self.known = {row.key for row in self.rows}
 
     def add(self, rows: list[Row]) -> None:
-        """Append, all or none of them."""
+        """Append those that are not there; a kill may have left a part of them."""
+        rows = [row for row in rows if row.key not in self.known]
         with self.path.open("a") as file:
             file.write("".join(f"{_line(row)}\n" for row in rows))
         self.rows += rows

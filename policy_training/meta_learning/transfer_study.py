@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from policy_training.algorithms.ppo_lag import PpoLagConfig
 from policy_training.espo_study import complete, run_of
 from policy_training.meta_learning.contestants import Contestant
 from policy_training.meta_learning.meta_test import best_alpha
 from policy_training.meta_learning.study_rows import Row, Rows
-from policy_training.on_policy import OnPolicyConfig
 from policy_training.presets import preset
 from policy_training.runs import OnPolicyLoop, RunConfig
 
@@ -47,7 +47,7 @@ class Budget:
 def transfer_config(env: str, optimizer: str, alpha: float, seed: int, budget: Budget) -> RunConfig:
     """PPO-Lag as the environment's preset has it, with this optimizer and budget."""
     config = preset("ppo_lag", env, seed)
-    assert isinstance(config.algorithm, OnPolicyConfig)
+    assert isinstance(config.algorithm, PpoLagConfig)
     loop = OnPolicyLoop(
         steps=0, iterations=budget.iterations, samples=budget.samples, envs=2 if "Nav2D" in env else 1,
         progress=False,
@@ -55,7 +55,7 @@ def transfer_config(env: str, optimizer: str, alpha: float, seed: int, budget: B
     settings = replace(
         config.algorithm, optimizer=optimizer, critic_lr=alpha, critic_epochs=budget.epochs,
         policy_lr=alpha, policy_epochs=budget.epochs,
-    )  # type: ignore[call-arg]  # fmt: skip
+    )  # fmt: skip
     return replace(config, loop=loop, algorithm=settings)
 
 
