@@ -17,6 +17,7 @@ NEEDS = {
     "locomotion": ("gymnasium", "train"),
     "training": ("stable_baselines3", "train,bench"),
     "on_policy": ("torch", "train"),
+    "optim4rl": ("torch", "train"),
     "gate": ("torch", "train"),
     "latency": ("rclpy", "train,ros"),
 }

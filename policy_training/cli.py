@@ -9,6 +9,8 @@ from rich.console import Console
 # Module, with the function after a colon where it is not `main`, and what it is for.
 COMMANDS = {
     "train": ("policy_training.train", "train a policy"),
+    "meta-train": ("policy_training.meta_learning.meta_train", "learn an optimizer on small tasks"),
+    "meta-study": ("policy_training.meta_learning.meta_study", "learned optimizers against their controls"),
     "evaluate": ("policy_training.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.export", "write a run's policy as a bundle for the robot"),
     "calibrate": ("policy_training.calibrate", "what the critic's threshold promises, and what it costs"),

@@ -20,7 +20,7 @@ from policy_training.collect import Collector, record_prior
 from policy_training.episodes import make_env
 from policy_training.networks import Actor, SafetyCritic, Spaces
 from policy_training.optim import copy_into, follow, slow_copy
-from policy_training.progress import Progress
+from policy_training.progress import Progress, progress_of
 from policy_training.runlog import RunLog
 from policy_training.runs import RunConfig
 from policy_training.validation import Validator, Verdict
@@ -192,7 +192,7 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, until: int | No
             log.write(0, record_prior(config, trainer.memory))
             pretrain(trainer, log)
         trainer.collector.begin()
-        with interruptible() as stop, Progress(config, show=loop.progress) as bar:
+        with interruptible() as stop, progress_of(config) as bar:
             end = loop.steps if until is None else min(until, loop.steps)
             while trainer.step < end and not stop.is_set():
                 advance(trainer, log, bar)

@@ -13,6 +13,7 @@ from policy_training.checkpoint import State
 from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor, ValueCritics
 from policy_training.networks import Scaling, Spaces
+from policy_training.optimizers.flat import check_optimizer
 from policy_training.sampling import Share
 from policy_training.values import ValueFit
 
@@ -43,9 +44,12 @@ class OnPolicyConfig:
     "Steps per update of the value functions."
     critic_l2: float = 1e-3
     "Price of the squared length of the value functions' weights."
+    optimizer: str = "adam"
+    "What turns gradients into updates: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
 
     def __post_init__(self) -> None:
         check_limits(self.cost_limits)
+        check_optimizer(self.optimizer)
         if not (self.initial_std > 0.0 and self.critic_epochs >= 1 and self.critic_batch >= 1):
             raise ValueError("initial_std must be above 0, critic_epochs and critic_batch at least 1")
         for name in ("gamma", "lam", "gamma_c", "lam_c"):
@@ -92,7 +96,7 @@ class Judge:
         self.names = tuple(name for name, _ in config.cost_limits)
         own = ValueCritics(spaces, 1 + len(self.names), config.hidden)
         self.critics: ValueNetwork = own
-        self.values: ValueFit | None = ValueFit(own, config.critic_lr, config.critic_l2)
+        self.values: ValueFit | None = ValueFit(own, config.critic_lr, config.critic_l2, config.optimizer)
         self.rng = torch.Generator().manual_seed(seed)
 
     def listen_to(self, critics: ValueNetwork) -> None:

@@ -14,7 +14,7 @@ from policy_training.costs import BadSignalError
 from policy_training.gaussian import ObservationMoments
 from policy_training.loops import copy_state, environment_spaces, interruptible
 from policy_training.on_policy import OnPolicyAlgorithm, OnPolicyConfig
-from policy_training.progress import Progress
+from policy_training.progress import progress_of
 from policy_training.runlog import RunLog
 from policy_training.runs import OnPolicyLoop, RunConfig
 from policy_training.sampling import Sampler
@@ -126,7 +126,7 @@ def train_on_policy(config: RunConfig, run: Path, *, resume: bool = False, until
         if resume:
             trainer.restore()
         log = RunLog(run, trainer.step)
-        with interruptible() as stop, Progress(config, show=loop.progress) as bar:
+        with interruptible() as stop, progress_of(config) as bar:
             while not (trainer.done() or stop.is_set() or trainer.iteration == until):
                 trainer.iterate()
                 bar.show(trainer.step, trainer.figures)

@@ -1,6 +1,7 @@
 """What a run shows while it goes on: a bar on a terminal, a line now and then elsewhere."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -17,10 +18,13 @@ BAR_INTERVAL = 0.25  # [s]
 class Progress:
     """Return, cost and success over the last episodes; eps, alpha, nu as they are; steps per second."""
 
-    def __init__(self, config: RunConfig, *, show: bool) -> None:
+    def __init__(
+        self, name: str, steps: int, *, show: bool, figures: Sequence[str] = SHOWN, unit: str = "steps"
+    ) -> None:
+        """`steps` of the whole run, 0 where it ends with something else."""
         self.console = Console(stderr=True, log_path=False)
-        self.shown, self.steps = show, config.loop.steps or None  # None: it ends with its iterations
-        self.name = f"{config.algo} s{config.seed}"
+        self.shown, self.steps, self.name = show, steps or None, name
+        self.figures, self.unit = figures, unit
         self.bar: Bar | None = None
         self.last = self.began = time.monotonic()
         self.first: int | None = None
@@ -52,7 +56,8 @@ class Progress:
             return
         self.last = now
         rate = (step - self.first) / max(now - self.began, 1e-9)
-        text = " ".join(f"{k} {figures[k]:.3g}" for k in SHOWN if k in figures) + f" | {rate:.0f} steps/s"
+        text = " ".join(f"{k} {figures[k]:.3g}" for k in self.figures if k in figures)
+        text += f" | {rate:.0f} {self.unit}/s" if rate >= 10.0 else f" | {rate:.2g} {self.unit}/s"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, text=text)
         else:
@@ -63,3 +68,8 @@ class Progress:
         if self.shown:
             text = " ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in figures.items())
             self.console.log(f"{self.name} {step} validation: {text}", highlight=False)
+
+
+def progress_of(config: RunConfig) -> Progress:
+    """That of a training run."""
+    return Progress(f"{config.algo} s{config.seed}", config.loop.steps, show=config.loop.progress)

@@ -168,15 +168,19 @@ class RunConfig:
 
 def create_run(config: RunConfig, root: Path) -> Path:
     """A fresh folder root/<env>/<algo>/<time>-s<seed> with config.json and provenance.json in it."""
+    return run_folder(root / config.env.split("/")[-1] / config.algo, config.seed, config.to_json())
+
+
+def run_folder(parent: Path, seed: int, config: str) -> Path:
+    """A fresh folder parent/<time>-s<seed> with config.json and provenance.json in it."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    parent = root / config.env.split("/")[-1] / config.algo
-    run = parent / f"{stamp}-s{config.seed}"
+    run = parent / f"{stamp}-s{seed}"
     count = 1
     while run.exists():
         count += 1
-        run = parent / f"{stamp}-s{config.seed}-{count}"
+        run = parent / f"{stamp}-s{seed}-{count}"
     run.mkdir(parents=True)
-    write_atomically(run / "config.json", config.to_json().encode())
+    write_atomically(run / "config.json", config.encode())
     write_atomically(run / "provenance.json", json.dumps(provenance(), indent=2).encode())
     return run
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from policy_training.checkpoint import State
 from policy_training.gaussian import ValueCritics
-from policy_training.optim import Trained
+from policy_training.optimizers.flat import trained_network
 
 
 def minibatches(count: int, size: int, rng: torch.Generator) -> Iterator[Tensor]:
@@ -16,11 +16,11 @@ def minibatches(count: int, size: int, rng: torch.Generator) -> Iterator[Tensor]
 
 
 class ValueFit:
-    """Value functions (M) under Adam, by squared error plus `l2` times their weights' squared length."""
+    """Value functions (M) by squared error plus `l2` times their weights' squared length."""
 
-    def __init__(self, critics: ValueCritics, lr: float, l2: float) -> None:
+    def __init__(self, critics: ValueCritics, lr: float, l2: float, optimizer: str = "adam") -> None:
         self.critics, self.l2 = critics, l2
-        self.trained = Trained(critics, lr)
+        self.trained = trained_network(critics, lr, optimizer)
 
     def fit(self, obs: Tensor, target: Tensor, epochs: int, batch: int, rng: torch.Generator) -> float:
         """`epochs` passes over obs (T, O), target (M, T). Mean squared error over members before the last."""

@@ -30,7 +30,7 @@ from policy_training.gaussian import GaussianActor, kl_divergence
 from policy_training.multipliers import Multipliers
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge, OnPolicyConfig
-from policy_training.optim import FusedAdam
+from policy_training.optimizers.flat import flat_optimizer
 from policy_training.trust_region import OldPolicy
 from policy_training.values import minibatches
 
@@ -75,7 +75,8 @@ class Cup:
         self.config = config
         self.actor = GaussianActor(spaces, config.hidden, config.initial_std)
         self.judge = Judge(spaces, config, seed)
-        self.adam = FusedAdam((self.actor.mlp.flat, self.actor.log_std), config.policy_lr)
+        vectors = (self.actor.mlp.flat, self.actor.log_std)
+        self.adam = flat_optimizer(config.optimizer, vectors, config.policy_lr)
         self.multipliers = Multipliers(config.cost_limits, config.initial_nu, config.nu_lr, config.nu_max)
 
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:

@@ -26,8 +26,8 @@ from policy_training.gaussian import GaussianActor, kl_divergence
 from policy_training.multipliers import Multipliers
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge, OnPolicyConfig
-from policy_training.optim import FusedAdam
 from policy_training.optimizers.actor_critic import PolicyTerms, Together
+from policy_training.optimizers.flat import flat_optimizer
 from policy_training.optimizers.settings import LayoutSettings
 from policy_training.values import minibatches
 
@@ -60,6 +60,8 @@ class PpoLagConfig(LayoutSettings, OnPolicyConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_layout()
+        if self.layout != "separate" and self.optimizer != "adam":
+            raise ValueError(f"layouts step by Adam, got optimizer {self.optimizer!r}; say --layout separate")
 
 
 class PpoLag:
@@ -70,7 +72,8 @@ class PpoLag:
         self.config = config
         self.actor = GaussianActor(spaces, config.hidden, config.initial_std)
         self.judge = Judge(spaces, config, seed)
-        self.adam = FusedAdam((self.actor.mlp.flat, self.actor.log_std), config.policy_lr)
+        vectors = (self.actor.mlp.flat, self.actor.log_std)
+        self.adam = flat_optimizer(config.optimizer, vectors, config.policy_lr)
         self.multipliers = Multipliers(config.cost_limits, config.initial_nu, config.nu_lr)
         self.together: Together | None = None
         if config.layout != "separate":

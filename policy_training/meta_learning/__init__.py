@@ -1,0 +1,1 @@
+"""Learning an optimizer on many small agents."""

@@ -1,0 +1,118 @@
+"""Advantage actor-critic for many agents at once, each with parameters of its own in a row of one matrix.
+
+    loss = -mean(log pi(a|s) sg(td)) + 0.5 mean(td^2) - 0.01 mean(entropy)
+    td = sg(TD(lambda) return) - V(s)
+
+A time limit counts as an end, as in the paper's code. Shapes: U agents, B steps of each, T steps of each of
+its E games (B = T * E), A actions, P parameters, O numbers of an observation.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from policy_training.optimizers.gated_unit import lecun_normal
+
+GAMMA, LAM = 0.995, 0.95
+VALUE_WEIGHT, ENTROPY_WEIGHT = 0.5, 0.01
+KERNEL = 2  # cells, each way, of a filter
+
+
+@dataclass(frozen=True)
+class Network:
+    """Optional filters, a hidden layer, a linear actor and critic: how a row of parameters is read."""
+
+    planes: tuple[int, int, int]
+    actions: int
+    hidden: int
+    filters: int = 0
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Weights and biases in their order."""
+        # The paper's filters slide over (object, row) and take the columns as channels.
+        objects, rows, columns = self.planes
+        flat = objects * rows * (self.filters or columns)
+        filters = ((KERNEL * KERNEL * columns, self.filters), (1, self.filters)) if self.filters else ()
+        return (
+            *filters, (flat, self.hidden), (1, self.hidden), (self.hidden, self.actions), (1, self.actions),
+            (self.hidden, 1), (1, 1),
+        )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def initial(self, agents: int, rng: torch.Generator) -> Tensor:
+        """LeCun normal weights, zero biases. (U, P)."""
+        weights, biases = self.shapes[::2], self.shapes[1::2]
+        pieces = []
+        for weight, bias in zip(weights, biases, strict=True):
+            pieces.append(lecun_normal((agents, *weight), weight[0], rng).reshape(agents, -1))
+            pieces.append(torch.zeros(agents, math.prod(bias)))
+        return torch.cat(pieces, dim=1)
+
+    def __call__(self, theta: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """theta (U, P), obs (U, B, O) -> logits (U, B, A), values (U, B)."""
+        sizes = [math.prod(shape) for shape in self.shapes]
+        parts = [p.view(-1, *s) for p, s in zip(theta.split(sizes, dim=1), self.shapes, strict=True)]
+        x = obs
+        if self.filters:
+            weight, bias, *parts = parts
+            x = torch.relu(torch.baddbmm(bias, self._patches(obs), weight)).reshape(*obs.shape[:2], -1)
+        weight, bias, actor, actor_bias, critic, critic_bias = parts
+        x = torch.relu(torch.baddbmm(bias, x, weight))
+        return torch.baddbmm(actor_bias, x, actor), torch.baddbmm(critic_bias, x, critic)[..., 0]
+
+    def _patches(self, obs: Tensor) -> Tensor:
+        """(U, B, O) -> (U, B * objects * rows, 4 * columns), zeros behind the last object and row."""
+        objects, rows, columns = self.planes
+        maps = torch.nn.functional.pad(obs.reshape(-1, objects, rows, columns), (0, 0, 0, 1, 0, 1))
+        moved = [maps[:, i : i + objects, j : j + rows] for i in range(KERNEL) for j in range(KERNEL)]
+        return torch.cat(moved, dim=-1).reshape(len(obs), -1, KERNEL * KERNEL * columns)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of every game of every agent; rewards are scaled."""
+
+    obs: Tensor  # (T + 1, U, E, O), the last is where it led
+    action: Tensor  # (T, U, E)
+    reward: Tensor  # (T, U, E)
+    ended: Tensor  # (T, U, E) 1 where the episode ended
+
+
+def lambda_returns(reward: Tensor, ended: Tensor, value: Tensor) -> Tensor:
+    """reward, ended (T, ...), value (T + 1, ...) -> TD(lambda) returns (T, ...)."""
+    after = value[-1]
+    returns = []
+    for t in reversed(range(len(reward))):
+        after = reward[t] + GAMMA * (1.0 - ended[t]) * torch.lerp(value[t + 1], after, LAM)
+        returns.append(after)
+    return torch.stack(returns[::-1])
+
+
+def losses(network: Network, theta: Tensor, rollout: Rollout) -> Tensor:
+    """Loss of every agent (U,)."""
+    steps, agents, games = rollout.action.shape
+    obs = rollout.obs.transpose(0, 1).reshape(agents, (steps + 1) * games, -1)
+    logits, value = network(theta, obs)
+    value = value.view(agents, steps + 1, games).transpose(0, 1)
+    log_pi = torch.log_softmax(logits.view(agents, steps + 1, games, -1)[:, :-1], dim=-1).transpose(0, 1)
+    target = lambda_returns(rollout.reward, rollout.ended, value.detach())
+    td = target - value[:-1]
+    chosen = log_pi.gather(-1, rollout.action[..., None])[..., 0]
+    entropy = -(log_pi.exp() * log_pi).sum(dim=-1)
+    parts = -chosen * td.detach() + VALUE_WEIGHT * td.square() - ENTROPY_WEIGHT * entropy
+    return parts.mean(dim=(0, 2))
+
+
+def gradients(network: Network, theta: Tensor, rollout: Rollout, clip: float) -> tuple[Tensor, Tensor]:
+    """Gradient of each agent's loss (U, P), cut at plus and minus `clip` where that is above 0; losses."""
+    leaf = theta.detach().requires_grad_(True)
+    loss = losses(network, leaf, rollout)
+    (grad,) = torch.autograd.grad(loss.sum(), leaf)
+    return (grad.clamp_(-clip, clip) if clip > 0.0 else grad), loss.detach()

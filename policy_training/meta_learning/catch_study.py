@@ -1,0 +1,59 @@
+"""Catch as published: 64 units, 78 meta-iterations, a sweep over meta-rate and reset interval, alpha 1e-3.
+
+The point of the sweep is chosen by agents of tuning seeds; the chosen one plays fresh seeds. The hand-made
+rules and the untrained one have as many trials as the sweep has points, spread over their rates.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from policy_training.meta_learning.config import MetaConfig
+from policy_training.meta_learning.contestants import Contestant, complete_meta, hand_made, trained, untrained
+from policy_training.meta_learning.grid_study import grid_study, play_rows, tuning_rows
+from policy_training.meta_learning.meta_test import Budget
+from policy_training.meta_learning.study_rows import Rows
+from policy_training.meta_learning.tasks import TASKS
+
+META_RATES, INTERVALS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), (32, 64)
+CATCH, CATCH_GAMES = "catch", 64  # games that share an agent in a meta-test
+
+
+def sweep(base: MetaConfig, iterations: int) -> list[MetaConfig]:
+    """Every point, one meta-seed each as in the paper."""
+    return [
+        replace(
+            base, tasks=CATCH, rule="optim4rl", units=64, iterations=iterations, reset_interval=interval,
+            meta_lr=rate, pipeline=True, clip="none",
+        )
+        for interval in INTERVALS for rate in META_RATES
+    ]  # fmt: skip
+
+
+def catch_study(
+    rows: Rows, root: Path, base: MetaConfig, budget: Budget, *, iterations: int, trials: int, seeds: int,
+    stop: Callable[[], bool],
+) -> None:  # fmt: skip
+    """Sweep, choose, and play."""
+    others = [*hand_made(), *untrained((base.seed,), root)]
+    grid_study(rows, CATCH, (CATCH,), others, budget, trials=trials, seeds=seeds, stop=stop)
+    points = []
+    for config in sweep(base, iterations):
+        if stop() or complete_meta(config, root) is None:
+            return
+        one = trained(config, root)
+        assert one is not None
+        points.append(one)
+    chosen = _best(rows, points, budget, trials)
+    play_rows(rows, CATCH, CATCH, chosen, TASKS[CATCH].alone, budget, seeds)
+
+
+def _best(rows: Rows, points: Sequence[Contestant], budget: Budget, trials: int) -> Contestant:
+    alpha = TASKS[CATCH].alone
+    means = []
+    for one in points:
+        found = tuning_rows(rows, CATCH, CATCH, one, (alpha,), budget, trials)
+        means.append(float(np.mean([row.score for row in found])))
+    return points[int(np.nanargmax(means))]

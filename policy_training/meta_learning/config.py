@@ -1,0 +1,64 @@
+"""Everything that decides a meta-training run."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from policy_training.meta_learning.tasks import find_tasks
+from policy_training.optimizers.registry import LEARNED
+
+
+@dataclass(frozen=True)
+class MetaConfig:
+    """Learn an optimizer on many agents of small tasks at once."""
+
+    tasks: str = "small_dense_short,small_dense_long"
+    "Names of tasks with commas between; they count equally."
+    rule: str = "optim4rl"
+    "Which optimizer is learned."
+    units: int = 64
+    "Agents of each task, with one game each."
+    reset_interval: int = 72
+    "Meta-iterations of an agent's life; units begin anew in turn."
+    pipeline: bool = True
+    "Without it no unit ever begins anew, so all are of one age."
+    iterations: int = 585
+    "Meta-updates of the whole run."
+    inner_updates: int = 4
+    "Agent updates, each after a rollout, between two meta-updates."
+    rollout: int = 20
+    "Steps of a game between two agent updates."
+    meta_lr: float = 1e-3
+    "Adam's rate for the meta-parameters."
+    clip: Literal["none", "norm", "elementwise"] = "norm"
+    "Meta-gradients are cut to length 0.5, or at plus and minus 1 in each number, or not."
+    rescale: float = 0.0
+    "Length that each task's meta-gradient is brought to before the mean over tasks; 0 leaves it."
+    seed: int = 1
+    "Seed of everything."
+    checkpoint_every: int = 20
+    "Meta-iterations between checkpoints."
+    progress: bool = True
+    "Show a progress bar."
+
+    def __post_init__(self) -> None:
+        find_tasks(self.tasks)
+        if self.rule not in LEARNED:
+            raise ValueError(f"rule is {self.rule!r}; known are {', '.join(LEARNED)}")
+        for name in ("units", "reset_interval", "iterations", "inner_updates", "rollout", "checkpoint_every"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not (self.meta_lr > 0.0 and self.rescale >= 0.0):
+            raise ValueError(f"meta_lr {self.meta_lr} must be above 0 and rescale {self.rescale} at least 0")
+        if self.clip not in ("none", "norm", "elementwise"):
+            raise ValueError(f"clip is {self.clip!r}; allowed are none, norm and elementwise")
+
+    def to_json(self) -> str:
+        """Round trip of `from_json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @staticmethod
+    def from_json(text: str) -> "MetaConfig":
+        """Round trip of `to_json`."""
+        return MetaConfig(**json.loads(text))

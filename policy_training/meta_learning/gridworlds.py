@@ -1,0 +1,91 @@
+"""Walled gridworlds with objects that come and go, many at a time.
+
+After Oh et al. 2020, with the agent's own place among what it sees. Each step: the agent moves (stay, or one
+of 8 directions; a wall leaves it where it is); it takes the objects that it stands on: the reward is added
+and the episode may end; then every absent object may come back on any cell, whatever else is there. An
+episode that ends begins anew at once, all on cells of their own.
+
+Shapes: E worlds, M objects, R rows and C columns inside the walls.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Rules of one gridworld."""
+
+    rows: int
+    columns: int
+    pairs: int  # of objects: one of reward +1 that never ends the episode, one of -1 that does by half
+    respawn: float  # probability a step that an absent object comes back
+    limit: int  # [steps] of an episode
+
+    @property
+    def objects(self) -> int:
+        """M."""
+        return 2 * self.pairs
+
+    @property
+    def planes(self) -> tuple[int, int, int]:
+        """Shape of an observation: a map for every object, one for the agent; border cells included."""
+        return self.objects + 1, self.rows + 2, self.columns + 2
+
+
+class Gridworlds:
+    """E worlds with one source of random numbers."""
+
+    actions = len(MOVES)
+
+    def __init__(self, layout: Layout, count: int, rng: np.random.Generator) -> None:
+        self.layout, self.count, self.rng = layout, count, rng
+        self.agent = np.zeros((count, 2), dtype=np.int64)
+        self.place = np.zeros((count, layout.objects), dtype=np.int64)  # row * C + column
+        self.present = np.zeros((count, layout.objects), dtype=bool)
+        self.time = np.zeros(count, dtype=np.int64)
+        self.reward = np.tile([1.0, -1.0], layout.pairs)
+        self.ending = np.tile([0.0, 0.5], layout.pairs)
+        self.reset(np.arange(count))
+
+    def reset(self, which: NDArray[np.int64]) -> None:
+        """New episodes in these worlds: agent and objects on distinct cells."""
+        cells = self.layout.rows * self.layout.columns
+        order = np.argsort(self.rng.random((len(which), cells)), axis=1)[:, : self.layout.objects + 1]
+        self.agent[which] = np.stack(np.divmod(order[:, 0], self.layout.columns), axis=1)
+        self.place[which], self.present[which], self.time[which] = order[:, 1:], True, 0
+
+    def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """action (E,) in 0..8 -> reward (E,), whether the episode has ended (E,)."""
+        rule, rng = self.layout, self.rng
+        np.clip(self.agent + MOVES[action], 0, (rule.rows - 1, rule.columns - 1), out=self.agent)
+        taken = self.present & (self.place == (self.agent[:, 0] * rule.columns + self.agent[:, 1])[:, None])
+        reward = taken @ self.reward
+        ended = (taken & (rng.random(taken.shape) < self.ending)).any(axis=1)
+        self.present &= ~taken
+        back = ~self.present & (rng.random(taken.shape) < rule.respawn)
+        self.place[back] = rng.integers(rule.rows * rule.columns, size=int(back.sum()))
+        self.present |= back
+        self.time += 1
+        ended |= self.time >= rule.limit
+        if ended.any():
+            self.reset(np.flatnonzero(ended))
+        return reward, ended
+
+    def observe(self) -> NDArray[np.float32]:
+        """Binary maps (E, (M + 1) * (R + 2) * (C + 2)); an absent object's is blank."""
+        planes, _, width = self.layout.planes
+        obs = np.zeros((self.count, planes, (self.layout.rows + 2) * width), dtype=np.float32)
+        row, column = np.divmod(self.place, self.layout.columns)
+        world, number = np.nonzero(self.present)
+        obs[world, number, ((row + 1) * width + column + 1)[world, number]] = 1.0
+        obs[np.arange(self.count), -1, (self.agent[:, 0] + 1) * width + self.agent[:, 1] + 1] = 1.0
+        return obs.reshape(self.count, -1)
+
+    def state(self) -> dict[str, NDArray]:
+        """What an exact continuation needs, beside the random numbers."""
+        return {"agent": self.agent, "place": self.place, "present": self.present, "time": self.time}

@@ -1,0 +1,79 @@
+"""The gradient of the loss after K updates with respect to the meta-parameters, in bounded memory.
+
+    (1)  theta_K = theta_0 + alpha sum_k d_k,    (h_k, d_k) = rule.step(phi, h_(k-1), g_k),    k = 1 .. K
+    (2)  J = mean over units of the agent's loss at theta_K on one more rollout
+
+The gradients g_k are constants, so with v = d loss / d theta_K nothing of second order is left:
+
+    (3)  d J / d phi = d/d phi sum_i sum_k (alpha / U) v_i d_(k,i)(phi)
+
+where i counts coordinates. Only the rule is run again, over chunks of coordinates. Backpropagation ends at
+theta_0 and h_0. Shapes: N coordinates, U units, S state, M meta-parameters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from policy_training.meta_learning.units import Agents, Update
+from policy_training.optimizers.rules import Place, UpdateRule
+
+CHUNK = 10_000  # coordinates; larger chunks leave the cache
+
+
+@dataclass(frozen=True)
+class Unroll:
+    """K updates of all units, and where the loss would have had them go."""
+
+    state: Tensor  # (S, N) before the first
+    updates: Sequence[Update]
+    weight: Tensor  # (N,) alpha / U * v
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What happened on the way, per unit (U,)."""
+
+    reward: Tensor  # mean a step, unscaled
+    loss: Tensor  # after the updates, on the last rollout
+
+
+def unroll(agents: Agents, phi: Tensor, updates: int) -> tuple[Unroll, Seen]:
+    """K updates and the rollout after them; the agents keep what they have learned."""
+    before, taken, rewards = agents.state, [], []
+    for _ in range(updates):
+        rollout = agents.rollout()
+        taken.append(agents.update(phi, rollout))
+        agents.check()
+        rewards.append(rollout.reward)
+    rollout = agents.rollout()
+    ahead, loss = agents.ahead(rollout)
+    rewards.append(rollout.reward)
+    weight = ahead.view(agents.units, -1) * (agents.alpha / agents.units)[:, None]
+    reward = torch.stack(rewards).mean(dim=(0, 1, 3)) / agents.scale
+    return Unroll(before, taken, weight.view(-1)), Seen(reward, loss)
+
+
+def meta_gradient(rule: UpdateRule, phi: Tensor, done: Unroll, chunk: int = CHUNK) -> Tensor:
+    """(3), (M,). A rule that is not separable is run over whole units."""
+    units = len(done.updates[0].place.loss)
+    size = len(done.weight)
+    step = chunk if rule.separable else max(1, chunk // (size // units)) * (size // units)
+    total = torch.zeros_like(phi)
+    for first in range(0, size, step):
+        part = slice(first, first + step)
+        leaf, state, along = phi.detach().requires_grad_(True), done.state[:, part], torch.zeros(())
+        for update in done.updates:
+            state, direction = rule.step(leaf, state, update.grad[part], _part(update.place, part, size))
+            along = along + direction
+        total += torch.autograd.grad(torch.dot(done.weight[part], along), leaf)[0]
+    return total
+
+
+def _part(place: Place, part: slice, size: int) -> Place:
+    """The place of the units in a range of coordinates."""
+    each = size // len(place.loss)
+    units = slice(part.start // each, -(-part.stop // each))
+    return Place(place.shapes, place.loss[units], place.fraction[units])
