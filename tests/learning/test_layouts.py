@@ -1,4 +1,4 @@
-"""Every optimizer layout finds the known constrained optimum of the one-step problems."""
+"""With a shared trunk the known constrained optimum of the one-step problems is found, too."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,14 +11,12 @@ from policy_training.networks import Spaces
 from tests.learning.test_one_step import BEST, CASES, action_of, trained
 from tests.learning.test_one_step_on_policy import CLIPPED, COMMON, PRICED, STATE, share
 
-# Each switch once: all of them together are the four layouts' own tests.
+# What sets the layouts apart has tests of its own; these say that a shared trunk and PopArt learn at all.
 ON_POLICY: list[dict[str, Any]] = [
     {"layout": "grouped", "target_norm": "popart", "cost_critic_lr": 3e-3},
-    {"layout": "shared", "clip_scope": "loss"},
 ]
 OFF_POLICY: list[dict[str, Any]] = [
-    {"layout": "single", "target_norm": "popart", "max_grad_norm": 1.0},
-    {"layout": "isolated", "trunk_owner": "cost_critic", "clip_scope": "loss"},
+    {"layout": "grouped", "target_norm": "popart", "max_grad_norm": 10.0, "cost_critic_lr": 6e-3},
 ]
 
 
@@ -38,5 +36,5 @@ def test_ppo_lag_with_a_shared_trunk_finds_the_known_optimum(settings: dict[str,
 
 @pytest.mark.parametrize("settings", OFF_POLICY, ids=lambda s: s["layout"])
 def test_sac_lag_with_a_shared_trunk_finds_the_known_optimum(settings: dict[str, Any]) -> None:
-    algorithm = trained("sac_lag", 1000, **CASES["sac_lag"][0], trunk="shared", **settings)
+    algorithm = trained("sac_lag", 800, **CASES["sac_lag"][0], trunk="shared", **settings)
     assert action_of(algorithm) == pytest.approx(BEST, abs=0.2)

@@ -18,7 +18,7 @@ from tests.training.test_resume import assert_same_end, small
 
 
 def config_of(**settings: Any) -> RunConfig:
-    config = small("sac_lag")
+    config = small("sac_lag", steps=160, eval_every=100)
     return replace(config, algorithm=replace(config.algorithm, **settings))
 
 
@@ -37,7 +37,7 @@ def test_a_resumed_run_ends_bit_equal_to_an_uninterrupted_one(
     config = config_of(**settings)
     whole, halves = create_run(config, tmp_path), create_run(config, tmp_path)
     train(config, whole)
-    train(config, halves, until=222)
+    train(config, halves, until=111)
     train(config, halves, resume=True)
     assert_same_end(whole, halves)
     critic = load_policy(whole).safety_critic
@@ -65,9 +65,9 @@ def updated(updates: int, **settings: Any) -> SacLag:
 
 def test_disjoint_critics_learn_the_same_in_every_layout_and_in_none() -> None:
     # Without a common trunk and without a cut, separate and summed updates are one and the same.
-    expected = updated(20)
+    expected = updated(10)
     for kind in KINDS:
-        got = updated(20, layout=kind)
+        got = updated(10, layout=kind)
         for name in ("q_r", "q_c"):
             ours, theirs = (getattr(a.critics, name).mlp.flat for a in (got, expected))
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0.0)
@@ -84,8 +84,8 @@ def test_a_shared_trunk_is_one_network_for_both_pairs() -> None:
 
 
 def test_normalised_critics_speak_in_units_of_the_reward() -> None:
-    raw = updated(300, layout="single", trunk="shared", critic_lr=3e-3, gamma=0.0)
-    norm = updated(300, layout="single", trunk="shared", critic_lr=3e-3, gamma=0.0, target_norm="popart")
+    settings: dict[str, Any] = {"layout": "single", "trunk": "shared", "critic_lr": 1e-2, "gamma": 0.0}
+    raw, norm = updated(150, **settings), updated(150, **settings, target_norm="popart")
     obs = torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
     for algorithm in (raw, norm):
         q_r = algorithm.critics.judge(obs, torch.zeros(2, 2)).q_r
