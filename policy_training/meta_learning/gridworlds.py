@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 class Marks(NamedTuple):
     """The ones of binary observations, k of each; cells without a mark are 0."""
 
-    index: NDArray[np.int64]  # (E, k) in the flattened observation
+    cell: NDArray[np.int64]  # (E, k) in the flattened observation
     weight: NDArray[np.float32]  # (E, k) 0 where there is none after all
 
 
