@@ -17,7 +17,8 @@ from torch import Tensor
 from policy_training.buffers import Batch
 from policy_training.checkpoint import State
 from policy_training.networks import EnsembleCritic, Spaces, aggregate
-from policy_training.optim import Trained, copy_into, follow, slow_copy
+from policy_training.optim import copy_into, follow, slow_copy
+from policy_training.optimizers.flat import trained_network
 from policy_training.targets import (
     SafetyRows,
     cost_targets,
@@ -47,6 +48,8 @@ class CriticConfig(Protocol):
     @property
     def critic_lr(self) -> float: ...
     @property
+    def optimizer(self) -> str: ...
+    @property
     def risk_agg(self) -> str: ...
     @property
     def pos_weight(self) -> str: ...
@@ -66,7 +69,7 @@ class SafetyPair:
         self.config, self.column = config, column
         self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
         self.slow = slow_copy(self.q_c)
-        self.trained = Trained(self.q_c, config.critic_lr)
+        self.trained = trained_network(self.q_c, config.critic_lr, config.optimizer)
         self.violation_rate = 0.0
 
     def judge(self, obs: Tensor, action: Tensor) -> Tensor:
@@ -120,7 +123,7 @@ class Critics:
         self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
         self.safety = SafetyPair(spaces, config)
         self.q_r_slow = slow_copy(self.q_r)
-        self.reward = Trained(self.q_r, config.critic_lr)
+        self.reward = trained_network(self.q_r, config.critic_lr, config.optimizer)
 
     @property
     def q_c(self) -> EnsembleCritic:

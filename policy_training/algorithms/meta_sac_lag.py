@@ -73,6 +73,8 @@ class MetaSacLagConfig:
     "RMSProp's smoothing."
     critic_lr: float = 3e-4
     "Adam's rate for all critics."
+    optimizer: str = "adam"
+    "What updates the critics: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
     risk_agg: Literal["min", "max"] = "max"
     "Which of the twin safety critics counts."
     pos_fraction: float = 0.3

@@ -20,7 +20,8 @@ from policy_training.buffers import Memory
 from policy_training.checkpoint import State
 from policy_training.meta import ScalarAdam
 from policy_training.networks import Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate
-from policy_training.optim import Trained, copy_into, follow, slow_copy
+from policy_training.optim import copy_into, follow, slow_copy
+from policy_training.optimizers.flat import trained_network
 from policy_training.targets import reward_targets, squared_error
 
 
@@ -48,6 +49,8 @@ class SacConfig:
     "Temperature at the start [reward per nat]."
     target_entropy: float | None = None
     "H in (4) [nat]; none means minus the number of actions."
+    optimizer: str = "adam"
+    "What turns gradients into updates: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
 
 
 class Sac:
@@ -60,8 +63,8 @@ class Sac:
         self.actor = Actor(spaces, config.hidden)
         self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
         self.q_r_target = slow_copy(self.q_r)
-        self.policy = Trained(self.actor, config.policy_lr)
-        self.critic = Trained(self.q_r, config.critic_lr)
+        self.policy = trained_network(self.actor, config.policy_lr, config.optimizer)
+        self.critic = trained_network(self.q_r, config.critic_lr, config.optimizer)
         self.log_alpha = math.log(config.initial_alpha)
         self.alpha_adam = ScalarAdam(config.alpha_lr)
         wish = config.target_entropy

@@ -32,7 +32,7 @@ from policy_training.imitation import lesson, pretrain
 from policy_training.lagrange import multiplier, multiplier_inverse
 from policy_training.meta import ScalarAdam
 from policy_training.networks import Actor, SafetyCritic, Spaces
-from policy_training.optim import Trained
+from policy_training.optimizers.flat import trained_network
 from policy_training.optimizers.layout_critics import LayoutCritics
 from policy_training.optimizers.settings import LayoutSettings
 
@@ -83,6 +83,8 @@ class SacLagConfig(LayoutSettings):
     "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
     target_entropy: float | None = None
     "H in (5) [nat]; none means minus the number of actions."
+    optimizer: str = "adam"
+    "What turns gradients into updates: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
     popart_rate: float = 1e-3
     "Share of the newest targets in their running mean and deviation, in (0, 1]."
     max_grad_norm: float = math.inf
@@ -90,6 +92,8 @@ class SacLagConfig(LayoutSettings):
 
     def __post_init__(self) -> None:
         self.check_layout()
+        if self.layout != "separate" and self.optimizer != "adam":
+            raise ValueError(f"layouts step by Adam, got optimizer {self.optimizer!r}; say --layout separate")
         if self.layout != "separate" and self.eps_limits:
             raise ValueError(
                 "layouts know the scalar cost alone; say --layout separate or leave eps_limits out"
@@ -128,7 +132,7 @@ class SacLag:
         self.config, self.spaces = config, spaces
         self.rng = torch.Generator().manual_seed(seed)
         self.actor = Actor(spaces, config.hidden)
-        self.policy = Trained(self.actor, config.policy_lr)
+        self.policy = trained_network(self.actor, config.policy_lr, config.optimizer)
         self.critics = (Critics if config.layout == "separate" else LayoutCritics)(spaces, config)
         self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
         start = multiplier_inverse(config.initial_nu, config.nu_form)

@@ -18,6 +18,7 @@ from policy_training.optimizers.gated_unit import lecun_normal
 GAMMA, LAM = 0.995, 0.95
 VALUE_WEIGHT, ENTROPY_WEIGHT = 0.5, 0.01
 KERNEL = 2  # cells, each way, of a filter
+FEW = 4  # games below which a product for each agent costs more in calls than in numbers
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,32 @@ class Network:
             pieces.append(torch.zeros(agents, math.prod(bias)))
         return torch.cat(pieces, dim=1)
 
+    @property
+    def obs_size(self) -> int:
+        """O."""
+        return math.prod(self.planes)
+
+    def parts(self, theta: Tensor) -> list[Tensor]:
+        """theta (U, P) -> weights and biases, each (U, in, out)."""
+        sizes = [math.prod(shape) for shape in self.shapes]
+        return [p.view(-1, *s) for p, s in zip(theta.split(sizes, dim=1), self.shapes, strict=True)]
+
+    def logits(self, parts: list[Tensor], index: Tensor, weight: Tensor) -> Tensor:
+        """The actor alone, of observations by their ones: index, weight (U, E, k) -> (U, E, A)."""
+        if self.filters:
+            return self._of(parts, boards(index, weight, self.obs_size))[0]
+        first, bias, actor, actor_bias, _, _ = parts
+        rows = first[torch.arange(len(index))[:, None, None], index]  # (U, E, k, hidden), a few of all
+        hidden = torch.relu((rows * weight[..., None]).sum(dim=2) + bias)
+        if index.shape[1] < FEW:
+            return (hidden[..., None] * actor[:, None]).sum(dim=2) + actor_bias
+        return torch.baddbmm(actor_bias, hidden, actor)
+
     def __call__(self, theta: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
         """theta (U, P), obs (U, B, O) -> logits (U, B, A), values (U, B)."""
-        sizes = [math.prod(shape) for shape in self.shapes]
-        parts = [p.view(-1, *s) for p, s in zip(theta.split(sizes, dim=1), self.shapes, strict=True)]
+        return self._of(self.parts(theta), obs)
+
+    def _of(self, parts: list[Tensor], obs: Tensor) -> tuple[Tensor, Tensor]:
         x = obs
         if self.filters:
             weight, bias, *parts = parts
@@ -73,6 +96,11 @@ class Network:
         maps = torch.nn.functional.pad(obs.reshape(-1, objects, rows, columns), (0, 0, 0, 1, 0, 1))
         moved = [maps[:, i : i + objects, j : j + rows] for i in range(KERNEL) for j in range(KERNEL)]
         return torch.cat(moved, dim=-1).reshape(len(obs), -1, KERNEL * KERNEL * columns)
+
+
+def boards(index: Tensor, weight: Tensor, size: int) -> Tensor:
+    """Observations (..., size) from their ones (..., k)."""
+    return weight.new_zeros((*index.shape[:-1], size)).scatter_(-1, index, weight)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_training.meta_learning.gridworlds import Marks
+
 ROWS, COLUMNS = 10, 5
 
 
@@ -33,13 +35,10 @@ class Catch:
             self.reset(np.flatnonzero(ended))
         return reward, ended
 
-    def observe(self) -> NDArray[np.float32]:
-        """Binary boards (E, 50)."""
-        obs = np.zeros((self.count, ROWS, COLUMNS), dtype=np.float32)
-        games = np.arange(self.count)
-        obs[games, self.ball[:, 0], self.ball[:, 1]] = 1.0
-        obs[games, ROWS - 1, self.paddle] = 1.0
-        return obs.reshape(self.count, -1)
+    def marks(self) -> Marks:
+        """Ball and paddle on the board of 50 cells."""
+        ball, paddle = self.ball[:, 0] * COLUMNS + self.ball[:, 1], (ROWS - 1) * COLUMNS + self.paddle
+        return Marks(np.stack((ball, paddle), axis=1), np.ones((self.count, 2), dtype=np.float32))
 
     def state(self) -> dict[str, NDArray]:
         """What an exact continuation needs, beside the random numbers."""

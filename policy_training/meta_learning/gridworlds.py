@@ -9,9 +9,18 @@ Shapes: E worlds, M objects, R rows and C columns inside the walls.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Marks(NamedTuple):
+    """The ones of binary observations, k of each; cells without a mark are 0."""
+
+    cell: NDArray[np.int64]  # (E, k) in the flattened observation
+    weight: NDArray[np.float32]  # (E, k) 0 where there is none after all
+
 
 MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)])
 
@@ -76,15 +85,16 @@ class Gridworlds:
             self.reset(np.flatnonzero(ended))
         return reward, ended
 
-    def observe(self) -> NDArray[np.float32]:
-        """Binary maps (E, (M + 1) * (R + 2) * (C + 2)); an absent object's is blank."""
-        planes, _, width = self.layout.planes
-        obs = np.zeros((self.count, planes, (self.layout.rows + 2) * width), dtype=np.float32)
+    def marks(self) -> Marks:
+        """Which cells of which maps are 1: objects in their order, then the agent."""
+        planes, height, width = self.layout.planes
         row, column = np.divmod(self.place, self.layout.columns)
-        world, number = np.nonzero(self.present)
-        obs[world, number, ((row + 1) * width + column + 1)[world, number]] = 1.0
-        obs[np.arange(self.count), -1, (self.agent[:, 0] + 1) * width + self.agent[:, 1] + 1] = 1.0
-        return obs.reshape(self.count, -1)
+        index = np.empty((self.count, planes), dtype=np.int64)
+        index[:, :-1] = (row + 1) * width + column + 1
+        index[:, -1] = (self.agent[:, 0] + 1) * width + self.agent[:, 1] + 1
+        weight = np.ones((self.count, planes), dtype=np.float32)
+        weight[:, :-1] = self.present
+        return Marks(index + np.arange(planes) * (height * width), weight)
 
     def state(self) -> dict[str, NDArray]:
         """What an exact continuation needs, beside the random numbers."""

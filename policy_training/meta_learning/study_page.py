@@ -57,7 +57,6 @@ def _trained(trainings: Sequence[MetaConfig], root: Path) -> list[str]:
     for config in trainings:
         run = meta_run_of(config, root)
         if run is None or not finished(run, config):
-            table.append([label_of(config), str(config.seed), "not done", "-", "-", "-"])
             continue
         with (run / "progress.csv").open() as file:
             names, *_, last = (line.rstrip().split(",") for line in file)
@@ -67,12 +66,15 @@ def _trained(trainings: Sequence[MetaConfig], root: Path) -> list[str]:
             label_of(config), str(config.seed), str(config.iterations), f"{float(figures['moved']):.2f}",
             f"{float(figures['cpu_seconds']) / 60.0:.1f}", str(facts["commit"])[:9],
         ])  # fmt: skip
+    if not table:
+        return [f"None of {len(trainings)} meta-trainings is done."]
     heads = ["optimizer", "meta-seed", "meta-iterations", "moved", "processor minutes", "commit"]
     return [
         f"Tasks {first.tasks}; {first.units} units of each, {first.inner_updates} updates of {first.rollout}",
         f"steps a meta-iteration, reset interval {first.reset_interval}, meta-rate {first.meta_lr:g}, clip",
         f"{first.clip}. Moved: length of the way from the untrained meta-parameters.",
-        "The paper's meta-trainings in gridworlds have 585 meta-iterations of 512 units.", "",
+        "The paper's meta-trainings in gridworlds have 585 meta-iterations of 512 units.",
+        f"{len(table)} of {len(trainings)} meta-trainings are done.", "",
         *markdown(heads, table),
     ]  # fmt: skip
 

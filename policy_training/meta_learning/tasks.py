@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from policy_training.meta_learning.a2c import Network
 from policy_training.meta_learning.catch import COLUMNS, ROWS, Catch
-from policy_training.meta_learning.gridworlds import Gridworlds, Layout
+from policy_training.meta_learning.gridworlds import Gridworlds, Layout, Marks
 
 
 class Game(Protocol):
@@ -28,8 +28,8 @@ class Game(Protocol):
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """action (E,) -> reward (E,), ended (E,). A game that has ended has begun anew."""
 
-    def observe(self) -> NDArray[np.float32]:
-        """(E, O)."""
+    def marks(self) -> Marks:
+        """Observations by their ones."""
 
     def state(self) -> dict[str, NDArray]:
         """Its arrays, by name; a continuation overwrites them in place."""

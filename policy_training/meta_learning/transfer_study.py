@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from policy_training.algorithms.ppo_lag import PpoLagConfig
-from policy_training.espo_study import complete, run_of
 from policy_training.meta_learning.contestants import Contestant
 from policy_training.meta_learning.meta_test import best_alpha
 from policy_training.meta_learning.study_rows import Row, Rows
 from policy_training.presets import preset
+from policy_training.run_grid import complete, run_of
 from policy_training.runs import OnPolicyLoop, RunConfig
 
 logger = logging.getLogger(__name__)

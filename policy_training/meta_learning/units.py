@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from policy_training.checkpoint import State
-from policy_training.meta_learning.a2c import Rollout, gradients
+from policy_training.meta_learning.a2c import Rollout, boards, gradients
 from policy_training.meta_learning.tasks import Task
 from policy_training.optim import copy_into
 from policy_training.optimizers.rules import Place, UpdateRule
@@ -69,20 +69,22 @@ class Agents:
     @torch.no_grad()
     def rollout(self) -> Rollout:
         """T steps of every game with the policies as they are."""
-        shape, network = (self.units, self.games), self.task.network
-        obs, actions, rewards, ends = [self._observe()], [], [], []
+        shape, kind, network = (self.units, self.games), self.theta.dtype, self.task.network
+        parts = network.parts(self.theta)
+        marks, actions, rewards, ends = [self._marks()], [], [], []
         for _ in range(self.steps):
-            likely = torch.softmax(network(self.theta, obs[-1])[0], dim=-1).cumsum(dim=-1)  # (U, E, A)
-            dice = torch.from_numpy(self.game.rng.random(shape)).to(likely.dtype)[..., None]
+            likely = torch.softmax(network.logits(parts, *marks[-1]), dim=-1).cumsum(dim=-1)  # (U, E, A)
+            dice = torch.from_numpy(self.game.rng.random(shape)).to(kind)[..., None]
             action = (likely[..., :-1] < dice).sum(dim=-1)
             reward, ended = self.game.step(action.view(-1).numpy())
             actions.append(action)
             rewards.append(reward)
             ends.append(ended)
-            obs.append(self._observe())
-        kind, whole = self.theta.dtype, (self.steps, *shape)
+            marks.append(self._marks())
+        index, weight = (torch.stack(values) for values in zip(*marks, strict=True))
+        whole = (self.steps, *shape)
         return Rollout(
-            torch.stack(obs), torch.stack(actions),
+            boards(index, weight, network.obs_size), torch.stack(actions),
             torch.from_numpy(np.stack(rewards) * self.scale).to(kind).view(whole),
             torch.from_numpy(np.stack(ends)).to(kind).view(whole),
         )  # fmt: skip
@@ -114,9 +116,11 @@ class Agents:
         fraction = (self.age / self.lifetime).clamp(max=1.0).to(loss.dtype)
         return Place(self.task.network.shapes, loss, fraction)
 
-    def _observe(self) -> Tensor:
-        obs = torch.from_numpy(self.game.observe()).to(self.theta.dtype)
-        return obs.view(self.units, self.games, -1)
+    def _marks(self) -> tuple[Tensor, Tensor]:
+        """Index and weight (U, E, k) of what the games show."""
+        index, weight = (torch.from_numpy(values) for values in self.game.marks())
+        shape = self.units, self.games, index.shape[1]
+        return index.view(shape), weight.to(self.theta.dtype).view(shape)
 
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""

@@ -1,1 +1,1 @@
-"""How gradients become updates, a choice of its own: layouts of optimizers, and update rules."""
+"""How gradients become updates: layouts of optimizers, and update rules, hand-made and learned."""

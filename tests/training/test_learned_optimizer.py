@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from policy_training.algorithms import OFF_POLICY
 from policy_training.algorithms.ppo_lag import PpoLagConfig
 from policy_training.checkpoint import load, save
+from policy_training.loops import train
 from policy_training.on_policy_loop import train_on_policy
 from policy_training.optimizers.flat import check_optimizer
 from policy_training.optimizers.learned import (
@@ -21,6 +23,7 @@ from policy_training.optimizers.registry import LEARNED, RULES
 from policy_training.runs import create_run
 from tests.training.test_on_policy_loop import small
 from tests.training.test_resume import equal
+from tests.training.test_resume import small as off_policy
 
 
 def learned(seed: int = 0, rule: str = "optim4rl") -> Learned:
@@ -145,3 +148,18 @@ def test_an_algorithm_trained_with_it_resumes_bit_equal(tmp_path: Path) -> None:
     save_optimizer(path, learned(seed=1))
     with pytest.raises(ValueError, match="begun with another optimizer"):
         train_on_policy(config, whole, resume=True)
+
+
+@pytest.mark.parametrize("algo", OFF_POLICY)
+def test_off_policy_algorithms_train_with_it_and_resume_bit_equal(algo: str, tmp_path: Path) -> None:
+    path = tmp_path / "optimizer.pt"
+    save_optimizer(path, learned())
+    config = off_policy(algo, steps=120, eval_every=1000, checkpoint_every=50)
+    config = replace(config, algorithm=replace(config.algorithm, optimizer=f"optim4rl:{path}"))
+    whole, halves = create_run(config, tmp_path), create_run(config, tmp_path)
+    train(config, whole)
+    train(config, halves, until=90)
+    train(config, halves, resume=True)
+    states = [load(run / "checkpoint.pt") for run in (whole, halves)]
+    equal(states[0]["algorithm"], states[1]["algorithm"])
+    assert learned().digest in str(states[0]["algorithm"])

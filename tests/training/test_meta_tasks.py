@@ -1,14 +1,31 @@
 """Gridworlds, Catch and the agents that play them: every rule by hand, the loss by plain formulas."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from policy_training.meta_learning.a2c import GAMMA, LAM, Network, Rollout, gradients, lambda_returns, losses
+from policy_training.meta_learning.a2c import (
+    GAMMA,
+    LAM,
+    Network,
+    Rollout,
+    boards,
+    gradients,
+    lambda_returns,
+    losses,
+)
 from policy_training.meta_learning.gridworlds import MOVES, Gridworlds, Layout
-from policy_training.meta_learning.tasks import TASKS, find_tasks
+from policy_training.meta_learning.tasks import TASKS, Game, find_tasks
 
 LAYOUT = Layout(rows=3, columns=4, pairs=1, respawn=0.0, limit=50)
+
+
+def observed(games: Game, shape: tuple[int, ...]) -> np.ndarray:
+    """Observations (E, ..) as arrays of ones and zeros."""
+    index, weight = (torch.from_numpy(values) for values in games.marks())
+    return boards(index, weight, math.prod(shape)).view(-1, *shape).numpy()
 
 
 def world(count: int = 1, layout: Layout = LAYOUT) -> Gridworlds:
@@ -63,7 +80,7 @@ def test_absent_objects_come_back_at_their_rate() -> None:
 def test_an_observation_has_a_map_for_every_object_and_one_for_the_agent() -> None:
     games = world()
     games.present[0, 1] = False
-    maps = games.observe().reshape(LAYOUT.planes)
+    maps = observed(games, LAYOUT.planes)[0]
     assert [np.argwhere(m).tolist() for m in maps] == [[[2, 2]], [], [[1, 1]]]  # border cells come first
 
 
@@ -81,7 +98,7 @@ def test_catch_pays_who_stands_below_the_ball() -> None:
         reward, ended = games.step(side)
         assert ended.all() == ended.any() == (step % 9 == 0)
         assert (reward == ended).all()
-    assert games.observe().reshape(200, 10, 5).sum(axis=(1, 2)).tolist() == [2.0] * 200
+    assert observed(games, (10, 5)).sum(axis=(1, 2)).tolist() == [2.0] * 200
 
 
 def test_lambda_returns_end_where_an_episode_does() -> None:
@@ -106,6 +123,17 @@ def test_filters_take_columns_as_channels() -> None:
         x = torch.relu(x.permute(0, 2, 3, 1).reshape(7, -1) @ parts[2] + parts[3])
         torch.testing.assert_close(logits[unit], x @ parts[4] + parts[5])
         torch.testing.assert_close(value[unit], (x @ parts[6] + parts[7])[:, 0])
+
+
+@pytest.mark.parametrize("task", ["small_dense_long", "big_dense_short"])
+def test_acting_by_marks_is_acting_by_whole_observations(task: str) -> None:
+    network, games = TASKS[task].network, TASKS[task].game(6, np.random.default_rng(0))
+    for _ in range(30):
+        games.step(np.full(6, 8))
+    theta = network.initial(2, torch.Generator().manual_seed(0))
+    index, weight = (torch.from_numpy(values).view(2, 3, -1) for values in games.marks())
+    whole = network(theta, boards(index, weight, network.obs_size))[0]
+    torch.testing.assert_close(network.logits(network.parts(theta), index, weight), whole)
 
 
 def test_agents_do_not_see_each_other_s_loss() -> None:

@@ -87,12 +87,13 @@ def test_units_begin_anew_in_turn() -> None:
 def test_a_unit_that_begins_anew_leaves_the_others_alone() -> None:
     a = agents()
     unroll(a, untrained(), 2)
-    before, state, boards = a.theta.clone(), a.state.view(16, 3, -1).clone(), a.game.observe()
+    before, state, boards = a.theta.clone(), a.state.view(16, 3, -1).clone(), a.game.marks().cell
     a.restart(np.array([1]))
     assert torch.equal(a.theta[[0, 2]], before[[0, 2]]) and not torch.equal(a.theta[1], before[1])
     assert torch.equal(a.state.view(16, 3, -1)[:, [0, 2]], state[:, [0, 2]])
     assert not a.state.view(16, 3, -1)[:, 1].any() and a.age.tolist() == [2, 0, 2]
-    assert (a.game.observe()[[0, 2]] == boards[[0, 2]]).all() and (a.game.observe()[1] != boards[1]).any()
+    assert (a.game.marks().cell[[0, 2]] == boards[[0, 2]]).all()
+    assert (a.game.marks().cell[1] != boards[1]).any()
 
 
 @pytest.mark.parametrize("task", ["small_dense_long", "big_dense_long"])
