@@ -10,6 +10,7 @@ from policy_training.meta_learning.a2c import losses
 from policy_training.meta_learning.meta_gradient import Unroll, meta_gradient, unroll
 from policy_training.meta_learning.tasks import TASKS
 from policy_training.meta_learning.units import Agents, DivergedError, reset_slots
+from policy_training.optimizers.gated_unit import GatedUnits
 from policy_training.optimizers.registry import LEARNED, RULES
 
 RULE = RULES["optim4rl"]
@@ -56,6 +57,20 @@ def test_a_cell_is_torch_s_with_two_of_its_biases_fixed_at_0() -> None:
             cell.bias_ih.copy_(b[unit, :, 0])
             cell.bias_hh.copy_(torch.cat((torch.zeros(16), c[unit, :, 0])))
         torch.testing.assert_close(after[unit], cell(x[unit].T, hidden[unit].T).T)
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_the_derivative_by_hand_is_that_of_finite_differences(inputs: int, float64: None) -> None:
+    cells, rng = GatedUnits(units=2, inputs=inputs, outputs=1), torch.Generator().manual_seed(5)
+    phi, hidden = torch.randn(cells.size, generator=rng), torch.randn((2, 8, 2), generator=rng)
+    x = torch.randn((2, inputs, 2), generator=rng)
+
+    def twice(weights: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+        after, first = cells.step(weights, start, x)
+        return torch.cat((first, *cells.step(weights, after, -x)), dim=1)
+
+    leaves = phi.requires_grad_(True), hidden.requires_grad_(True)
+    assert torch.autograd.gradcheck(twice, leaves, fast_mode=True)
 
 
 def test_an_untrained_first_step_is_nearly_sign_descent() -> None:
