@@ -150,7 +150,7 @@ def page(found: Mapping[int, Found], args: ToyArguments, seconds: float, picture
             f"## {size} inputs", "", "First epoch at which the squared error, mean over seeds, is below:", "",
             *epochs_table(curves), "", "The mean squared error itself:", "", *ends_table(curves), "",
         ]  # fmt: skip
-    return "\n".join([*lines, f"{origin} It took {seconds:.0f} s.", ""])
+    return "\n".join([*lines, f"{origin} It took {seconds:.0f} s of processor time.", ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Annotated[ToyArguments, tyro.conf.OmitArgPrefixes], prog="spillguard study layouts", args=words
         )
         set_processor("highest")
-        began = time.monotonic()
+        began = time.process_time()
         found = {
             size: {name: run(arm, size, args.seeds, args.epochs) for name, arm in ARMS.items()}
             for size in args.sizes
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{str(made['commit'])[:9]}, {made['machine']}, Python {made['python']}, one thread."
         )
         write_atomically(
-            args.page, page(found, args, time.monotonic() - began, picture.name, origin).encode()
+            args.page, page(found, args, time.process_time() - began, picture.name, origin).encode()
         )
     except (ValueError, OSError) as error:
         return complain("study layouts", error)

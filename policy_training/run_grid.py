@@ -66,9 +66,16 @@ def work(mine: Sequence[Job]) -> None:
 
 def train_all(wanted: Sequence[Job], workers: int) -> bool:
     """Share the runs out to processes; whether all came to their end."""
-    context = mp.get_context("spawn")
+
+    def done(job: Job) -> bool:
+        run = run_of(*job)
+        return run is not None and finished(run, job[0])
+
+    context, todo = mp.get_context("spawn"), [job for job in wanted if not done(job)]
     # Each worker has its share from the start, so that none begins another run after an interruption.
-    processes = [context.Process(target=work, args=(wanted[w::workers],)) for w in range(workers)]
+    processes = [
+        context.Process(target=work, args=(todo[w::workers],)) for w in range(min(workers, len(todo)))
+    ]
     for process in processes:
         process.start()
     with interruptible() as stop:
@@ -79,5 +86,4 @@ def train_all(wanted: Sequence[Job], workers: int) -> bool:
                     for other in processes:
                         other.terminate()
                     stop.clear()
-    ended = [(config, run_of(config, root)) for config, root in wanted]
-    return all(run is not None and finished(run, config) for config, run in ended)
+    return all(done(job) for job in wanted)
