@@ -96,7 +96,8 @@ class Mlp(nn.Module):
         """What the last layer sees: x (B, I) -> (E, B, H)."""
         x = x.unsqueeze(0).expand(self.layout.members, -1, -1)
         activation = torch.tanh if self.layout.tanh else torch.relu
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        # As lists: a slice of a ParameterList makes new parameters of tensors that stand in for its own.
+        for weight, bias in zip(list(self.weights)[:-1], list(self.biases)[:-1], strict=True):
             if self.layout.layer_norm:
                 x = activation(F.layer_norm(torch.bmm(x, weight), weight.shape[-1:], eps=NORM_EPS) + bias)
             else:
