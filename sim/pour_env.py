@@ -76,7 +76,8 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.cell.reset(scenario)
         self._q = self.cell.data.qpos[:7].copy()
         self._qd = np.zeros(7)
-        self._goal = np.zeros(7)
+        still = np.tile(self._q, (scenario.delay_ticks, 1))
+        self._ahead = still, np.zeros_like(still)  # commanded until the next action is heard
         self._landed = 0
         self._noise = np.zeros(len(TWIST_NAMES))
         self._shake = self.np_random.uniform(0.0, self.disturbance) if self.disturbance > 0.0 else 0.0
@@ -96,17 +97,16 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _command(self, twist: Vec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Commanded positions and velocities (TICKS, 7): the old goal for the delay, then the new one."""
-        delay = self.scenario.delay_ticks
         goal = self.cell.kinematics.joint_velocity(self._q, twist)
-        q, qd = ramp(
-            self._q, self._qd, goal if delay == 0 else self._goal, GEN3_LIMITS.acceleration, MONITOR_PERIOD,
-            delay or TICKS,
-        )  # fmt: skip
+        delay, (q, qd) = self.scenario.delay_ticks, self._ahead
+        start = (q[-1], qd[-1]) if delay else (self._q, self._qd)
+        on_q, on_qd = ramp(*start, goal, GEN3_LIMITS.acceleration, MONITOR_PERIOD, TICKS)
         if delay:
-            later = ramp(q[-1], qd[-1], goal, GEN3_LIMITS.acceleration, MONITOR_PERIOD, TICKS - delay)
-            q, qd = np.concatenate([q, later[0]]), np.concatenate([qd, later[1]])
-        self._goal, self._q, self._qd = goal, q[-1], qd[-1]
-        return q, qd
+            on_q, on_qd = np.concatenate((q, on_q)), np.concatenate((qd, on_qd))
+            self._ahead = on_q[TICKS:], on_qd[TICKS:]
+            on_q, on_qd = on_q[:TICKS], on_qd[:TICKS]
+        self._q, self._qd = on_q[-1], on_qd[-1]
+        return on_q, on_qd
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One policy period of 50 ms."""
