@@ -99,8 +99,8 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Commanded positions and velocities (TICKS, 7): the old goal for the delay, then the new one."""
         goal = self.cell.kinematics.joint_velocity(self._q, twist)
         delay, (q, qd) = self.scenario.delay_ticks, self._ahead
-        start = (q[-1], qd[-1]) if delay else (self._q, self._qd)
-        on_q, on_qd = ramp(*start, goal, GEN3_LIMITS.acceleration, MONITOR_PERIOD, TICKS)
+        from_q, from_qd = (q[-1], qd[-1]) if delay else (self._q, self._qd)
+        on_q, on_qd = ramp(from_q, from_qd, goal, GEN3_LIMITS.acceleration, MONITOR_PERIOD, TICKS)
         if delay:
             on_q, on_qd = np.concatenate((q, on_q)), np.concatenate((qd, on_qd))
             self._ahead = on_q[TICKS:], on_qd[TICKS:]
