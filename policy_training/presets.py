@@ -73,7 +73,7 @@ _nav2d_algorithms: dict[str, dict[str, Any]] = {
     "pcpo": _nav2d_region,
     "cup": _nav2d_clip | {"initial_nu": 0.1, "nu_lr": 0.02},
     "crpo": _nav2d_region | _nav2d_start,
-    "pcrpo": _nav2d_region | _nav2d_soft,
+    "pcrpo": _nav2d_region | _nav2d_soft | {"safety_start": 20},
     "espo": _nav2d_region | _nav2d_soft | {"zeta_more": 0.2, "zeta_fewer": -0.2},
 }
 
