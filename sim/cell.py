@@ -1,11 +1,9 @@
-"""The running pouring cell: physics, sensors and outcome, without Gymnasium and without ROS."""
+"""The running pouring cell: physics and sensors, without Gymnasium and without ROS."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from operator import le
-from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -13,6 +11,7 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from sim import cell_model as geometry
+from sim.outcome import UPRIGHT, Outcome, landed_and_lost
 from sim.scenario import Scenario
 from spillguard_core.arm import GEN3_LIMITS, GRAVITY, MONITOR_PERIOD, Vec
 from spillguard_core.kinematics import NOMINAL_POSTURE, ArmKinematics
@@ -28,10 +27,6 @@ SETTLE_TICKS = 30  # before an episode, so that the granules lie still
 SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
 FASTEST = (1.05 * GEN3_LIMITS.velocity).tolist()  # (7,) [rad/s] measured; above it the speed limit is broken
 POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
-SUCCESS_SHARE = 0.95
-UPRIGHT = math.cos(0.2)  # share of the held cup's axis that points up, 0.2 rad off
-RECEIVER = geometry.RECEIVER_RADIUS**2  # [m^2]
-LOST = -0.02  # [m] above the receiving rim
 ARM = slice(0, 7)
 STATE, CONTROL = mujoco.mjtState.mjSTATE_FULLPHYSICS, int(mujoco.mjtState.mjSTATE_CTRL)
 # In the sensors of the model: upward forces [N] on the cups, contacts of the arm, joint speeds [rad/s].
@@ -39,27 +34,6 @@ POURED, REMAINING, TOUCHED, SPEEDS = 2, 5, slice(6, 10), slice(10, 17)
 # Of joints [rad] and lip [m], as lists: so few numbers are compared faster than in arrays.
 LOWEST = [x - POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_min, *GEN3_LIMITS.workspace_min)]
 HIGHEST = [x + POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_max, *GEN3_LIMITS.workspace_max)]
-
-
-class Outcome(NamedTuple):
-    """Where the granules are and whether a rule was broken."""
-
-    total: int
-    landed: int  # inside the receiving cup
-    spilled: int  # outside both cups, no longer in flight
-    contact: bool  # arm, gripper or held cup touched the table, a fixture or itself
-    limit_broken: bool  # joint position, joint speed or workspace
-    upright: bool
-
-    @property
-    def violated(self) -> bool:
-        """Cost 1."""
-        return self.spilled > 0 or self.contact or self.limit_broken
-
-    @property
-    def success(self) -> bool:
-        """At least 95 % in the receiving cup, nothing spilled or touched, held cup upright again."""
-        return self.landed >= SUCCESS_SHARE * self.total and self.upright and not self.violated
 
 
 @cache
@@ -273,7 +247,9 @@ class PourCell:
         """Simulator's truth on granules and rules; no sensor knows it."""
         landed = spilled = 0
         if min(self._heights.tolist()) < geometry.RIM_HEIGHT:  # else none has left the held cup yet
-            landed, spilled = self._below_rim()
+            landed, spilled = landed_and_lost(
+                self._granules, self.target, self._cup_position, self._cup_rotation
+            )
         return Outcome(
             total=len(self._granules),
             landed=landed,
@@ -282,24 +258,3 @@ class PourCell:
             limit_broken=self.limit_broken or not self._inside(),
             upright=self._cup_rotation.item(2, 2) > UPRIGHT,
         )
-
-    def _below_rim(self) -> tuple[int, int]:
-        """How many granules landed in the receiving cup, and how many are lost.
-
-        One by one in plain Python: for so few that takes half the time of arrays.
-        """
-        landed, lost = 0, []
-        for number, (x, y, height) in enumerate((self._granules - self.target).tolist()):  # [m] from the rim
-            if height < 0.0 and x * x + y * y < RECEIVER:
-                landed += 1
-            elif height < LOST:
-                lost.append(number)
-        # Low is fine for what is still in the held cup.
-        return landed, int(np.count_nonzero(~self._held()[lost])) if lost else 0
-
-    def _held(self) -> NDArray[np.bool_]:
-        """Granules (N,) inside the held cup."""
-        x, y, height = (self._granules - self._cup_position).dot(self._cup_rotation).T
-        beside = x * x + y * y < (geometry.SOURCE_RADIUS + geometry.WALL) ** 2
-        inside: NDArray[np.bool_] = beside & (np.abs(height) < geometry.SOURCE_HEIGHT / 2 + 0.02)
-        return inside

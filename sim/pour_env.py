@@ -7,7 +7,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cell import Outcome, PourCell, guard_world
+from sim.cell import PourCell, guard_world
+from sim.outcome import Outcome
 from sim.scenario import Scenario, sample_scenario
 from sim.scripted import pour_potential
 from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS, MONITOR_PERIOD, POLICY_PERIOD, TWIST_NAMES, Vec

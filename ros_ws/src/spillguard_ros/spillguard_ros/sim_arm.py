@@ -19,7 +19,8 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from sim.cell import Outcome, PourCell
+from sim.cell import PourCell
+from sim.outcome import Outcome
 from sim.scenario import sample_scenario
 from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD
 from spillguard_ros import convert

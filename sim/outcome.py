@@ -1,0 +1,62 @@
+"""How a pour stands: which granules landed, which are lost, and whether a rule was broken."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import cell_model as geometry
+from spillguard_core.arm import Vec
+
+SUCCESS_SHARE = 0.95
+UPRIGHT = math.cos(0.2)  # share of the held cup's axis that points up, 0.2 rad off
+RECEIVER = geometry.RECEIVER_RADIUS**2  # [m^2]
+LOST = -0.02  # [m] above the receiving rim
+
+
+class Outcome(NamedTuple):
+    """Where the granules are and whether a rule was broken."""
+
+    total: int
+    landed: int  # inside the receiving cup
+    spilled: int  # outside both cups, no longer in flight
+    contact: bool  # arm, gripper or held cup touched the table, a fixture or itself
+    limit_broken: bool  # joint position, joint speed or workspace
+    upright: bool
+
+    @property
+    def violated(self) -> bool:
+        """Cost 1."""
+        return self.spilled > 0 or self.contact or self.limit_broken
+
+    @property
+    def success(self) -> bool:
+        """At least 95 % in the receiving cup, nothing spilled or touched, held cup upright again."""
+        return self.landed >= SUCCESS_SHARE * self.total and self.upright and not self.violated
+
+
+def landed_and_lost(
+    granules: NDArray[np.float64], rim: Vec, cup: Vec, rotation: NDArray[np.float64]
+) -> tuple[int, int]:
+    """How many granules (N, 3) [m] landed in the receiving cup, and how many are lost.
+
+    rim: middle (3,) [m] of the receiving cup's rim. cup, rotation: the held cup's middle (3,) [m] and axes
+    (3, 3). One granule after the other in plain Python: for so few that takes half the time of arrays.
+    """
+    landed, lost = 0, []
+    for number, (x, y, height) in enumerate((granules - rim).tolist()):
+        if height < 0.0 and x * x + y * y < RECEIVER:
+            landed += 1
+        elif height < LOST:
+            lost.append(number)
+    # Low is fine for what is still in the held cup.
+    return landed, int(np.count_nonzero(~_held(granules[lost], cup, rotation))) if lost else 0
+
+
+def _held(granules: NDArray[np.float64], cup: Vec, rotation: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Granules (N,) inside the held cup."""
+    x, y, height = (granules - cup).dot(rotation).T
+    beside = x * x + y * y < (geometry.SOURCE_RADIUS + geometry.WALL) ** 2
+    inside: NDArray[np.bool_] = beside & (np.abs(height) < geometry.SOURCE_HEIGHT / 2 + 0.02)
+    return inside
