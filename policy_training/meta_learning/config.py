@@ -29,6 +29,12 @@ class MetaConfig:
     "Agent updates, each after a rollout, between two meta-updates."
     rollout: int = 20
     "Steps of a game between two agent updates."
+    unit_games: int = 1
+    "Games that an agent plays at once; more make its gradients less noisy."
+    estimator: Literal["truncated", "persistent"] = "truncated"
+    "Meta-gradient: of the loss after inner_updates, or by evolution strategies over an agent's whole life."
+    std: float = 0.1
+    "Of the noise on the meta-parameters; persistent only."
     meta_lr: float = 1e-3
     "Adam's rate for the meta-parameters."
     clip: Literal["none", "norm", "elementwise"] = "norm"
@@ -46,11 +52,17 @@ class MetaConfig:
         find_tasks(self.tasks)
         if self.rule not in LEARNED:
             raise ValueError(f"rule is {self.rule!r}; known are {', '.join(LEARNED)}")
-        for name in ("units", "reset_interval", "iterations", "inner_updates", "rollout", "checkpoint_every"):
+        counts = ("units", "reset_interval", "iterations", "inner_updates", "rollout", "unit_games",
+                  "checkpoint_every")  # fmt: skip
+        for name in counts:
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not (self.meta_lr > 0.0 and self.rescale >= 0.0):
             raise ValueError(f"meta_lr {self.meta_lr} must be above 0 and rescale {self.rescale} at least 0")
+        if not self.std > 0.0:
+            raise ValueError(f"std is {self.std}; it must be above 0")
+        if self.estimator not in ("truncated", "persistent"):
+            raise ValueError(f"estimator is {self.estimator!r}; allowed are truncated and persistent")
         if self.clip not in ("none", "norm", "elementwise"):
             raise ValueError(f"clip is {self.clip!r}; allowed are none, norm and elementwise")
 

@@ -14,10 +14,15 @@ theta_0 and h_0. Shapes: N coordinates, U units, S state, M meta-parameters.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from policy_training.meta_learning.units import Agents, Update
+from policy_training.checkpoint import State
+from policy_training.meta_learning.config import MetaConfig
+from policy_training.meta_learning.tasks import Task
+from policy_training.meta_learning.units import Agents, Update, agents_of
 from policy_training.optimizers.rules import Place, UpdateRule
 
 CHUNK = 10_000  # coordinates; larger chunks leave the cache
@@ -77,3 +82,28 @@ def _part(place: Place, part: slice, size: int) -> Place:
     each = size // len(place.loss)
     units = slice(part.start // each, -(-part.stop // each))
     return Place(place.shapes, place.loss[units], place.fraction[units])
+
+
+class Truncated:
+    """The units of one task, and their gradient by (3)."""
+
+    def __init__(self, config: MetaConfig, task: Task, rule: UpdateRule, seed: int) -> None:
+        self.task, self.rule, self.updates = task, rule, config.inner_updates
+        self.agents = agents_of(config, task, rule, seed)
+
+    def restart(self, which: NDArray[np.int64]) -> None:
+        """New agents in these units."""
+        self.agents.restart(which)
+
+    def gradient(self, phi: Tensor) -> tuple[Tensor, Seen]:
+        """(M,), and what happened on the way."""
+        done, seen = unroll(self.agents, phi, self.updates)
+        return meta_gradient(self.rule, phi, done), seen
+
+    def state_dict(self) -> State:
+        """Of the agents."""
+        return self.agents.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Inverse of `state_dict`."""
+        self.agents.load_state_dict(state)

@@ -41,7 +41,9 @@ class StudyArguments:
     parts: tuple[Part, ...] = ("grid", "catch", "transfer", "histograms")
     "What is done, in this order."
     rules: tuple[str, ...] = ("optim4rl", "linear", "l2lgd2", "star")
-    "Optimizers to learn; optim4rl without the pipeline, too."
+    "Optimizers to learn."
+    ablation: bool = True
+    "Learn optim4rl without the pipeline, too."
     meta_seeds: tuple[int, ...] = (1, 2, 3)
     "Meta-trainings of each."
     updates: int = 2_929
@@ -92,7 +94,7 @@ def trainings(args: StudyArguments) -> list[MetaConfig]:
         replace(base, rule=rule, pipeline=pipeline, seed=seed)
         for seed in args.meta_seeds
         for rule in args.rules
-        for pipeline in ((True, False) if rule == ABLATED else (True,))
+        for pipeline in ((True, False) if rule == ABLATED and args.ablation else (True,))
     ]
 
 

@@ -1,7 +1,8 @@
 """Pipeline training of an optimizer: units of every task, each at another age, and one meta-update for all.
 
 In meta-iteration t the units whose slot it is begin anew; every unit makes K updates; the meta-gradient is
-the mean over tasks of the mean over units of d loss / d phi (`meta_gradient`); phi moves by Adam.
+the mean over tasks of the mean over units of d loss / d phi (`meta_gradient`, or `evolution`); phi moves by
+Adam.
 """
 
 import logging
@@ -15,9 +16,10 @@ from torch import Tensor
 from policy_training.checkpoint import State, load, save
 from policy_training.loops import interruptible
 from policy_training.meta_learning.config import MetaConfig
-from policy_training.meta_learning.meta_gradient import Seen, meta_gradient, unroll
+from policy_training.meta_learning.evolution import Persistent
+from policy_training.meta_learning.meta_gradient import Seen, Truncated
 from policy_training.meta_learning.tasks import find_tasks
-from policy_training.meta_learning.units import Agents, DivergedError, reset_slots
+from policy_training.meta_learning.units import DivergedError, reset_slots
 from policy_training.optim import copy_into
 from policy_training.optimizers.learned import Learned, save_optimizer
 from policy_training.optimizers.registry import LEARNED
@@ -25,6 +27,7 @@ from policy_training.progress import Progress
 from policy_training.runlog import RunLog
 from policy_training.runs import provenance
 
+Herd = Truncated | Persistent
 logger = logging.getLogger(__name__)
 LONGEST, LARGEST = 0.5, 1.0  # of the meta-gradient: its length, or each of its numbers
 OPTIMIZER = "optimizer.pt"
@@ -39,17 +42,12 @@ class MetaTrainer:
         self.start = self.rule.initial(torch.Generator().manual_seed(config.seed))
         self.phi = torch.nn.Parameter(self.start.clone())
         self.adam = torch.optim.Adam([self.phi], lr=config.meta_lr)
-        lives = config.reset_interval if config.pipeline else config.iterations
-        alone = len(tasks) == 1
-        self.agents = [
-            Agents(
-                task, self.rule, config.units, games=1, steps=config.rollout,
-                alpha=task.alone if alone else task.alpha, scale=1.0 if alone else task.reward_scale,
-                seed=int(np.random.SeedSequence((config.seed, number)).generate_state(1)[0]),
-                lifetime=lives * config.inner_updates,
-            )
-            for number, task in enumerate(tasks)
-        ]  # fmt: skip
+        seeds = [np.random.SeedSequence((config.seed, number)) for number in range(len(tasks))]
+        estimator = Persistent if config.estimator == "persistent" else Truncated
+        self.herds: list[Herd] = [
+            estimator(config, task, self.rule, int(seed.generate_state(1)[0]))
+            for task, seed in zip(tasks, seeds, strict=True)
+        ]
         self.slots = reset_slots(config.units, config.reset_interval)
         self.good = self.start.clone()  # the last meta-parameters under which every unit stayed finite
         self.iteration = 0
@@ -60,15 +58,15 @@ class MetaTrainer:
         began, busy = time.monotonic(), time.process_time()
         phi, figures = self.phi.detach().clone(), dict[str, float]()
         gradients = []
-        for agents in self.agents:
+        for herd in self.herds:
             if self.config.pipeline and self.iteration:
-                agents.restart(np.flatnonzero(self.slots == self.iteration % self.config.reset_interval))
+                herd.restart(np.flatnonzero(self.slots == self.iteration % self.config.reset_interval))
             try:
-                done, seen = unroll(agents, phi, self.config.inner_updates)
+                slope, seen = herd.gradient(phi)
             except DivergedError as diverged:
-                raise FloatingPointError(self._diverged(f"task {agents.task.name}, {diverged}")) from diverged
-            gradients.append(self._bounded(meta_gradient(self.rule, phi, done)))
-            figures |= _figures(agents.task.name, seen)
+                raise FloatingPointError(self._diverged(f"task {herd.task.name}, {diverged}")) from diverged
+            gradients.append(self._bounded(slope))
+            figures |= _figures(herd.task.name, seen)
         gradient = torch.stack(gradients).mean(dim=0)
         norm = float(gradient.norm())
         self.phi.grad = self._cut(gradient, norm)
@@ -113,7 +111,7 @@ class MetaTrainer:
 
     def _clip(self) -> float:
         """What gradients were cut at while it learned; the same for all tasks, or the narrowest."""
-        clips = [agents.task.grad_clip for agents in self.agents if agents.task.grad_clip > 0.0]
+        clips = [herd.task.grad_clip for herd in self.herds if herd.task.grad_clip > 0.0]
         return min(clips, default=0.0)
 
     def save(self) -> None:
@@ -125,7 +123,7 @@ class MetaTrainer:
         """Everything that an exact continuation needs."""
         return {
             "iteration": self.iteration, "phi": self.phi.detach().clone(), "good": self.good,
-            "adam": self.adam.state_dict(), "agents": [agents.state_dict() for agents in self.agents],
+            "adam": self.adam.state_dict(), "agents": [herd.state_dict() for herd in self.herds],
             "seconds": self.seconds, "cpu_seconds": self.cpu_seconds,
         }  # fmt: skip
 
@@ -138,8 +136,8 @@ class MetaTrainer:
         copy_into(self.phi, state["phi"])
         copy_into(self.good, state["good"])
         self.adam.load_state_dict(state["adam"])
-        for agents, saved in zip(self.agents, state["agents"], strict=True):
-            agents.load_state_dict(saved)
+        for herd, saved in zip(self.herds, state["agents"], strict=True):
+            herd.load_state_dict(saved)
 
 
 def _figures(task: str, seen: Seen) -> dict[str, float]:
@@ -154,7 +152,7 @@ def meta_train(config: MetaConfig, run: Path, *, resume: bool = False, until: in
         trainer.restore()
     log = RunLog(run, trainer.iteration)
     end = config.iterations if until is None else min(until, config.iterations)
-    shown = [f"reward/{agents.task.name}" for agents in trainer.agents]
+    shown = [f"reward/{herd.task.name}" for herd in trainer.herds]
     bar = Progress(
         f"{config.rule} s{config.seed}", config.iterations, show=config.progress, figures=(*shown, "moved"),
         unit="iterations",

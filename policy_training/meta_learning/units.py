@@ -12,7 +12,8 @@ from torch import Tensor
 
 from policy_training.checkpoint import State
 from policy_training.meta_learning.a2c import Rollout, boards, gradients
-from policy_training.meta_learning.tasks import Task
+from policy_training.meta_learning.config import MetaConfig
+from policy_training.meta_learning.tasks import Task, find_tasks
 from policy_training.optim import copy_into
 from policy_training.optimizers.rules import Place, UpdateRule
 
@@ -138,3 +139,14 @@ class Agents:
             array[...] = state["game"][name].numpy()
         self.torch_rng.set_state(state["torch_rng"])
         self.rng.bit_generator.state = state["rng"]
+
+
+def agents_of(config: MetaConfig, task: Task, rule: UpdateRule, seed: int) -> Agents:
+    """Units of one task as a meta-training has them. Where it is the only task, rewards are unscaled."""
+    alone = len(find_tasks(config.tasks)) == 1
+    lives = config.reset_interval if config.pipeline else config.iterations
+    return Agents(
+        task, rule, config.units, games=config.unit_games, steps=config.rollout,
+        alpha=task.alone if alone else task.alpha, scale=1.0 if alone else task.reward_scale,
+        seed=seed, lifetime=lives * config.inner_updates,
+    )  # fmt: skip

@@ -8,8 +8,10 @@ import torch
 
 from policy_training.checkpoint import load
 from policy_training.meta_learning.config import MetaConfig
+from policy_training.meta_learning.meta_gradient import Truncated
 from policy_training.meta_learning.meta_train import create_meta_run, main
 from policy_training.meta_learning.meta_trainer import MetaTrainer, meta_train
+from policy_training.meta_learning.units import Agents
 from policy_training.optimizers.learned import load_optimizer
 from policy_training.optimizers.registry import LEARNED
 from tests.training.test_resume import equal
@@ -19,9 +21,19 @@ SMALL = MetaConfig(
 )
 
 
-@pytest.mark.parametrize("rule", LEARNED)
-def test_a_resumed_run_ends_bit_equal_to_an_uninterrupted_one(rule: str, tmp_path: Path) -> None:
-    config = replace(SMALL, rule=rule)
+def _agents(trainer: MetaTrainer, task: int) -> Agents:
+    herd = trainer.herds[task]
+    assert isinstance(herd, Truncated)
+    return herd.agents
+
+
+@pytest.mark.parametrize(
+    ("rule", "estimator"), [*((rule, "truncated") for rule in LEARNED), ("optim4rl", "persistent")]
+)
+def test_a_resumed_run_ends_bit_equal_to_an_uninterrupted_one(
+    rule: str, estimator: str, tmp_path: Path
+) -> None:
+    config = replace(SMALL, rule=rule, estimator=estimator)
     whole, halves = create_meta_run(config, tmp_path), create_meta_run(config, tmp_path)
     assert meta_train(config, whole)
     assert not meta_train(config, halves, until=3)
@@ -40,7 +52,7 @@ def test_without_a_pipeline_no_unit_begins_anew(tmp_path: Path) -> None:
         trainer = MetaTrainer(config, create_meta_run(config, tmp_path))
         for _ in range(6):
             trainer.iterate()
-        assert trainer.agents[0].age.tolist() == ages  # slots 0, 1, 2 came last in iterations 3, 4, 5
+        assert _agents(trainer, 0).age.tolist() == ages  # slots 0, 1, 2 came last in iterations 3, 4, 5
 
 
 def test_a_unit_that_diverges_stops_the_run_which_keeps_the_last_good_optimizer(tmp_path: Path) -> None:
@@ -50,7 +62,7 @@ def test_a_unit_that_diverges_stops_the_run_which_keeps_the_last_good_optimizer(
     trainer.iterate()
     trainer.save()
     checkpoint = load(trainer.run / "checkpoint.pt")
-    trainer.agents[1].theta[1, 5] = torch.nan
+    _agents(trainer, 1).theta[1, 5] = torch.nan
     with pytest.raises(
         FloatingPointError, match="meta-iteration 2: task small_dense_long, unit 1, update 3 of"
     ):
@@ -100,7 +112,7 @@ def test_bad_settings_are_refused(
 
 def test_one_task_alone_uses_its_own_rate(tmp_path: Path) -> None:
     alone, both = (replace(SMALL, tasks=t) for t in ("small_dense_long", "small_dense_long,catch"))
-    rates = [MetaTrainer(c, tmp_path).agents[0] for c in (alone, both)]
+    rates = [_agents(MetaTrainer(c, tmp_path), 0) for c in (alone, both)]
     assert [(float(a.alpha[0]), a.scale) for a in rates] == [
         (pytest.approx(3e-2), 1.0), (pytest.approx(1e-3), 1e3)
     ]  # fmt: skip
