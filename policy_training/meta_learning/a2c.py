@@ -8,6 +8,7 @@ its E games (B = T * E), A actions, P parameters, O numbers of an observation.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -66,23 +67,30 @@ class Network:
         sizes = [math.prod(shape) for shape in self.shapes]
         return [p.view(-1, *s) for p, s in zip(theta.split(sizes, dim=1), self.shapes, strict=True)]
 
-    def logits(self, parts: list[Tensor], index: Tensor, weight: Tensor) -> Tensor:
-        """The actor alone, of observations by their ones: index, weight (U, E, k) -> (U, E, A)."""
+    def policy(self, theta: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """The actor alone, of observations by their ones: index, weight (U, E, k) -> logits (A, U, E)."""
         if self.filters:
-            return self._of(parts, boards(index, weight, self.obs_size))[0]
-        first, bias, actor, actor_bias, _, _ = parts
-        rows = first[torch.arange(len(index))[:, None, None], index]  # (U, E, k, hidden), a few of all
-        hidden = torch.relu((rows * weight[..., None]).sum(dim=2) + bias)
-        if index.shape[1] < FEW:
-            return (hidden[..., None] * actor[:, None]).sum(dim=2) + actor_bias
-        return torch.baddbmm(actor_bias, hidden, actor)
+            return lambda index, weight: (
+                self(theta, boards(index, weight, self.obs_size))[0].permute(2, 0, 1)
+            )  # fmt: skip
+        first, bias, actor, actor_bias, _, _ = self.parts(theta)
+        rows, start = first.flatten(0, 1), torch.arange(len(theta))[:, None, None] * self.obs_size
+        across = actor.permute(1, 2, 0)[..., None].contiguous()  # (hidden, A, U, 1)
+
+        def logits(index: Tensor, weight: Tensor) -> Tensor:
+            places, weights = (index + start).flatten(0, 1), weight.flatten(0, 1)
+            seen = torch.nn.functional.embedding_bag(places, rows, mode="sum", per_sample_weights=weights)
+            hidden = torch.relu(seen.view(*index.shape[:2], -1) + bias)
+            if index.shape[1] < FEW:
+                along = hidden.permute(2, 0, 1).contiguous()[:, None]
+                return (along * across).sum(dim=0) + actor_bias.permute(2, 0, 1)
+            return torch.baddbmm(actor_bias, hidden, actor).permute(2, 0, 1)
+
+        return logits
 
     def __call__(self, theta: Tensor, obs: Tensor) -> tuple[Tensor, Tensor]:
         """theta (U, P), obs (U, B, O) -> logits (U, B, A), values (U, B)."""
-        return self._of(self.parts(theta), obs)
-
-    def _of(self, parts: list[Tensor], obs: Tensor) -> tuple[Tensor, Tensor]:
-        x = obs
+        parts, x = self.parts(theta), obs
         if self.filters:
             weight, bias, *parts = parts
             x = torch.relu(torch.baddbmm(bias, self._patches(obs), weight)).reshape(*obs.shape[:2], -1)

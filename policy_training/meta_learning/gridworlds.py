@@ -8,6 +8,7 @@ episode that ends begins anew at once, all on cells of their own.
 Shapes: E worlds, M objects, R rows and C columns inside the walls.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,8 +54,16 @@ class Gridworlds:
 
     def __init__(self, layout: Layout, count: int, rng: np.random.Generator) -> None:
         self.layout, self.count, self.rng = layout, count, rng
-        self.agent = np.zeros((count, 2), dtype=np.int64)
-        self.place = np.zeros((count, layout.objects), dtype=np.int64)  # row * C + column
+        inside, size = np.indices((layout.rows, layout.columns)), layout.rows * layout.columns
+        border = (inside[0] + 1) * (layout.columns + 2) + inside[1] + 1
+        starts = np.arange(layout.objects + 1) * math.prod(layout.planes[1:])
+        self.shown = border.reshape(size, 1) + starts  # (cells, M + 1) index in an observation
+        self.maps = np.arange(layout.objects + 1)
+        rows, columns = (side[..., None] + step for side, step in zip(inside, MOVES.T, strict=True))
+        to = rows.clip(0, layout.rows - 1) * layout.columns + columns.clip(0, layout.columns - 1)
+        self.after = to.reshape(size, self.actions)  # (cells, 9) where a move leads
+        self.cells = np.zeros((count, layout.objects + 1), dtype=np.int64)  # row * C + column, the agent last
+        self.place, self.agent = self.cells[:, :-1], self.cells[:, -1]
         self.present = np.zeros((count, layout.objects), dtype=bool)
         self.time = np.zeros(count, dtype=np.int64)
         self.reward = np.tile([1.0, -1.0], layout.pairs)
@@ -63,21 +72,20 @@ class Gridworlds:
 
     def reset(self, which: NDArray[np.int64]) -> None:
         """New episodes in these worlds: agent and objects on distinct cells."""
-        cells = self.layout.rows * self.layout.columns
-        order = np.argsort(self.rng.random((len(which), cells)), axis=1)[:, : self.layout.objects + 1]
-        self.agent[which] = np.stack(np.divmod(order[:, 0], self.layout.columns), axis=1)
-        self.place[which], self.present[which], self.time[which] = order[:, 1:], True, 0
+        order = np.argsort(self.rng.random((len(which), len(self.after))), axis=1)
+        self.cells[which] = order[:, : self.cells.shape[1]]
+        self.present[which], self.time[which] = True, 0
 
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """action (E,) in 0..8 -> reward (E,), whether the episode has ended (E,)."""
         rule, rng = self.layout, self.rng
-        np.clip(self.agent + MOVES[action], 0, (rule.rows - 1, rule.columns - 1), out=self.agent)
-        taken = self.present & (self.place == (self.agent[:, 0] * rule.columns + self.agent[:, 1])[:, None])
+        self.agent[:] = self.after[self.agent, action]
+        taken = self.present & (self.place == self.agent[:, None])
         reward = taken @ self.reward
         ended = (taken & (rng.random(taken.shape) < self.ending)).any(axis=1)
         self.present &= ~taken
         back = ~self.present & (rng.random(taken.shape) < rule.respawn)
-        self.place[back] = rng.integers(rule.rows * rule.columns, size=int(back.sum()))
+        self.place[back] = rng.integers(len(self.after), size=int(back.sum()))
         self.present |= back
         self.time += 1
         ended |= self.time >= rule.limit
@@ -87,15 +95,10 @@ class Gridworlds:
 
     def marks(self) -> Marks:
         """Which cells of which maps are 1: objects in their order, then the agent."""
-        planes, height, width = self.layout.planes
-        row, column = np.divmod(self.place, self.layout.columns)
-        index = np.empty((self.count, planes), dtype=np.int64)
-        index[:, :-1] = (row + 1) * width + column + 1
-        index[:, -1] = (self.agent[:, 0] + 1) * width + self.agent[:, 1] + 1
-        weight = np.ones((self.count, planes), dtype=np.float32)
+        weight = np.ones(self.cells.shape, dtype=np.float32)
         weight[:, :-1] = self.present
-        return Marks(index + np.arange(planes) * (height * width), weight)
+        return Marks(self.shown[self.cells, self.maps], weight)
 
     def state(self) -> dict[str, NDArray]:
         """What an exact continuation needs, beside the random numbers."""
-        return {"agent": self.agent, "place": self.place, "present": self.present, "time": self.time}
+        return {"cells": self.cells, "present": self.present, "time": self.time}

@@ -71,12 +71,12 @@ class Agents:
     def rollout(self) -> Rollout:
         """T steps of every game with the policies as they are."""
         shape, kind, network = (self.units, self.games), self.theta.dtype, self.task.network
-        parts = network.parts(self.theta)
+        policy = network.policy(self.theta)
         marks, actions, rewards, ends = [self._marks()], [], [], []
         for _ in range(self.steps):
-            likely = torch.softmax(network.logits(parts, *marks[-1]), dim=-1).cumsum(dim=-1)  # (U, E, A)
-            dice = torch.from_numpy(self.game.rng.random(shape)).to(kind)[..., None]
-            action = (likely[..., :-1] < dice).sum(dim=-1)
+            likely = torch.softmax(policy(*marks[-1]), dim=0).cumsum(dim=0)  # (A, U, E)
+            dice = torch.from_numpy(self.game.rng.random(shape)).to(kind)
+            action = (likely[:-1] < dice).sum(dim=0)
             reward, ended = self.game.step(action.view(-1).numpy())
             actions.append(action)
             rewards.append(reward)

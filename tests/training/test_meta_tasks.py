@@ -31,7 +31,7 @@ def observed(games: Game, shape: tuple[int, ...]) -> np.ndarray:
 def world(count: int = 1, layout: Layout = LAYOUT) -> Gridworlds:
     """Agent in a corner, objects where it is not."""
     games = Gridworlds(layout, count, np.random.default_rng(0))
-    games.agent[:], games.place[:] = (0, 0), (5, 11)  # (1, 1) and (2, 3)
+    games.agent[:], games.place[:] = 0, (5, 11)  # (0, 0); (1, 1) and (2, 3)
     return games
 
 
@@ -40,14 +40,14 @@ def test_a_wall_leaves_the_agent_where_it_is() -> None:
     for action in range(9):
         games = world()
         games.step(np.array([action]))
-        ends.append(tuple(games.agent[0].tolist()))
+        ends.append(divmod(int(games.agent[0]), LAYOUT.columns))
     corner = [(max(r, 0), max(c, 0)) for r, c in MOVES.tolist()]
     assert ends[:5] == corner[:5] and ends[8] == (1, 1) and ends[5] == (0, 0)
 
 
 def test_an_object_is_taken_once_and_the_bad_one_ends_every_second_episode() -> None:
     games = world(4000)
-    games.agent[:2000], games.agent[2000:] = (0, 0), (1, 2)
+    games.agent[:2000], games.agent[2000:] = 0, 6  # (0, 0), (1, 2)
     move = np.full(4000, 8)  # down and right: onto (1, 1), onto (2, 3)
     reward, ended = games.step(move)
     assert (reward[:2000] == 1.0).all() and (reward[2000:] == -1.0).all() and not ended[:2000].any()
@@ -63,14 +63,12 @@ def test_an_episode_that_ends_begins_anew_on_cells_of_its_own() -> None:
     before = games.time.copy()
     _, ended = games.step(np.zeros(500, dtype=np.int64))
     assert (ended == (before == 2)).all() and ended.any()
-    agent = games.agent[:, 0] * 2 + games.agent[:, 1]
-    cells = np.stack((agent, games.place[:, 0], games.place[:, 1]), axis=1)[ended]
-    assert all(len(set(row)) == 3 for row in cells.tolist()) and (games.time[ended] == 0).all()
+    assert all(len(set(row)) == 3 for row in games.cells[ended].tolist()) and (games.time[ended] == 0).all()
 
 
 def test_absent_objects_come_back_at_their_rate() -> None:
     games = Gridworlds(Layout(3, 4, 1, respawn=0.25, limit=10**6), 8000, np.random.default_rng(1))
-    games.agent[:], games.place[:], games.present[:] = (0, 0), 11, False
+    games.agent[:], games.place[:], games.present[:] = 0, 11, False
     games.step(np.zeros(8000, dtype=np.int64))
     assert abs(games.present.mean() - 0.25) < 0.02
     found = np.bincount(games.place[games.present], minlength=12)
@@ -82,6 +80,18 @@ def test_an_observation_has_a_map_for_every_object_and_one_for_the_agent() -> No
     games.present[0, 1] = False
     maps = observed(games, LAYOUT.planes)[0]
     assert [np.argwhere(m).tolist() for m in maps] == [[[2, 2]], [], [[1, 1]]]  # border cells come first
+
+
+@pytest.mark.parametrize("name", ["small_dense_long", "big_sparse_short", "catch"])
+@pytest.mark.parametrize("games", [1, 5])
+def test_the_policy_that_acts_is_the_network_that_learns(name: str, games: int) -> None:
+    task, rng = TASKS[name], torch.Generator().manual_seed(1)
+    theta = task.network.initial(3, rng) + 0.1 * torch.randn(3, task.network.size, generator=rng)
+    marks = task.game(3 * games, np.random.default_rng(1)).marks()
+    index, weight = (torch.from_numpy(values).view(3, games, -1) for values in marks)
+    weight = weight * torch.rand(weight.shape, generator=rng)
+    logits, _ = task.network(theta, boards(index, weight, task.network.obs_size))
+    torch.testing.assert_close(task.network.policy(theta)(index, weight), logits.permute(2, 0, 1))
 
 
 def test_random_play_in_the_small_world_is_worth_nothing() -> None:
@@ -123,17 +133,6 @@ def test_filters_take_columns_as_channels() -> None:
         x = torch.relu(x.permute(0, 2, 3, 1).reshape(7, -1) @ parts[2] + parts[3])
         torch.testing.assert_close(logits[unit], x @ parts[4] + parts[5])
         torch.testing.assert_close(value[unit], (x @ parts[6] + parts[7])[:, 0])
-
-
-@pytest.mark.parametrize("task", ["small_dense_long", "big_dense_short"])
-def test_acting_by_marks_is_acting_by_whole_observations(task: str) -> None:
-    network, games = TASKS[task].network, TASKS[task].game(6, np.random.default_rng(0))
-    for _ in range(30):
-        games.step(np.full(6, 8))
-    theta = network.initial(2, torch.Generator().manual_seed(0))
-    index, weight = (torch.from_numpy(values).view(2, 3, -1) for values in games.marks())
-    whole = network(theta, boards(index, weight, network.obs_size))[0]
-    torch.testing.assert_close(network.logits(network.parts(theta), index, weight), whole)
 
 
 def test_agents_do_not_see_each_other_s_loss() -> None:
