@@ -21,8 +21,15 @@ setup: $(READY)  ## install everything into .venv
 demo: $(READY)  ## pour ten cups with the shipped policy behind the safety monitor
 	@$(BIN)/spillguard demo $(ARGS)
 
+# Tests of processes that keep a period need the cores for themselves; all others share them.
+ALONE := tests/ros tests/faults tests/launch
 test: $(READY)  ## every test, those with real ROS 2 processes included
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ALONE:%=--ignore=%)
+	@$(BIN)/python -m pytest $(ALONE)
+endif
 
 lint: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check
