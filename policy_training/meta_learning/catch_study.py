@@ -1,7 +1,8 @@
 """Catch as published: 64 units, 78 meta-iterations, a sweep over meta-rate and reset interval, alpha 1e-3.
 
 The point of the sweep is chosen by agents of tuning seeds; the chosen one plays fresh seeds. The hand-made
-rules and the untrained one have as many trials as the sweep has points, spread over their rates.
+rules and the untrained one have their trials spread over their rates; so has, under a label of its own, the
+chosen one, which was learned at one rate.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,6 +49,8 @@ def catch_study(
         points.append(one)
     chosen = _best(rows, points, budget, trials)
     play_rows(rows, CATCH, CATCH, chosen, TASKS[CATCH].alone, budget, seeds)
+    tuned = replace(chosen, label=f"{chosen.label}, rate tuned as well")
+    grid_study(rows, CATCH, (CATCH,), [tuned], budget, trials=trials, seeds=seeds, stop=stop)
 
 
 def _best(rows: Rows, points: Sequence[Contestant], budget: Budget, trials: int) -> Contestant:
