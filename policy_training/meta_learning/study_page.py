@@ -70,7 +70,7 @@ def _trained(trainings: Sequence[MetaConfig], root: Path) -> list[str]:
         return [f"None of {len(trainings)} meta-trainings is done."]
     heads = ["optimizer", "meta-seed", "meta-iterations", "moved", "processor minutes", "commit"]
     return [
-        f"Tasks {first.tasks}; {first.units} units of each with {first.unit_games} games,",
+        f"Tasks {first.tasks}; {first.units} units of each, games of a unit: {first.unit_games};",
         f"{first.inner_updates} updates of {first.rollout} steps a meta-iteration, meta-gradient",
         f"{first.estimator}, reset interval {first.reset_interval}, meta-rate {first.meta_lr:g}, clip",
         f"{first.clip}. Moved: length of the way from the untrained meta-parameters.",
