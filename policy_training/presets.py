@@ -55,8 +55,8 @@ _nav2d_lag: dict[str, Any] = _nav2d | {"gamma_c": 0.9, "initial_nu": 0.5, "nu_lr
 # On-policy: at most one episode in ten may touch something. The region is wide, because at the limit most of
 # a step goes into keeping to it.
 _nav2d_iterations = OnPolicyLoop(steps=0, iterations=80, samples=1_200, envs=4)
-# Eighty iterations are not enough for these on every seed and every processor.
-_nav2d_slow = ("cpo", "pcpo", "crpo")
+# Half as many are not enough for these on every seed and every processor.
+_nav2d_loops = dict.fromkeys(("cpo", "pcpo", "crpo"), replace(_nav2d_iterations, iterations=160))
 _nav2d_on: dict[str, Any] = {
     "cost_limits": (("cost", 0.1),), "hidden": (32, 32), "initial_std": 0.6, "gamma": 0.95, "gamma_c": 0.95,
     "critic_lr": 5e-3, "critic_epochs": 5,
@@ -83,7 +83,7 @@ PRESETS: dict[tuple[str, str], RunConfig] = {
     **paper_presets(),
     **{
         (NAV2D, algo): RunConfig(
-            algo, NAV2D, loop=replace(_nav2d_iterations, iterations=160 if algo in _nav2d_slow else 80),
+            algo, NAV2D, loop=_nav2d_loops.get(algo, _nav2d_iterations),
             algorithm=CONFIGS[algo](**_nav2d_on, **settings),
         )
         for algo, settings in _nav2d_algorithms.items()

@@ -41,8 +41,8 @@ def write_page(
         "# Optim4RL: does learning an optimizer beat its controls?", "",
         f"`spillguard meta-study {plain_command(words)}`, commit {made['commit']}, {made['machine']}.", "",
         "Means over meta-seeds and agents with 90 % bootstrap intervals that draw meta-seeds, then agents in",
-        "them; with one meta-seed they say nothing of another. Every contestant had equal trials for its",
-        "rate, on a task or seeds that no score is taken from.", "",
+        "them; with one meta-seed they say nothing of another. Rates are chosen on a task or seeds that no",
+        "score is taken from, with as many trials as the tables say.", "",
         *([notes.read_text().strip(), ""] if notes.is_file() else []),
         "## What was trained", "", *_trained(trainings, out / "train"),
     ]  # fmt: skip

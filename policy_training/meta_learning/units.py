@@ -136,6 +136,9 @@ class Agents:
         for name in ("theta", "state", "age"):
             copy_into(getattr(self, name), state[name])
         for name, array in self.game.state().items():
+            if name not in state["game"]:
+                held = ", ".join(state["game"])
+                raise ValueError(f"the checkpoint's games hold {held}, not {name}: another version wrote it")
             array[...] = state["game"][name].numpy()
         self.torch_rng.set_state(state["torch_rng"])
         self.rng.bit_generator.state = state["rng"]

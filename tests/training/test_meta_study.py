@@ -8,7 +8,7 @@ import pytest
 
 from policy_training.meta_learning.contestants import hand_made
 from policy_training.meta_learning.histograms import EDGES, histogram
-from policy_training.meta_learning.meta_study import main
+from policy_training.meta_learning.meta_study import StudyArguments, main, trainings
 from policy_training.meta_learning.meta_test import best_alpha
 from policy_training.meta_learning.study_rows import Row, Rows
 from policy_training.meta_learning.study_statistics import difference, interval, verdict
@@ -38,6 +38,12 @@ def test_a_study_gives_all_the_same_trials_and_does_nothing_twice(
     assert main(words) == 0
     assert sorted(results.read_text().splitlines()) == sorted(lines.splitlines())
     assert (tmp_path / "page_grid_small_dense_short.png").stat().st_size > 1000
+
+
+def test_the_ablation_is_one_more_training_of_optim4rl_alone() -> None:
+    for ablation, pipelines in ((True, [True, False, True]), (False, [True, True])):
+        args = StudyArguments(rules=("optim4rl", "star"), meta_seeds=(1,), ablation=ablation)
+        assert [config.pipeline for config in trainings(args)] == pipelines
 
 
 @pytest.mark.parametrize(

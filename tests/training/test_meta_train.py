@@ -72,6 +72,14 @@ def test_a_unit_that_diverges_stops_the_run_which_keeps_the_last_good_optimizer(
     equal(load(trainer.run / "checkpoint.pt"), checkpoint)
 
 
+def test_games_of_another_version_are_refused_by_name(tmp_path: Path) -> None:
+    agents = _agents(MetaTrainer(SMALL, tmp_path), 0)
+    state = agents.state_dict()
+    state["game"]["agent"] = state["game"].pop("cells")
+    with pytest.raises(ValueError, match="hold present, time, agent, not cells"):
+        agents.load_state_dict(state)
+
+
 def test_a_meta_rate_that_is_too_high_ends_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,7 +107,8 @@ def test_a_meta_rate_that_is_too_high_ends_in_words(
 @pytest.mark.parametrize(
     ("words", "what"),
     [(["--tasks", "nowhere"], "nowhere"), (["--tasks", "catch,catch"], "each once"),
-     (["--units", "0"], "units is 0"), (["--rule", "adam"], "optim4rl"), (["--meta-lr", "nan"], "nan")],
+     (["--units", "0"], "units is 0"), (["--rule", "adam"], "optim4rl"), (["--meta-lr", "nan"], "nan"),
+     (["--std", "0"], "std is 0"), (["--unit-games", "0"], "unit_games is 0")],
 )  # fmt: skip
 def test_bad_settings_are_refused(
     words: list[str], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
