@@ -39,7 +39,7 @@ TASKS = {
 }
 """Name without ``spillguard/`` here, and there."""
 
-SAME = 1e-6  # reward and cost after equal states
+SAME = 1e-5  # reward and cost after equal states
 ALIKE = 1e-6  # [m, rad] of two states that count as one
 STILL = 1e-6  # [m/s, rad/s] of a vase at rest
 
@@ -58,7 +58,6 @@ class Config:
     tasks: tuple[str, ...] = tuple(TASKS)
     seeds: int = 3
     steps: int = 1000
-    margins: float = 1.0  # factor on our geoms' margins; at 0.5 the pairs have what they had in MuJoCo 2
 
 
 def play_peer(python: str, task: str, seed: int, steps: int) -> Record:
@@ -89,6 +88,9 @@ def _set_state(env: Any, record: Record, t: int) -> None:
     else:
         env.set_state(record["qpos"][t], record["qvel"][t])
     env.data.qacc_warmstart[:] = record["warmstart"][t]
+    if "goal" not in record:
+        # Speeds are read from these, which after a step lag its positions by one of MuJoCo's own.
+        env.data.xpos[:], env.data.xipos[:] = record["xpos"][t], record["xipos"][t]
 
 
 def differences(env: Any, seed: int, record: Record, scale: float) -> dict[str, float]:
@@ -154,7 +156,6 @@ def compare(config: Config, task: str) -> tuple[list[Ratio], dict[str, str]]:
     for seed in range(config.seeds):
         record = play_peer(config.peer, TASKS[task], seed, config.steps)
         env: Any = gymnasium.make(f"spillguard/{task}").unwrapped
-        env.model.geom_margin[:] *= config.margins
         scale = 1.0 / 0.4 if "Humanoid" in task else 1.0  # ours takes [-1, 1] everywhere
         found = differences(env, seed, record, scale)
         ours = step_seconds(env, seed, record, scale), reset_seconds(env)
@@ -176,9 +177,7 @@ def compare(config: Config, task: str) -> tuple[list[Ratio], dict[str, str]]:
     }
     for name in ("reward", "cost"):
         excess = [value / SAME for value in rows[name]]
-        # Velocity tasks for information: margins (sim/velocity.py), and speeds from a state that was set.
-        aim = 1.0 if goal else None
-        ratios.append(Ratio(f"{task}: {name} difference over {SAME:g}", excess, aim, higher_is_better=False))
+        ratios.append(Ratio(f"{task}: {name} difference over {SAME:g}", excess, 1.0, higher_is_better=False))
     return ratios, figures | {"peer": str(record["versions"])}
 
 

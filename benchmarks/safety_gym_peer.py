@@ -61,6 +61,8 @@ def run(task, seed, steps):
         keep(qpos=data.qpos, qvel=data.qvel, warmstart=data.qacc_warmstart, action=action)
         if is_goal:
             keep(goal=data.body("goal").xpos[:2])
+        else:
+            keep(xpos=data.xpos, xipos=data.xipos)
         start = time.process_time()
         obs, reward, cost, terminated, truncated, info = env.step(action)
         spent += time.process_time() - start

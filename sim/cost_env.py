@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 
+# The models were made for a MuJoCo in which contacts begin at the larger margin of two geoms; this one adds them.
+# In each of them all geoms have the same margin.
+MARGIN_SCALE = 0.5
+
 
 def squared_sum(values: Array) -> float:
     """Sum of squares of a vector. (A,) -> scalar."""
@@ -32,6 +36,7 @@ class CostEnv(MujocoEnv, EzPickle):
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(**self.options, render_mode=render_mode)
+        self.model.geom_margin *= MARGIN_SCALE
         EzPickle.__init__(self, render_mode)  # the v5 class has noted its own arguments
 
     def do_simulation(self, ctrl: Array, n_frames: int) -> None:

@@ -26,10 +26,9 @@ Differs from Safety-Gymnasium, which is built on v4:
   v4 does.
 - Walker2d uses v4's model, whose right foot has friction 0.9 and the left 1.9; v5's own has 1.9 twice.
 - ``x_position`` and ``y_position`` in info are v5's, read from the joints; reward terms have v5's names.
-- Reset noise and frame skips are the same. MuJoCo is newer: from one state Walker2d, HalfCheetah and Swimmer
-  take the same step to rounding. Hopper, Ant and Humanoid, whose geoms have a margin, do not: contacts begin
-  at twice the distance, since both margins of a pair count now. With margins halved their positions agree to
-  1e-5 (``python -m benchmarks.safety_gym --peer PYTHON --margins 0.5``).
+- Reset noise and frame skips are the same. MuJoCo is newer, and adds the margins of two geoms where it took
+  the larger: ours are half of the model's, so that contacts of Hopper, Ant and Humanoid begin where they did.
+  From one state the same action leads to the same state (``python -m benchmarks.safety_gym --peer PYTHON``).
 """
 
 import math

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sim.velocity as tasks
+from sim.cost_env import MARGIN_SCALE
 from sim.velocity import velocity_cost
 
 THRESHOLDS = {"Hopper": 0.7402, "Walker2d": 2.3415, "Ant": 2.6222, "HalfCheetah": 3.2096, "Swimmer": 0.2282,
@@ -26,7 +27,9 @@ def made(task: str) -> Any:
 
 def v4(task: str) -> Any:
     name = {"HalfCheetah": "half_cheetah"}.get(task, task.lower())
-    return getattr(import_module(f"gymnasium.envs.mujoco.{name}_v4"), f"{task}Env")()
+    env = getattr(import_module(f"gymnasium.envs.mujoco.{name}_v4"), f"{task}Env")()
+    env.model.geom_margin *= MARGIN_SCALE
+    return env
 
 
 def place(env: Any, task: str) -> np.ndarray:
