@@ -39,7 +39,9 @@ TASKS = {
 }
 """Name without ``spillguard/`` here, and there."""
 
-SAME = 1e-5  # reward and cost after equal states
+SAME = 1e-6  # reward and cost after equal states
+# Its solver stops at the 50th iteration, and one more changes a step by as much as the peer's differs.
+SAME_HUMANOID = 1e-4
 ALIKE = 1e-6  # [m, rad] of two states that count as one
 STILL = 1e-6  # [m/s, rad/s] of a vase at rest
 
@@ -175,9 +177,10 @@ def compare(config: Config, task: str) -> tuple[list[Ratio], dict[str, str]]:
     figures = {
         f"{task}: {name}": ", ".join(f"{value:.3g}" for value in values) for name, values in rows.items()
     }
+    same = SAME_HUMANOID if "Humanoid" in task else SAME
     for name in ("reward", "cost"):
-        excess = [value / SAME for value in rows[name]]
-        ratios.append(Ratio(f"{task}: {name} difference over {SAME:g}", excess, 1.0, higher_is_better=False))
+        excess = [value / same for value in rows[name]]
+        ratios.append(Ratio(f"{task}: {name} difference over {same:g}", excess, 1.0, higher_is_better=False))
     return ratios, figures | {"peer": str(record["versions"])}
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 
-# The models were made for a MuJoCo in which contacts begin at the larger margin of two geoms; this one adds them.
-# In each of them all geoms have the same margin.
+# The models were made for a MuJoCo in which contacts begin at the larger margin of two geoms; now the two
+# margins add up. In each model all geoms have the same.
 MARGIN_SCALE = 0.5
 
 

@@ -32,7 +32,7 @@ Differs from the original, which is built on Gymnasium's v4 environments:
 - ``x_position`` and ``y_position`` in info are v5's, read from the joints.
 - goal_velocity of HalfCheetah is required there; 0.3 m/s is what the authors' later code passes.
 - Reset noise, frame skips and health limits are the same. MuJoCo is newer, and adds the margins of two geoms
-  where it took the larger: ours are half of the model's (Hopper, Ant and the humanoids have some).
+  where it took the larger: ours are half of the model's (Hopper, Ant, Pusher and the humanoids have some).
 """
 
 import math

@@ -28,7 +28,8 @@ Differs from Safety-Gymnasium, which is built on v4:
 - ``x_position`` and ``y_position`` in info are v5's, read from the joints; reward terms have v5's names.
 - Reset noise and frame skips are the same. MuJoCo is newer, and adds the margins of two geoms where it took
   the larger: ours are half of the model's, so that contacts of Hopper, Ant and Humanoid begin where they did.
-  From one state the same action leads to the same state (``python -m benchmarks.safety_gym --peer PYTHON``).
+  From one state the same action leads to the same state, for Humanoid, whose solver stops before it has
+  converged, to 1e-5 (``python -m benchmarks.safety_gym --peer PYTHON``).
 """
 
 import math

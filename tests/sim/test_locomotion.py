@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import gymnasium
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -84,6 +85,23 @@ def test_costs_are_named_at_reset_and_sum_up_in_every_step(env_id: str) -> None:
         assert not truncated
         if terminated:
             env.reset()
+
+
+def test_contacts_begin_at_the_margin_of_the_model(env_id: str) -> None:
+    """At the one margin that all its geoms have, and not, as two margins add up, at twice that."""
+    env: Any = gymnasium.make(env_id, disable_env_checker=True).unwrapped
+    model = mujoco.MjModel.from_xml_path(env.fullpath)
+    (margin,) = set(model.geom_margin.tolist())
+    env.reset(seed=0)
+    farthest = []
+    for action in actions(env, 400, 0):
+        _, _, terminated, _, _ = env.step(action)
+        farthest += [float(env.data.contact.dist.max())] if env.data.ncon else []
+        if terminated:
+            env.reset()
+    assert max(farthest, default=0.0) <= margin
+    if farthest and margin and "Pusher" not in env_id:  # whose object is never above the table
+        assert max(farthest) > 0.5 * margin
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
