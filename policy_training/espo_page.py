@@ -1,5 +1,6 @@
 """The page of `spillguard espo-study`, made from run folders alone."""
 
+import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from policy_training.gradient_manipulation import MODES, implied_conflicts
 from policy_training.paper_presets import ITERATIONS
 from policy_training.results import across_seeds
 from policy_training.run_folders import plain_command, read_progress
-from policy_training.runs import OnPolicyLoop, RunConfig, provenance
+from policy_training.runs import OnPolicyLoop, RunConfig
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -48,6 +49,7 @@ class Trained:
     label: str
     config: RunConfig
     columns: dict[str, NDArray[np.float64]]  # (I,) one value an iteration, NaN where nothing was written
+    made: str = ""  # commit and machine
 
     @property
     def task(self) -> str:
@@ -79,7 +81,9 @@ def read(runs: Sequence[tuple[str, Path | None]]) -> list[Trained]:
         columns = read_progress(run)
         assert isinstance(config.loop, OnPolicyLoop)
         if len(columns["step"]) == config.loop.iterations:
-            found.append(Trained(label, config, columns))
+            origin = json.loads((run / "provenance.json").read_text())
+            made = f"commit {origin['commit']}, {origin['machine']}"
+            found.append(Trained(label, config, columns, made))
     return found
 
 
@@ -203,8 +207,8 @@ def _plot(groups: dict[tuple[str, str], list[Trained]], tasks: Sequence[str], pi
                 row[1].axhline(t.config.algorithm.cost_limits[0][1], color="k", ls=":")  # type: ignore[union-attr]
         for axis, title in zip(row, ("return", "cost, limit dotted", "batch [steps]"), strict=True):
             axis.set(title=f"{task}: {title}", xlabel="samples")
-    axes[0, 0].legend(fontsize="small")
-    figure.tight_layout()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="upper center", ncols=len(LABELS))
+    figure.tight_layout(rect=(0.0, 0.0, 1.0, 1.0 - 0.3 / figure.get_figheight()))
     figure.savefig(picture, dpi=110)
     plt.close(figure)
 
@@ -216,11 +220,7 @@ def write_page(found: Sequence[Trained], page: Path) -> None:
     groups: dict[tuple[str, str], list[Trained]] = {}
     for t in found:
         groups.setdefault((t.task, t.label), []).append(t)
-    tasks, made, notes = (
-        list(dict.fromkeys(t.task for t in found)),
-        provenance(),
-        page.with_name(f"{page.stem}.notes.md"),
-    )
+    tasks, notes = list(dict.fromkeys(t.task for t in found)), page.with_name(f"{page.stem}.notes.md")
     picture, iterations = page.with_suffix(".png"), len(found[0].columns["step"])
     page.parent.mkdir(parents=True, exist_ok=True)
     _plot(groups, tasks, picture)
@@ -229,7 +229,7 @@ def write_page(found: Sequence[Trained], page: Path) -> None:
     sizes = ", ".join(f"{task} {base}" for task, base in bases.items())
     lines = [
         "# ESPO against CRPO and PCRPO", "",
-        f"`{plain_command(sys.argv)}`, commit {made['commit']}, {made['machine']}. "
+        f"`{plain_command(sys.argv)}`; runs of {' and of '.join(sorted({t.made for t in found}))}. "
         f"{iterations} iterations a run in the place of the paper's {ITERATIONS}, safety start scaled with "
         f"them; X [steps]: {sizes}; gradients manipulated in: {', '.join(spaces)}. Means over training seeds "
         "with Student's 95 % intervals; shares are paired by seed.", "",
