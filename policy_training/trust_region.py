@@ -3,6 +3,9 @@
 Order of use: gradient -> direction -> scale -> line search -> accepted, or restored to the bit. All functions
 are pure but `line_search`, which moves the actor. Shapes: T steps, O observation, A action, P parameters in
 the order of `GaussianActor.vector`, M advantages.
+
+The KL divergence is that of the whole action, the sum over its A components. OmniSafe (read at 15603dd) takes
+their mean: its region and damping are A times as wide as the same numbers say here.
 """
 
 from collections.abc import Callable

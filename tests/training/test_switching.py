@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from policy_training.algorithms import CONFIGS, ON_POLICY
 from policy_training.networks import Spaces
 from policy_training.paper_presets import ITERATIONS, SAFETY_MUJOCO, VELOCITY, paper_presets
 from policy_training.switching import follow
+from sim.registration import ensure_registered
 
 STEPS = 400
 
@@ -81,6 +83,18 @@ def test_the_papers_rows_are_there_at_their_full_budget() -> None:
         assert (config.loop.iterations, config.loop.samples) == (ITERATIONS, base)  # type: ignore[union-attr]
         assert config == type(config).from_json(config.to_json())  # infinite slacks included
         assert presets[env, "pcrpo"].algorithm.slack_above == config.algorithm.slack_above  # type: ignore[union-attr]
+
+
+def test_trust_regions_of_the_velocity_tasks_are_as_wide_as_omnisafes() -> None:
+    """0.01 and a damping of 0.1 for each component of the action, not for the whole."""
+    ensure_registered()
+    presets = paper_presets()
+    for env in VELOCITY:
+        (size,) = gymnasium.make(env).action_space.shape  # type: ignore[misc]
+        for algo in ("trpo_lag", "cpo", "pcpo", "crpo", "pcrpo", "espo"):
+            config: Any = presets[env, algo].algorithm
+            assert (config.target_kl, config.damping) == pytest.approx((0.01 * size, 0.1 * size))
+        assert presets[env, "cup"].algorithm == CONFIGS["cup"](cost_limits=(("cost", 25.0),))
 
 
 @pytest.mark.parametrize(
