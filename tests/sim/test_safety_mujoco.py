@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import sim.safety_mujoco as tasks
+from sim.cost_env import MARGIN_SCALE
 from sim.registration import ensure_registered
 
 Expected = tuple[float, dict[str, float]]
@@ -120,6 +121,7 @@ def test_the_state_is_that_of_v4_and_the_observation_but_for_zeros(task: str) ->
     env = made(task)
     module = import_module(f"gymnasium.envs.mujoco.{type(env).__mro__[2].__module__.split('.')[-1][:-3]}_v4")
     v4 = getattr(module, f"{task}Env")()
+    v4.model.geom_margin *= MARGIN_SCALE
     obs, other = env.reset(seed=2)[0], v4.reset(seed=2)[0]
     zeros = ZEROS.get(task, [])
     for action in np.random.default_rng(2).uniform(-1.0, 1.0, (100, env.action_space.shape[0])):
