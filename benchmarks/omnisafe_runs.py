@@ -31,6 +31,7 @@ from policy_training.runs import provenance
 
 logger = logging.getLogger(__name__)
 
+EPOCH = 20_000  # steps; OmniSafe logs and ends at whole ones
 CHILD = Path(__file__).with_name("omnisafe_runs_peer.py")
 OURS = {theirs: ours for ours, theirs in TASKS.items()}
 COLUMNS = {
@@ -152,6 +153,9 @@ def main() -> int:
     unknown = [task for task in args.tasks if task not in OURS]
     if unknown:
         logger.error("unknown tasks %s; known are %s", ", ".join(unknown), ", ".join(OURS))
+        return 2
+    if args.steps < EPOCH or args.steps % EPOCH:
+        logger.error("steps is %d; it must be a multiple of %d, OmniSafe's epoch", args.steps, EPOCH)
         return 2
     try:
         origin = provenance() | {"versions": versions(args.peer)}

@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,8 @@ def read_run(run: Path) -> RunData:
 
 
 def plain_command(words: Sequence[str]) -> str:
-    """A command without the folders of a machine."""
-    return " ".join(Path(word).name if word.startswith("/") else word for word in words) or "-"
+    """A command without the folders of a machine, quoted for a shell."""
+    return shlex.join(Path(word).name if word.startswith("/") else word for word in words) or "-"
 
 
 def groups(

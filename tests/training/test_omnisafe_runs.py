@@ -34,6 +34,7 @@ def test_a_log_is_read_like_a_run_of_ours(log: Path, tmp_path: Path) -> None:
     assert run.limits == {"cost": 25.0}
     steps, returns = run.curve("return")
     assert steps.tolist() == [20_000.0, 40_000.0] and returns.tolist() == [10.0, 12.5]
+    assert run.columns["cost"].tolist() == [1.0, 30.0] and run.columns["seconds"].tolist() == [5.5, 11.0]
     assert run.columns["nu/cost"].tolist() == [0.1, 0.3] and run.columns["iteration"].tolist() == [1.0, 2.0]
     assert run.columns["samples"].tolist() == [20_000.0, 20_000.0]
     assert "somebody" not in (tmp_path / "run" / "config.json").read_text()
