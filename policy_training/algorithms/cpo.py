@@ -4,9 +4,9 @@ Achiam, Held, Tamar, Abbeel 2017, arXiv:1705.10528.
 
     (1)  max g^T x   with   c + b^T x <= 0   and   x^T F x / 2 <= d_KL
     (2)  q = g^T F^-1 g,   r = g^T F^-1 b,   s = b^T F^-1 b
-    (3)  x = F^-1 (g - nu b) / lambda,   nu = [ r + lambda c ]_+ / s,   lambda the minimum of the dual
-           D(lambda) = (q - r^2/s) / (2 lambda) + lambda (2 d_KL - c^2/s)/2 - r c / s  where r + lambda c > 0
-           D(lambda) = q / (2 lambda) + lambda d_KL                                      elsewhere
+    (3)  x = sqrt(2 d_KL / q) F^-1 g                                              where that keeps the limit
+         x = -c/s F^-1 b + sqrt((2 d_KL - c^2/s) / a) F^-1 h                      elsewhere
+           h = g - r/s b,   a = h^T F^-1 h = q - r^2/s
     (4)  where no x meets both:  x = -sqrt(2 d_KL / s) F^-1 b      recovery
     (5)  x is shortened until E KL <= d_KL, E[rho A_c] has not grown by more than [ -c ]_+, and, unless c > 0,
          E[rho A_r] has not fallen
@@ -14,6 +14,11 @@ Achiam, Held, Tamar, Abbeel 2017, arXiv:1705.10528.
 Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
 matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
 [steps], d_KL [nat].
+
+Where (3) comes from. The paper finds x by the minimum of a dual in two parts. Written out it is a point of
+the plane c + b^T x = 0: -c/s F^-1 b is where that plane is nearest to the old policy, h the part of g along
+it, and the root how far it is from there to the rim. a is computed from h, not as q - r^2/s: where g and b
+are nearly parallel that difference is made of rounding errors.
 
 Units of c. b is the slope of a mean over steps, so b^T x predicts by how much the cost of a step changes. An
 episode has L steps, so J_c changes by L b^T x, and J_c + L b^T x <= d is c + b^T x <= 0 with c as above. With
@@ -33,6 +38,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
@@ -63,52 +69,31 @@ class CpoConfig(TrustRegionConfig):
         check_limits(self.cost_limits, most=1)
 
 
-@dataclass(frozen=True)
-class Solution:
-    """x = along_g F^-1 g + along_b F^-1 b, and where the limit stands to the trust region."""
+def solve_quadratic(
+    g: Tensor, b: Tensor, to_g: Tensor, to_b: Tensor, c: float, target_kl: float
+) -> tuple[Tensor, Case]:
+    """(3) or (4). g, b, F^-1 g, F^-1 b (P,) -> x (P,), and how the limit cuts the trust region.
 
-    along_g: float
-    along_b: float
-    case: Case  # free: all of the region keeps the limit; bound: a part; recovery: none
-
-
-def solve_quadratic(q: float, r: float, s: float, c: float, target_kl: float) -> Solution:
-    """(3) or (4). q >= 0, s >= 0, r^2 <= q s."""
-    region = 2.0 * target_kl
-    free = Solution(math.sqrt(region / q) if q > 0.0 else 0.0, 0.0, "free")
+    free: all of the region keeps the limit; bound: a part; recovery: none.
+    """
+    region, q, s = 2.0 * target_kl, float(g @ to_g), float(b @ to_b)
+    still = torch.zeros_like(g)
+    free = math.sqrt(region / q) * to_g if q > 0.0 else still
     if not s > 0.0:  # nothing that the policy does changes the cost
-        return free if c <= 0.0 else Solution(0.0, 0.0, "recovery")
-    rest = region - c * c / s
-    if not rest > 0.0:  # the limit does not cut the region
-        return free if c < 0.0 else Solution(0.0, -math.sqrt(region / s), "recovery")
-    if not q > 0.0:  # no reward to gain: nearest to where the limit is kept
-        return Solution(0.0, -max(c, 0.0) / s, "bound")
-    a = max(q - r * r / s, 0.0)
-    edge = -r / c if c != 0.0 else math.inf  # where r + lambda c changes its sign
-    if c < 0.0:
-        binds, loose = (0.0, edge), (max(edge, 0.0), math.inf)
-    elif c > 0.0:
-        binds, loose = (max(edge, 0.0), math.inf), (0.0, edge)
-    else:
-        binds, loose = ((0.0, math.inf), (0.0, 0.0)) if r > 0.0 else ((0.0, 0.0), (0.0, math.inf))
-    found = []  # (D, lambda) of both parts that are not empty
-    if binds[0] < binds[1]:
-        lam = min(max(math.sqrt(a / rest), binds[0]), binds[1])
-        found.append((_dual(a, rest, lam) - r * c / s, lam))
-    if loose[0] < loose[1]:
-        lam = min(max(math.sqrt(q / region), loose[0]), loose[1])
-        found.append((_dual(q, region, lam), lam))
-    lam = min(found)[1]
-    if lam == 0.0:  # g lies along b, and the step ends on the limit: its price has no bearing on x
-        return Solution(0.0, -c / s, "bound")
-    nu = max(r + lam * c, 0.0) / s
-    return Solution(1.0 / lam, -nu / lam, "bound")
-
-
-def _dual(curvature: float, region: float, lam: float) -> float:
-    if lam == 0.0:
-        return 0.0 if curvature == 0.0 else math.inf
-    return 0.5 * (curvature / lam + lam * region)
+        return (free, "free") if c <= 0.0 else (still, "recovery")
+    room = region - c * c / s
+    if not room > 0.0:
+        return (free, "free") if c < 0.0 else (-math.sqrt(region / s) * to_b, "recovery")
+    if c + float(b @ free) <= 0.0:
+        return free, "bound"
+    h, to_h = g, to_g
+    for _ in range(2):  # the second time takes the part along b that rounding left
+        share = float(b @ to_h) / s
+        h, to_h = h - share * b, to_h - share * to_b
+    a, nearest = float(h @ to_h), (-c / s) * to_b
+    if a > q * (16.0 * torch.finfo(g.dtype).eps) ** 2:
+        return nearest + math.sqrt(room / a) * to_h, "bound"
+    return nearest, "bound"  # g lies along b: h is a rounding error, of no direction
 
 
 class Cpo:
@@ -131,10 +116,9 @@ class Cpo:
         g, b = surrogate_gradients(actor, old, advantage)
         product = fisher_product(actor, old.inputs[:: cfg.fisher_every], cfg.damping)
         to_g, to_b = (natural_direction(product, v, cfg) for v in (g, b))
-        found = solve_quadratic(float(g @ to_g), float(g @ to_b), float(b @ to_b), c, cfg.target_kl)
-        self.cases[found.case] += 1
+        step, case = solve_quadratic(g, b, to_g, to_b, c, cfg.target_kl)
+        self.cases[case] += 1
         search = Search(actor, old, advantage)
-        step = found.along_g * to_g + found.along_b * to_b
         share = line_search(  # (5)
             actor,
             actor.vector(),

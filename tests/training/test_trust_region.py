@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch.func import functional_call
@@ -164,13 +164,17 @@ size = st.floats(0.1, 3.0)
 
 def quadratic(g: np.ndarray, b: np.ndarray, c: float, target_kl: float) -> tuple[np.ndarray, str]:
     """The solution in closed form."""
-    found = solve_quadratic(float(g @ g), float(g @ b), float(b @ b), c, target_kl)
-    return found.along_g * g + found.along_b * b, found.case
+    on_g, on_b = torch.from_numpy(g), torch.from_numpy(b)
+    x, case = solve_quadratic(on_g, on_b, on_g, on_b, c, target_kl)
+    return x.numpy(), case
 
 
 @given(size, angle, size, angle, st.floats(-1.5, 1.5), st.floats(0.005, 0.5))
+@example(1.75, 0.0, 1.0, 5.96e-8, 0.0, 0.5)  # g^T g - (g^T b)^2 / b^T b is a rounding error
+@example(1.75, 0.0, 1.0, 5.96e-8, 0.9, 0.5)
+@example(1.75, 0.3, 1.0, 0.3 + 5e-15, -0.5, 0.5)
 @settings(max_examples=300, deadline=None)
-def test_the_dual_solves_the_quadratic_problem(
+def test_the_closed_form_solves_the_quadratic_problem(
     g_size: float, g_angle: float, b_size: float, b_angle: float, reach: float, target_kl: float
 ) -> None:
     g = g_size * np.array([math.cos(g_angle), math.sin(g_angle)])
@@ -235,6 +239,33 @@ def test_every_case_of_the_quadratic_problem(
     assert best.success
     assert np.dot(g, x) == pytest.approx(-best.fun, abs=1e-5)
     assert c + np.dot(b, x) <= 1e-9
+
+
+@given(st.integers(0, 10_000), st.floats(-1.5, 1.5))
+@settings(max_examples=50, deadline=None)
+def test_the_quadratic_problem_does_not_depend_on_how_the_policy_is_parametrised(
+    seed: int, reach: float
+) -> None:
+    assume(abs(abs(reach) - 1.0) > 1e-3)  # both cases are right where the limit touches the region
+    rng = torch.Generator().manual_seed(seed)
+    g, b = torch.randn(2, 5, generator=rng, dtype=torch.float64)
+    root = torch.randn(5, 5, generator=rng, dtype=torch.float64) + 3.0 * torch.eye(5, dtype=torch.float64)
+    c = reach * math.sqrt(0.02 * float(b @ b))
+    x, case = solve_quadratic(g, b, g, b, c, 0.01)
+    to_g, to_b = torch.linalg.solve(root.T, torch.stack((g, b)).T).T  # F^-1 R g with F = R R^T
+    other, same = solve_quadratic(root @ g, root @ b, to_g, to_b, c, 0.01)
+    assert same == case
+    torch.testing.assert_close(root.T @ other, x)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_cost_that_grows_with_the_reward_leaves_a_step_along_both(scale: float) -> None:
+    rng = torch.Generator().manual_seed(7)
+    g = torch.randn(4000, generator=rng)  # in float32, as in training: h is a rounding error and no direction
+    b = scale * (g + 1e-8 * torch.randn(4000, generator=rng))
+    c = -0.05 * float(b @ b) ** 0.5
+    x, _ = solve_quadratic(g, b, g, b, c, 0.01)
+    torch.testing.assert_close(x, -c / float(b @ b) * b)
 
 
 @given(st.integers(0, 10_000), st.floats(-1.0, 1.0))
