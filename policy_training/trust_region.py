@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from policy_training.advantages import Rollout
+from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor, kl_divergence
 from policy_training.on_policy import OnPolicyConfig
 
@@ -47,6 +49,40 @@ class TrustRegionConfig(OnPolicyConfig):
             raise ValueError("cg_iterations, fisher_every and backtracks must be at least 1")
         if not 0.0 < self.shrink < 1.0:
             raise ValueError(f"shrink is {self.shrink}; it must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class OneLimitConfig(TrustRegionConfig):
+    """Settings of steps that are planned to end on the limit of one cost."""
+
+    margin_rate: float = 0.0
+    "Share of the excess over the limit by which later steps keep farther below it; 0 keeps no margin."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self.cost_limits, most=1)
+        if not 0.0 <= self.margin_rate <= 1.0:
+            raise ValueError(f"margin_rate is {self.margin_rate}; it must lie in [0, 1]")
+
+
+@dataclass
+class Margin:
+    """How far below its limit d a cost has to be planned so that it ends there.
+
+    A step planned to end on the limit ends above it on average, for the plan is linear and its gradients are
+    estimates. Each iteration the margin m [cost / episode], 0 at the start, becomes m + rate (J_c - d),
+    within [0, d]. OpenAI's Safety Starter Agents learn one likewise (cpo, learn_margin, off by default, rate
+    0.05), without the upper bound, which keeps the excess of a bad start from being answered for long after.
+    """
+
+    rate: float
+    value: float = 0.0
+
+    def excess(self, rollout: Rollout, limit: float) -> float:
+        """(J_c - d + m) / L [cost / step] of one more iteration."""
+        over = rollout.episode_costs[0] - limit
+        self.value = min(max(self.value + self.rate * over, 0.0), limit)
+        return (over + self.value) / rollout.episode_length
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ Achiam, Held, Tamar, Abbeel 2017, arXiv:1705.10528.
          E[rho A_r] has not fallen
 
 Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
-matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
-[steps], d_KL [nat].
+matrix, c = (J_c - d + m) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
+[steps], m a margin (`Margin`, 0 unless margin_rate says more), d_KL [nat].
 
 Where (3) comes from. The paper finds x by the minimum of a dual in two parts. Written out it is a point of
 the plane c + b^T x = 0: -c/s F^-1 b is where that plane is nearest to the old policy, h the part of g along
@@ -28,7 +28,7 @@ its scale for the same reason.
 
 Differs from the paper: J_c and d are undiscounted, as benchmarks measure them, where the paper has discounted
 ones, with c = J_c - d and 1 / (1 - gamma) in the place of L; A_c stays discounted, so that b^T x tells less
-than all of the change. Damping on F. Value functions are fitted by Adam.
+than all of the change; the margin m. Damping on F. Value functions are fitted by Adam.
 Differs from others: code that came after the paper divides by L as here, OmniSafe does not any more (read at
 15603dd), and there r enters nu with the sign that belongs to a g of the loss, not of the reward.
 """
@@ -42,14 +42,14 @@ from torch import Tensor
 
 from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
-from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge
 from policy_training.trust_region import (
+    Margin,
     OldPolicy,
+    OneLimitConfig,
     Search,
-    TrustRegionConfig,
     fisher_product,
     line_search,
     natural_direction,
@@ -61,12 +61,8 @@ CASES: tuple[Case, ...] = ("free", "bound", "recovery")
 
 
 @dataclass(frozen=True)
-class CpoConfig(TrustRegionConfig):
+class CpoConfig(OneLimitConfig):
     """Constrained trust-region steps; the settings are the trust region's."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_limits(self.cost_limits, most=1)
 
 
 def solve_quadratic(
@@ -104,12 +100,13 @@ class Cpo:
         self.config = config
         self.actor = GaussianActor(spaces, config.hidden, config.initial_std)
         self.judge = Judge(spaces, config, seed)
+        self.margin = Margin(config.margin_rate)
         self.cases = dict.fromkeys(CASES, 0)
 
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
         """(1) to (5), then the value functions."""
         cfg, actor = self.config, self.actor
-        c = (rollout.episode_costs[0] - cfg.cost_limits[0][1]) / rollout.episode_length
+        c = self.margin.excess(rollout, cfg.cost_limits[0][1])
         reward, cost = rollout.advantage
         advantage = torch.stack((standardised(reward), cost - cost.mean()))
         old = OldPolicy.of(actor, rollout.obs, rollout.action)
@@ -128,7 +125,8 @@ class Cpo:
             cfg.shrink,
         )
         counts = {f"case/{name}": float(count) for name, count in self.cases.items()}
-        return search.figures(share) | counts | {"loss_v": self.judge.learn(rollout)}
+        told = {"margin": self.margin.value, "loss_v": self.judge.learn(rollout)}
+        return search.figures(share) | counts | told
 
     def samples(self, base: int) -> int:
         """The same in every iteration."""
@@ -136,10 +134,14 @@ class Cpo:
 
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
-        return {"actor": self.actor.vector(), "judge": self.judge.state_dict(), "cases": dict(self.cases)}
+        return {
+            "actor": self.actor.vector(), "judge": self.judge.state_dict(), "cases": dict(self.cases),
+            "margin": self.margin.value,
+        }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         self.actor.set_vector(state["actor"])
         self.judge.load_state_dict(state["judge"])
         self.cases = dict(state["cases"])
+        self.margin.value = float(state.get("margin", 0.0))  # older checkpoints know none

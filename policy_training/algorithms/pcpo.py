@@ -8,8 +8,8 @@ Yang, Rosca, Narasimhan, Ramadge 2020, arXiv:2010.03152.
          E[rho A_r] has not fallen
 
 Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
-matrix, c = (J_c - d) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
-[steps], d_KL [nat].
+matrix, c = (J_c - d + m) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
+[steps], m a margin (`Margin`, 0 unless margin_rate says more), d_KL [nat].
 
 Units of c. b is the slope of a mean over steps and an episode has L of them, so J_c changes by L b^T x; the
 limit J_c + L b^T x <= d is c + b^T x <= 0. A_c is centred and keeps its scale for the same reason.
@@ -17,7 +17,7 @@ limit J_c + L b^T x <= d is c + b^T x <= 0. A_c is centred and keeps its scale f
 The default is the projection by KL, which does not depend on how the network is parametrised.
 
 Differs from the paper: (3), since (2) can leave the trust region; J_c and d undiscounted while A_c is
-discounted; damping on F; value functions are fitted by Adam.
+discounted; the margin m; damping on F; value functions are fitted by Adam.
 Differs from others: OmniSafe (read at 15603dd) does not divide c by L, and takes F F^-1 g, which is nearly g
 itself, for F^-1 g in (1).
 """
@@ -29,14 +29,14 @@ import torch
 
 from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
-from policy_training.costs import check_limits
 from policy_training.gaussian import GaussianActor
 from policy_training.networks import Spaces
 from policy_training.on_policy import Judge
 from policy_training.trust_region import (
+    Margin,
     OldPolicy,
+    OneLimitConfig,
     Search,
-    TrustRegionConfig,
     fisher_product,
     line_search,
     natural_direction,
@@ -46,7 +46,7 @@ from policy_training.trust_region import (
 
 
 @dataclass(frozen=True)
-class PcpoConfig(TrustRegionConfig):
+class PcpoConfig(OneLimitConfig):
     """Trust-region steps projected onto the limit."""
 
     projection: Literal["kl", "l2"] = "kl"
@@ -54,7 +54,6 @@ class PcpoConfig(TrustRegionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_limits(self.cost_limits, most=1)
         if self.projection not in ("kl", "l2"):
             raise ValueError(f"projection is {self.projection!r}; allowed are kl and l2")
 
@@ -73,12 +72,13 @@ class Pcpo:
         self.config = config
         self.actor = GaussianActor(spaces, config.hidden, config.initial_std)
         self.judge = Judge(spaces, config, seed)
+        self.margin = Margin(config.margin_rate)
         self.projections = 0
 
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
         """(1) to (3), then the value functions."""
         cfg, actor = self.config, self.actor
-        c = (rollout.episode_costs[0] - cfg.cost_limits[0][1]) / rollout.episode_length
+        c = self.margin.excess(rollout, cfg.cost_limits[0][1])
         reward, cost = rollout.advantage
         advantage = torch.stack((standardised(reward), cost - cost.mean()))
         old = OldPolicy.of(actor, rollout.obs, rollout.action)
@@ -99,7 +99,8 @@ class Pcpo:
             cfg.shrink,
         )
         return search.figures(share) | {
-            "projections": float(self.projections), "loss_v": self.judge.learn(rollout)
+            "projections": float(self.projections), "margin": self.margin.value,
+            "loss_v": self.judge.learn(rollout)
         }  # fmt: skip
 
     def samples(self, base: int) -> int:
@@ -109,7 +110,8 @@ class Pcpo:
     def state_dict(self) -> State:
         """Everything that an exact continuation needs."""
         return {
-            "actor": self.actor.vector(), "judge": self.judge.state_dict(), "projections": self.projections
+            "actor": self.actor.vector(), "judge": self.judge.state_dict(), "projections": self.projections,
+            "margin": self.margin.value,
         }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
@@ -117,3 +119,4 @@ class Pcpo:
         self.actor.set_vector(state["actor"])
         self.judge.load_state_dict(state["judge"])
         self.projections = int(state["projections"])
+        self.margin.value = float(state.get("margin", 0.0))  # older checkpoints know none
