@@ -69,10 +69,11 @@ class OneLimitConfig(TrustRegionConfig):
 class Margin:
     """How far below its limit d a cost has to be planned so that it ends there.
 
-    A step planned to end on the limit ends above it on average, for the plan is linear and its gradients are
-    estimates. Each iteration the margin m [cost / episode], 0 at the start, becomes m + rate (J_c - d),
-    within [0, d]. OpenAI's Safety Starter Agents learn one likewise (cpo, learn_margin, off by default, rate
-    0.05), without the upper bound, which keeps the excess of a bad start from being answered for long after.
+    Steps planned to end on the limit can settle above it (docs/results/velocity_margin.md), for the plan is
+    linear and its gradients are estimates. Each iteration the margin m [cost / episode], 0 at the start,
+    becomes m + rate (J_c - d), within [0, d]. OpenAI's Safety Starter Agents learn one likewise (cpo,
+    learn_margin, off by default, rate 0.05), without the upper bound, which keeps the excess of a bad start
+    from being answered for long after.
     """
 
     rate: float
