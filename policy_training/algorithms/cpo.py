@@ -30,7 +30,7 @@ Differs from the paper: J_c and d are undiscounted, as benchmarks measure them, 
 ones, with c = J_c - d and 1 / (1 - gamma) in the place of L; A_c stays discounted, so that b^T x tells less
 than all of the change; the margin m. Damping on F. Value functions are fitted by Adam.
 Differs from others: code that came after the paper divides by L as here, OmniSafe does not any more (read at
-15603dd), and there r enters nu with the sign that belongs to a g of the loss, not of the reward.
+15603dd), and there r enters the limit's multiplier with the sign of a g of the loss, not of the reward.
 """
 
 import math

@@ -12,10 +12,13 @@ from policy_training.presets import NAV2D, preset
 from policy_training.runs import create_run, load_policy
 from policy_training.validation import plain_policy
 
+# Seeds that did not arrive with as much random motion at the start as the others begin with.
+HARDER = [("cpo", 8), ("pcpo", 4)]
 
-@pytest.mark.parametrize("algo", ON_POLICY)
-def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, tmp_path: Path) -> None:
-    config = preset(algo, NAV2D, seed=1)
+
+@pytest.mark.parametrize(("algo", "seed"), [*((algo, 1) for algo in ON_POLICY), *HARDER])
+def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, seed: int, tmp_path: Path) -> None:
+    config = preset(algo, NAV2D, seed=seed)
     config = replace(config, loop=replace(config.loop, progress=False))
     run = create_run(config, tmp_path)
     assert train_on_policy(config, run)
