@@ -60,7 +60,8 @@ def fleet_for(stage: Stage) -> Iterator[Fleet]:
         yield fleet
     finally:
         for process in fleet.processes:
-            process.kill()
+            if process.is_alive():  # the number of a dead one may belong to somebody else by now
+                process.kill()
 
 
 def change_state(witness: Witness, name: str) -> Callable[[int], None]:
@@ -99,6 +100,15 @@ def at_rest(witness: Witness) -> bool:
     return witness.still() and bool(speed == 0.0 and when > witness.heard.proposals[-1])
 
 
+def told(stage: Stage) -> str:
+    """What the arm heard and did, for somebody who has to find out why it is not at rest."""
+    witness = stage.witness
+    last = witness.heard.proposals[-1]
+    commands = ", ".join(f"{speed:.2g} at {t - last:+.3f}" for t, speed in command_speeds(witness)[-8:])
+    state = f"{witness.speed():.2g} at {witness.heard.joints[-1][0] - last:+.3f}"
+    return f"[rad/s at s after the last proposal] joints {state}; commands {commands}\n{stage.logs()}"
+
+
 def one_round(stage: Stage, process: BaseProcess, phase: float) -> float:
     """Let the active policy drive, kill it, and watch the arm come to rest. Time to the hold [s]."""
     witness = stage.witness
@@ -110,7 +120,7 @@ def one_round(stage: Stage, process: BaseProcess, phase: float) -> float:
     stage.until(lambda: bool(witness.heard.proposals and witness.heard.commands), 5.0, "a proposal")
     process.kill()
     witness.wait(lambda: at_rest(witness), ALLOWED + BRAKING)
-    assert at_rest(witness), f"the arm still moves at {witness.speed():.3f} rad/s"
+    assert at_rest(witness), told(stage)
     return time_to_hold(witness)
 
 
