@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -18,11 +20,14 @@ from spillguard_core.arm import GEN3_LIMITS
 from spillguard_ros import policy
 from spillguard_ros.graph import launch_file
 from tests.ros.harness import MOVED, MakeStage, Stage, Witness
+from tests.ros.stalls import NAP, Stalls
 
 ROUNDS = 100
 COMMAND_TIMEOUT = 0.1  # [s] T, as in launch/params/safety_monitor.yaml; two periods of a 20 Hz policy
 ALLOWED = COMMAND_TIMEOUT + 0.1  # [s] from the policy's last proposal to the command that brakes
 BRAKING = 0.3  # [s] 1.39 rad/s at 5 rad/s^2
+STALL = 0.04  # [s] of a processor, after which a round does not count
+ATTEMPTS = 3  # to get the arm going
 STANDBY = 6  # policies that are up and wait, so that a round does not last as long as a start
 
 log = logging.getLogger(__name__)
@@ -109,46 +114,89 @@ def told(stage: Stage) -> str:
     return f"[rad/s at s after the last proposal] joints {state}; commands {commands}\n{stage.logs()}"
 
 
-def one_round(stage: Stage, process: BaseProcess, phase: float) -> float:
-    """Let the active policy drive, kill it, and watch the arm come to rest. Time to the hold [s]."""
+def get_going(stage: Stage) -> None:
+    """Until the active policy moves the arm. A monitor that a standstill of the machine has stopped is opened."""
     witness = stage.witness
+    for _ in range(ATTEMPTS):
+        if witness.stopped():
+            witness.open_gate()
+            witness.spin(0.05)
+        witness.wait(lambda: witness.moving() or witness.stopped(), 5.0)
+        if witness.moving():
+            return
     stage.until(witness.moving, 5.0, "motion")
+
+
+def one_round(stage: Stage, stalls: Stalls, process: BaseProcess, phase: float) -> float:
+    """Let the active policy drive, kill it, and watch the arm come to rest.
+
+    Time to the hold [s]; NaN where the machine stood still meanwhile, which brings the arm to rest as well,
+    but maybe later and for another reason.
+    """
+    witness = stage.witness
+    get_going(stage)
     witness.spin(phase)
     witness.heard.clear()
+    began = time.monotonic()
     # Every round hears proposals and commands from before, however slowly this process gets to listen.
     witness.spin(0.12)
     stage.until(lambda: bool(witness.heard.proposals and witness.heard.commands), 5.0, "a proposal")
     process.kill()
     witness.wait(lambda: at_rest(witness), ALLOWED + BRAKING)
-    assert at_rest(witness), told(stage)
-    return time_to_hold(witness)
+    if at_rest(witness) and time_to_hold(witness) <= ALLOWED:
+        return time_to_hold(witness)
+    witness.spin(2 * NAP)  # until a standstill has been written down
+    assert stalls.longest(began) > STALL, told(stage)
+    assert witness.wait(witness.still, ALLOWED + BRAKING), told(stage)
+    return math.nan
 
 
 @pytest.mark.timeout(400)
 def test_killed_policy_makes_the_arm_hold_in_every_round(
-    make_stage: MakeStage, record_testsuite_property: Callable[[str, object], None]
+    make_stage: MakeStage, record_testsuite_property: Callable[[str, object], None], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
-    with make_stage("sim_arm", "safety_monitor") as stage, fleet_for(stage) as fleet:
+    with (
+        make_stage("sim_arm", "safety_monitor") as stage,
+        fleet_for(stage) as fleet,
+        Stalls(tmp_path) as stalls,
+    ):
         change = {
             name: change_state(stage.witness, name) for name in (fleet.launch() for _ in range(STANDBY))
         }
         stage.witness.open_gate()
-        times = []
-        for number in range(ROUNDS):
+        times: list[float] = []
+        while np.isfinite(times).sum() < ROUNDS:
+            number = len(times)
+            assert number < 2 * ROUNDS, f"the machine stood still in {number - ROUNDS} of {number} rounds"
             name = f"policy_{number}"
             change[name](Transition.TRANSITION_CONFIGURE)
             change[name](Transition.TRANSITION_ACTIVATE)
-            if number + STANDBY < ROUNDS:
-                later = fleet.launch()
-                change[later] = change_state(stage.witness, later)
-            times.append(one_round(stage, fleet.processes[number], rng.uniform(0.0, 0.05)))
-    figures = {"median": float(np.median(times)), "max": max(times), "rounds": len(times)}
+            later = fleet.launch()
+            change[later] = change_state(stage.witness, later)
+            times.append(one_round(stage, stalls, fleet.processes[number], rng.uniform(0.0, 0.05)))
+    figures = {
+        "median": float(np.nanmedian(times)),
+        "max": float(np.nanmax(times)),
+        "rounds": ROUNDS,
+        "again": len(times) - ROUNDS,
+    }
     log.info("kill to hold: %s", json.dumps(figures))
     for name, value in figures.items():
         record_testsuite_property(f"kill_to_hold_{name}", value)
-    assert len(times) == ROUNDS
-    assert max(times) <= ALLOWED, sorted(times)[-5:]
+    assert figures["max"] <= ALLOWED
+
+
+def test_standstill_is_noted(tmp_path: Path) -> None:
+    with Stalls(tmp_path) as stalls:
+        time.sleep(1.0)
+        before = time.monotonic()
+        stalls.signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        stalls.signal(signal.SIGCONT)
+        time.sleep(0.3)
+        assert stalls.longest(before) == pytest.approx(0.3, abs=0.2)
+        assert stalls.longest(time.monotonic()) == 0.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
