@@ -115,7 +115,7 @@ def told(stage: Stage) -> str:
 
 
 def get_going(stage: Stage) -> None:
-    """Until the active policy moves the arm. A monitor that the machine's standstill has stopped is opened."""
+    """Until the active policy moves the arm; opens a monitor that a standstill of the machine has stopped."""
     witness = stage.witness
     for _ in range(ATTEMPTS):
         if witness.stopped():
