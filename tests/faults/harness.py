@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.experimental import EventsExecutor
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -39,13 +38,10 @@ SILENT = {"verdict": "silent", "reason": "none"}
 
 
 class Watcher(Operator):
-    """An operator who also keeps every status; a light one, the machine has a graph to run."""
+    """An operator who also keeps every status."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._executor.remove_node(self.node)
-        self._executor = EventsExecutor()
-        self._executor.add_node(self.node)
         self._status: list[tuple[float, bytes]] = []
         self.began: dict[int, float] = {}
         self.node.create_subscription(DiagnosticArray, "safety_monitor/status", self._on_status, 50, raw=True)

@@ -95,7 +95,7 @@ def test_held_arm_does_not_hear_a_teleoperator_before_a_resume(stage: Stage, joy
     assert stage.witness.travel() < MOVED
     stage.witness.insist("safety_monitor/resume", 1.0)
     joystick.push(UP, 0.3)
-    assert reported(stage)["mode"] == "teleop"
+    stage.until(lambda: reported(stage)["mode"] == "teleop", 2.0, "the teleoperator's turn")
     until_reported(stage, "TELEOP_SILENT")
     stage.witness.insist("safety_monitor/resume", 1.0)
     stage.until(lambda: reported(stage)["mode"] == "following", 2.0, "the policy's turn")
@@ -109,7 +109,7 @@ def test_message_that_is_no_twist_in_the_base_frame_holds(
     stage: Stage, joystick: Joystick, values: list[float], frame: str
 ) -> None:
     joystick.push(values, 0.5, frame)
-    assert reported(stage)["reason"] == "TELEOP_INVALID"
+    until_reported(stage, "TELEOP_INVALID")
     stage.until(stage.witness.still, 1.0, "rest")
     until_reported(stage, "TELEOP_SILENT")
     stage.witness.insist("safety_monitor/resume", 1.0)

@@ -9,7 +9,6 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.client import Client
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
@@ -17,6 +16,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from spillguard_core.decision import SuspensionRequest, Verdict
 from spillguard_ros import convert
+from spillguard_ros.runtime import make_executor
 
 SERVICE_TIMEOUT = 15.0  # [s] a cold start on a busy machine takes a few
 ATTEMPTS = 3  # to get an answer within that time
@@ -35,7 +35,7 @@ class Operator:
         """`watch` is called while waiting; it raises when waiting has become pointless."""
         self._watch = watch
         self.node = Node("operator", namespace=namespace)
-        self._executor = SingleThreadedExecutor()
+        self._executor = make_executor()
         self._executor.add_node(self.node)
         self._services: dict[str, Client] = {}
         self.outcome: dict[str, str] = {}

@@ -81,7 +81,7 @@ class ShellNode(LifecycleNode, ABC):
         return self.trigger_configure() == good and self.trigger_activate() == good
 
 
-def _executor() -> Executor:
+def make_executor() -> Executor:
     """The events executor where rclpy has it: half the processor time of the single-threaded one."""
     try:
         from rclpy.experimental import EventsExecutor  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ def run(make_node: Callable[[], ShellNode], args: list[str] | None = None) -> in
         node = make_node()
         if not node.autostart():
             return 1
-        executor = _executor()
+        executor = make_executor()
         executor.add_node(node)
         # A finite timeout: this executor never returns from an infinite one in some builds.
         while rclpy.ok() and not asked:
