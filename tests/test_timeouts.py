@@ -8,9 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ASLEEP = "threading.Event().wait"
-DEADLOCKED = (
-    "ctypes.PyDLL(None).sleep"  # keeps the interpreter's lock, as native code does that waits for itself
-)
+# Keeps the interpreter's lock, as native code does that waits for itself.
+DEADLOCKED = "ctypes.PyDLL(None).sleep"
 
 
 @pytest.mark.parametrize(
