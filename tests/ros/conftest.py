@@ -8,7 +8,7 @@ import pytest
 
 from spillguard_ros.graph import Graph
 from tests.ros.bundles import Orbit, make_bundle
-from tests.ros.harness import MakeStage, Stage, Witness, private_ros
+from tests.ros.harness import MakeStage, Stage, Witness, listening_first, private_ros
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,8 @@ def make_stage(orbit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
                         stage.start(node)
                     if "sim_arm" in nodes:
                         stage.settle(20.0)
-                    yield stage
+                    with listening_first():
+                        yield stage
             finally:
                 witness.close()
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
@@ -22,9 +22,11 @@ from spillguard_core.decision import Verdict
 from spillguard_ros import convert
 from spillguard_ros.graph import Graph, private_environment
 from spillguard_ros.operator import Operator
+from spillguard_ros.realtime import TASKS
 from spillguard_ros.sensors import BASE_FRAME, SENSOR_QOS
 
 ROOT = Path(__file__).parents[2]
+LISTENING = 35  # SCHED_FIFO priority, between those of launch/params
 STILL = 0.02  # [rad/s]
 MOVED = 5e-3  # [rad]; a loaded servo sags by 2e-3 when its set point is taken from where it is
 
@@ -156,6 +158,25 @@ def private_ros() -> Iterator[dict[str, str]]:
         rclpy.try_shutdown()
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def listening_first() -> Iterator[None]:
+    """This process ahead of simulation and policy, behind the monitor, where it has the right to that.
+
+    A witness that has to wait for them sees late what came in time. What it starts is not ahead of anybody.
+    """
+
+    def schedule(policy: int, priority: int) -> None:
+        for task in os.listdir(TASKS):
+            with suppress(ProcessLookupError, PermissionError):
+                os.sched_setscheduler(int(task), policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+
+    schedule(os.SCHED_FIFO, LISTENING)
+    try:
+        yield
+    finally:
+        schedule(os.SCHED_OTHER, 0)
 
 
 class MakeStage(Protocol):
