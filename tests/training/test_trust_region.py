@@ -17,6 +17,7 @@ from policy_training.algorithms.cpo import solve_quadratic
 from policy_training.algorithms.pcpo import projected
 from policy_training.gaussian import GaussianActor, kl_divergence
 from policy_training.networks import Spaces
+from policy_training.switching import SwitchConfig
 from policy_training.trust_region import (
     OldPolicy,
     TrustRegionConfig,
@@ -141,7 +142,8 @@ def random_rollout(seed: int, algorithm: Any, costs: int, episode_cost: float) -
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.99, 1.0, 1.01, 2.0, 1000.0]))
 @settings(max_examples=12, deadline=None)
 def test_a_step_stays_within_its_trust_region(name: str, seed: int, episode_cost: float) -> None:
-    config = CONFIGS[name](cost_limits=(("cost", 1.0),), hidden=(8,), critic_epochs=1)
+    recheck = {"recheck": True} if issubclass(CONFIGS[name], SwitchConfig) else {}
+    config = CONFIGS[name](cost_limits=(("cost", 1.0),), hidden=(8,), critic_epochs=1, **recheck)
     algorithm = ON_POLICY[name](Spaces.unscaled(3, 2), config, seed=seed)
     actor = algorithm.actor
     for i in range(2):
@@ -155,6 +157,15 @@ def test_a_step_stays_within_its_trust_region(name: str, seed: int, episode_cost
         assert kl <= config.target_kl * 1.001
         assert figures["kl"] == pytest.approx(kl, abs=1e-5)
         assert (figures["step_size"] > 0.0) != torch.equal(actor.vector(), start)
+
+
+@pytest.mark.parametrize("recheck", [False, True])
+def test_two_displacements_that_are_combined_leave_the_trust_region_unless_rechecked(recheck: bool) -> None:
+    config = CONFIGS["espo"](cost_limits=(("cost", 1.0),), hidden=(8,), critic_epochs=1, recheck=recheck)
+    algorithm = ON_POLICY["espo"](Spaces.unscaled(3, 2), config, seed=787)
+    figures = algorithm.update(random_rollout(787, algorithm, 1, 0.0), 0.0)
+    assert (figures["mode/soft"], figures["conflicts"]) == (1.0, 1.0)
+    assert (figures["kl"] <= config.target_kl) == recheck
 
 
 # g and b span a plane in which F^-1 is the identity, so x = (x_0, x_1) and the problem is one of the plane.
