@@ -24,7 +24,6 @@ class Stalls:
     """Watches every processor that this process may run on, until the context ends."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._notes = {cpu: folder / f"processor_{cpu}.txt" for cpu in sorted(os.sched_getaffinity(0))}
         self._processes: list[subprocess.Popen[bytes]] = []
 
