@@ -74,6 +74,10 @@ class OperatorBrowser:
         """Wait until the page shows `text`."""
         self.page.get_by_text(text).first.wait_for()
 
+    def see_in_banner(self, text: str) -> None:
+        """Wait until the banner shows `text`; the history below it may show the same of the past."""
+        self.page.locator(".sg-banner").filter(has_text=text).first.wait_for()
+
     @property
     def banner(self) -> str:
         """What the page says about monitor and arm."""

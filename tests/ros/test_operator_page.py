@@ -118,7 +118,7 @@ def test_buttons_need_the_token_and_stop_stops_the_arm(cell: Stage, window: Oper
     cell.until(lambda: witness.stopped() and witness.still(), 10.0, "STOP and rest")
     assert reason(cell) == "OPERATOR_STOP"
     window.see("stop: stopped; reset, then resume to go on")
-    window.see("stopped by the operator")
+    window.see_in_banner("stopped by the operator")
     assert "STOP" in window.banner
     witness.heard.clear()
     witness.spin(0.5)
@@ -174,18 +174,23 @@ def test_one_window_unlocked_leaves_the_others_locked(
 def test_a_silent_monitor_is_shown_as_silent(cell: Stage, window: OperatorBrowser) -> None:
     window.enter(TOKEN)
     window.see("Unlocked")
+    cell.graph.signal("safety_monitor", signal.SIGSTOP)
+    try:
+        window.see_in_banner("no status for")  # and the history for as long as it goes back
+    finally:
+        cell.graph.signal("safety_monitor", signal.SIGCONT)
     get_moving(cell)
-    window.see("following")
+    window.see_in_banner("verdict")
     cell.graph.signal("safety_monitor", signal.SIGKILL)
     cell.graph.wait("safety_monitor", 5.0)
-    window.see("no status for")
+    window.see_in_banner("no status for")
     assert "verdict" not in window.banner  # its last word is not shown as if it still held
     assert window.button("STOP").is_enabled()
     window.button("STOP").click()
     window.page.get_by_text("NO ANSWER").or_(window.page.get_by_text("DID NOT REACH")).first.wait_for()
     cell.graph.signal("sim_arm", signal.SIGSTOP)
     try:
-        window.see("no joint states for")
+        window.see_in_banner("no joint states for")
     finally:
         cell.graph.signal("sim_arm", signal.SIGCONT)
 
