@@ -17,6 +17,7 @@ from types import TracebackType
 ROOT = Path(__file__).parents[2]
 NAP = 0.005  # [s]
 NOTED = 0.02  # [s] standstill that is written down
+STALL = 0.04  # [s] standstill that excuses what came late
 PRIORITY = 90  # SCHED_FIFO, above all that is tested; without the right to it, a busy machine is noted, too
 
 

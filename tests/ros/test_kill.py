@@ -20,13 +20,12 @@ from spillguard_core.arm import GEN3_LIMITS
 from spillguard_ros import policy
 from spillguard_ros.graph import launch_file
 from tests.ros.harness import MOVED, MakeStage, Stage, Witness
-from tests.ros.stalls import NAP, Stalls
+from tests.ros.stalls import NAP, STALL, Stalls
 
 ROUNDS = 100
 COMMAND_TIMEOUT = 0.1  # [s] T, as in launch/params/safety_monitor.yaml; two periods of a 20 Hz policy
 ALLOWED = COMMAND_TIMEOUT + 0.1  # [s] from the policy's last proposal to the command that brakes
 BRAKING = 0.3  # [s] 1.39 rad/s at 5 rad/s^2
-STALL = 0.04  # [s] of a processor, after which a round does not count
 ATTEMPTS = 3  # to get the arm going
 STANDBY = 6  # policies that are up and wait, so that a round does not last as long as a start
 
@@ -114,12 +113,6 @@ def told(stage: Stage) -> str:
     return f"[rad/s at s after the last proposal] joints {state}; commands {commands}\n{stage.logs()}"
 
 
-@pytest.fixture
-def stalls(tmp_path: Path) -> Iterator[Stalls]:
-    with Stalls(tmp_path) as stalls:
-        yield stalls
-
-
 def going(witness: Witness) -> bool:
     """The policy is heard, the arm is commanded and moves."""
     return bool(witness.heard.proposals and witness.heard.commands) and witness.moving()
@@ -199,17 +192,6 @@ def test_killed_policy_makes_the_arm_hold_in_every_round(
     log.info("kill to hold: %s", json.dumps(figures))
     for name, value in figures.items():
         record_testsuite_property(f"kill_to_hold_{name}", value)
-
-
-def test_standstill_is_noted(stalls: Stalls) -> None:
-    time.sleep(1.0)
-    before = time.monotonic()
-    stalls.signal(signal.SIGSTOP)
-    time.sleep(0.3)
-    stalls.signal(signal.SIGCONT)
-    time.sleep(0.3)
-    assert stalls.longest(before) == pytest.approx(0.3, abs=0.2)
-    assert stalls.longest(time.monotonic()) == 0.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

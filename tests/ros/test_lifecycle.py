@@ -13,9 +13,17 @@ from tests.ros.harness import MOVED, MakeStage, Stage
 
 
 @pytest.fixture(scope="module")
-def stage(make_stage: MakeStage) -> Iterator[Stage]:
+def cell(make_stage: MakeStage) -> Iterator[Stage]:
     with make_stage("sim_arm", "policy", "safety_monitor") as stage:
         yield stage
+
+
+@pytest.fixture
+def stage(cell: Stage) -> Stage:
+    """The monitor is active, whatever was before."""
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        change(cell, transition)  # refused where that has been done
+    return cell
 
 
 def change(stage: Stage, transition: int) -> bool:

@@ -28,7 +28,9 @@ def cell(make_stage: MakeStage) -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(cell: Stage) -> Stage:
-    """Stopped, at rest, every process alive and talking."""
+    """Stopped, at rest, every process alive and talking, whatever was before."""
+    for node in cell.graph.dead():
+        cell.start(node)
     cell.until(lambda: len(cell.witness.heard.proposals) > 3, 10.0, "a proposal")
     cell.witness.bring_to_rest()
     cell.settle()

@@ -52,6 +52,7 @@ def poured(make_stage: MakeStage, tmp_path_factory: pytest.TempPathFactory) -> I
         stage.until(lambda: finished(stage), POUR_TIME, "a finished pour")
         stage.witness.bring_to_rest()
         outcome, bundle = stage.witness.outcome, stage.bundle
+    assert outcome["success"] == "true", outcome
     yield Poured(outcome, recording, bundle)
 
 
@@ -72,7 +73,6 @@ def clearance(flown: Flight) -> float:
 
 
 def test_a_pour_succeeds_through_the_graph(poured: Poured) -> None:
-    assert poured.outcome["success"] == "true", poured.outcome
     assert poured.outcome["landed"] == poured.outcome["total"]
     assert (poured.outcome["contact"], poured.outcome["limit_broken"]) == ("false", "false")
     assert float(poured.outcome["elapsed"]) < 10.0

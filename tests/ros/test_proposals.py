@@ -11,11 +11,19 @@ GOOD = [0.03, 0.0, 0.0, 0.0]  # [m/s]
 
 
 @pytest.fixture(scope="module")
-def stage(make_stage: MakeStage) -> Iterator[Stage]:
+def cell(make_stage: MakeStage) -> Iterator[Stage]:
     """No policy: the witness speaks in its place."""
     with make_stage("sim_arm", "safety_monitor") as stage:
         stage.witness.open_gate()
         yield stage
+
+
+@pytest.fixture
+def stage(cell: Stage) -> Stage:
+    """The gate is open, whatever was before."""
+    if cell.witness.stopped():
+        cell.witness.open_gate()
+    return cell
 
 
 def still_under(stage: Stage, values: list[float], frame: str = "base_link") -> None:

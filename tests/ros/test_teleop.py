@@ -52,19 +52,30 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stage(make_stage: MakeStage, recording: Path) -> Iterator[Stage]:
-    """The policy moves the arm, and everything is recorded."""
+def cell(make_stage: MakeStage, recording: Path) -> Iterator[Stage]:
+    """Everything is recorded."""
     with make_stage("sim_arm", "policy", namespace="/left") as stage:
         stage.start("safety_monitor", record=recording)
         stage.until(lambda: len(stage.witness.heard.proposals) > 3, 10.0, "a proposal")
         stage.witness.open_gate()
-        stage.until(stage.witness.moving, 3.0, "motion")
         yield stage
 
 
+@pytest.fixture
+def stage(cell: Stage) -> Stage:
+    """The policy moves the arm, whatever was before."""
+    cell.until(lambda: bool(cell.witness.heard.status), 2.0, "a status")
+    if cell.witness.stopped():
+        cell.witness.open_gate()
+    elif reported(cell)["mode"] != "following":
+        cell.witness.insist("safety_monitor/resume", 2.0)
+    cell.until(cell.witness.moving, 3.0, "motion")
+    return cell
+
+
 @pytest.fixture(scope="module")
-def joystick(stage: Stage) -> Joystick:
-    return Joystick(stage)
+def joystick(cell: Stage) -> Joystick:
+    return Joystick(cell)
 
 
 def test_teleoperator_drives_while_it_speaks(stage: Stage, joystick: Joystick) -> None:
@@ -90,6 +101,10 @@ def test_silent_teleoperator_holds_although_the_policy_goes_on(stage: Stage, joy
 
 
 def test_held_arm_does_not_hear_a_teleoperator_before_a_resume(stage: Stage, joystick: Joystick) -> None:
+    joystick.push(UP, 0.3)
+    until_reported(stage, "TELEOP_SILENT")
+    stage.until(stage.witness.still, 1.0, "rest")
+    stage.witness.spin(0.2)
     stage.witness.heard.clear()
     joystick.push(UP, 0.7)
     assert stage.witness.travel() < MOVED
@@ -129,11 +144,11 @@ def test_suspension_is_told_and_ends_by_itself(stage: Stage) -> None:
 
 
 @pytest.fixture(scope="module")
-def flown(stage: Stage, recording: Path) -> Flight:
+def flown(cell: Stage, recording: Path) -> Flight:
     """Asked for last: the monitor ends, and what it has recorded is read."""
-    stage.witness.bring_to_rest()
-    stage.graph.signal("safety_monitor", signal.SIGINT)
-    assert stage.graph.wait("safety_monitor", 2.0) == 0
+    cell.witness.bring_to_rest()
+    cell.graph.signal("safety_monitor", signal.SIGINT)
+    assert cell.graph.wait("safety_monitor", 2.0) == 0
     return read_flight(recording)
 
 
@@ -151,11 +166,11 @@ def test_command_never_jumped(flown: Flight) -> None:
     assert changes > 8
 
 
-def test_flight_with_teleoperator_and_suspension_is_replayed_bit_for_bit(flown: Flight, stage: Stage) -> None:
+def test_flight_with_teleoperator_and_suspension_is_replayed_bit_for_bit(flown: Flight, cell: Stage) -> None:
     decisions = [cycle.decision for cycle in flown.cycles]
     assert {decision.mode for decision in decisions} == set(Mode)
     assert {Reason.TELEOP_SILENT, Reason.TELEOP_INVALID} <= {decision.reason for decision in decisions}
     assert any(decision.suspension is not None for decision in decisions)
     config = flight.decode_config(flown.metadata["config"])
-    models = load_bundle(stage.bundle, JOINT_NAMES).models(config.clearance)
+    models = load_bundle(cell.bundle, JOINT_NAMES).models(config.clearance)
     assert replay(flown, models) == []
