@@ -15,6 +15,7 @@ from spillguard_ros.page_client import ClientPage
 
 CAMERA, LOOK_AT = (1.75, -1.15, 0.95), (0.4, 0.02, 0.24)  # [m] base frame
 FIELD_OF_VIEW = 0.75  # [rad] vertical
+AMBIENT = 2.0  # light from everywhere, as strong as shows what is turned away from the lamps
 
 
 class PageServer(viser.ViserServer):
@@ -35,10 +36,17 @@ class PageServer(viser.ViserServer):
         self.initial_camera.position, self.initial_camera.look_at = CAMERA, LOOK_AT
         self.initial_camera.fov = FIELD_OF_VIEW
         self.gui.set_panel_label("Operator page")
+        self._light()
         self._websock_server.on_client_connect(self._check_origin)
         self._websock_server.disconnect_all_clients()  # who was quicker than the line above comes again
         self.on_client_connect(self._on_connect)
         self.on_client_disconnect(self._on_disconnect)
+
+    def _light(self) -> None:
+        """Without the shadows and reflections that put a machine without a graphics card seconds behind."""
+        self.scene.configure_default_lights(cast_shadow=False)
+        self.scene.configure_environment_map(None)
+        self.scene.add_light_hemisphere("/light", intensity=AMBIENT)
 
     def request_share_url(self, verbose: bool = True) -> str | None:
         """Any browser may send this request. It would put the page on the internet: never done."""
