@@ -15,7 +15,7 @@ from tests.ros.stalls import NAP, STALL, Stalls
 
 TIMED = ("ros", "faults", "launch")
 ATTEMPTS = 3
-UNSAFE = r"unsafe=\('"  # a repeat of a fault in which something was
+UNSAFE = r"unsafe=\('|'(contact|limit_broken)': 'true'"  # as a repeat of a fault and a pour say it
 BEGAN = pytest.StashKey[float]()  # [s] steady time
 STOOD_STILL = pytest.StashKey[float]()  # [s] until the failure
 WATCHED = pytest.StashKey[Stalls]()

@@ -57,9 +57,10 @@ def test_a_standstill_excuses_and_is_told(tmp_path: Path) -> None:
     [
         (0.5 * STALL, 1, "late", 1),
         (2 * STALL, 1, "Repeat(unsafe=('leaps',))", 1),
+        (2 * STALL, 1, "{'success': 'false', 'contact': 'true'}", 1),
         (2 * STALL, 3, "late", 3),
     ],
-    ids=["no standstill", "unsafe", "every time"],
+    ids=["no standstill", "unsafe command", "contact", "every time"],
 )
 def test_anything_else_fails(stood: float, failures: int, text: str, tried: int, tmp_path: Path) -> None:
     status, counted, said = attempts(tmp_path, stood, failures, text)
