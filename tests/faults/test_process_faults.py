@@ -21,6 +21,7 @@ from tests.faults.relay import PROPOSAL
 COMMAND = CLOCKS["command_timeout"]
 WRITERS = 0.1  # [s] between two looks of the monitor for another writer
 DISCOVERY = 0.2  # [s] in which two nodes of one machine find each other
+FOREIGN_FOR, PERIOD = 0.22, 0.02  # [s] for which another node commands, and how often
 SILENT_MONITOR = CLOCKS["coast_time"] + BRAKING + SERVO  # [s] from the last command to rest
 STALE = ("PROPOSAL_STALE",)
 
@@ -152,9 +153,8 @@ def test_monitor_that_is_stopped(cell: Cell) -> None:
 
 
 def test_another_node_on_the_command_topic(cell: Cell) -> None:
-    case = Case(
-        "foreign_writer", "another node commands the arm", STOPS, ("FOREIGN_WRITER",), WRITERS + DISCOVERY
-    )
+    reasons, detection = ("FOREIGN_WRITER",), WRITERS + DISCOVERY
+    case = Case("foreign_writer", "another node commands the arm", STOPS, reasons, detection, FOREIGN_FOR)
 
     def once() -> Repeat:
         cell.ready()
@@ -164,9 +164,9 @@ def test_another_node_on_the_command_topic(cell: Cell) -> None:
         msg = convert.to_trajectory(Trajectory(np.array([0.5]), rest[None], np.zeros((1, 7))))
         msg.header.frame_id = FOREIGN
         try:
-            for _ in range(10):
+            while time.monotonic() < fault + FOREIGN_FOR - PERIOD:
                 foreign.publish(msg)
-                cell.watcher.spin(0.02)
+                cell.watcher.spin(PERIOD)
             repeat = cell.answer(case, fault)
             granted, message = cell.watcher.call("safety_monitor/reset")
             assert not granted and "another node" in message
