@@ -36,7 +36,6 @@ class Case:
     answer: str  # STOPS, HOLDS, RESTS or GOES_ON
     reasons: tuple[str, ...] = ()  # any of these codes
     detection: float = float("nan")  # [s] from the fault until the monitor can know
-    interferes: float = 0.0  # [s] for which the fault itself keeps the arm from coming to rest
 
     @property
     def bound(self) -> float:
@@ -96,8 +95,7 @@ def conclude(case: Case, repeats: list[Repeat]) -> None:
         wanted = "STOP" if case.answer == STOPS else "HOLD"
         assert {repeat.verdict for repeat in repeats} == {wanted}, repeats
         assert {repeat.reason for repeat in repeats} <= set(case.reasons), repeats
-        undisturbed = BRAKING + SERVO + JITTER
-        rest = [repeat.to_rest <= max(repeat.to_hold, case.interferes) + undisturbed for repeat in repeats]
+        rest = [repeat.to_rest <= repeat.to_hold + BRAKING + SERVO + JITTER for repeat in repeats]
         assert all(rest), repeats
     assert all(t <= repeat.bound + JITTER for t, repeat in zip(times, repeats, strict=True)), repeats
 

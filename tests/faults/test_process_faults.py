@@ -21,7 +21,8 @@ from tests.faults.relay import PROPOSAL
 COMMAND = CLOCKS["command_timeout"]
 WRITERS = 0.1  # [s] between two looks of the monitor for another writer
 DISCOVERY = 0.2  # [s] in which two nodes of one machine find each other
-FOREIGN_FOR, PERIOD = 0.22, 0.02  # [s] for which another node commands, and how often
+WRITING, PERIOD = 0.2, 0.02  # [s] for which another node commands, and how often
+REACH = 0.1  # [s] ahead: the arm carries out the last of them when the monitor is at rest and silent
 SILENT_MONITOR = CLOCKS["coast_time"] + BRAKING + SERVO  # [s] from the last command to rest
 STALE = ("PROPOSAL_STALE",)
 
@@ -153,18 +154,19 @@ def test_monitor_that_is_stopped(cell: Cell) -> None:
 
 
 def test_another_node_on_the_command_topic(cell: Cell) -> None:
-    reasons, detection = ("FOREIGN_WRITER",), WRITERS + DISCOVERY
-    case = Case("foreign_writer", "another node commands the arm", STOPS, reasons, detection, FOREIGN_FOR)
+    case = Case(
+        "foreign_writer", "another node commands the arm", STOPS, ("FOREIGN_WRITER",), WRITERS + DISCOVERY
+    )
 
     def once() -> Repeat:
         cell.ready()
         cell.notes.read()
         fault, rest = time.monotonic(), cell.notes.states[-1].desired_q
         foreign = cell.watcher.node.create_publisher(JointTrajectory, COMMAND_TOPIC, 1)
-        msg = convert.to_trajectory(Trajectory(np.array([0.5]), rest[None], np.zeros((1, 7))))
+        msg = convert.to_trajectory(Trajectory(np.array([REACH]), rest[None], np.zeros((1, 7))))
         msg.header.frame_id = FOREIGN
         try:
-            while time.monotonic() < fault + FOREIGN_FOR - PERIOD:
+            while time.monotonic() < fault + WRITING:
                 foreign.publish(msg)
                 cell.watcher.spin(PERIOD)
             repeat = cell.answer(case, fault)
