@@ -2,7 +2,8 @@
 
 Its limits are those of the arm: a tenth of a second without a processor stops that, as it should, and the
 test fails. Only a standstill noted since the attempt began excuses it, a few times in all, and the summary
-lists every attempt. What is unsafe is never excused.
+lists every attempt. An unsafe command, a contact or a broken limit that a fault's repeat or a pour's outcome
+reports is never excused.
 """
 
 import time
