@@ -5,9 +5,11 @@
 
 from pathlib import Path
 
-from spillguard_core.manifest import BundleError
+from spillguard_core.bundle.files import read_file
+from spillguard_core.bundle.manifest import BundleError, refusing
 
 SIGNATURE = "manifest.sig"
+LARGEST_KEY = 65536  # [bytes]
 
 
 def sign(manifest: bytes, private_key: Path) -> bytes:
@@ -22,12 +24,13 @@ def sign(manifest: bytes, private_key: Path) -> bytes:
 
 
 def verify(manifest: bytes, signature: bytes, public_key: Path) -> None:
-    """Refuse a manifest that the holder of the key did not sign."""
+    """Refuse a manifest that was not signed with the matching private key."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    key = load_pem_public_key(public_key.read_bytes())
+    with refusing(f"{public_key} holds no Ed25519 public key"):
+        key = load_pem_public_key(read_file(public_key, LARGEST_KEY, follow=True))
     if not isinstance(key, Ed25519PublicKey):
         raise BundleError(f"{public_key} holds no Ed25519 public key")
     try:

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from spillguard_core.arm import Vec
+from spillguard_core.robot.arm import Vec
 
 
 @cache
@@ -30,8 +30,8 @@ def ramp(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Positions and velocities (K, J) at the end of K = `ticks` periods [s], starting at q, qd.
 
-    The velocity moves straight from qd towards `goal`, as fast as the acceleration limit (J,) [rad/s^2]
-    of the slowest joint allows, so that the direction of the change is kept.
+    The velocity changes linearly from qd towards `goal`, as fast as the acceleration limit (J,) [rad/s^2] of
+    the slowest joint allows, so that the direction of the change is kept.
     """
     change = goal - qd
     needed = max((np.abs(change) / acceleration).tolist())  # [s]

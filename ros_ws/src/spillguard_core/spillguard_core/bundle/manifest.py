@@ -1,23 +1,41 @@
-"""The words of a bundle: what its files mean, as frozen dataclasses that go to JSON and back unrounded."""
+"""Data model of the manifest: frozen dataclasses that go to JSON and back without rounding."""
 
 import dataclasses
 import json
 import math
+import reprlib
+import sys
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spillguard_core.arm import ArmLimits
+from spillguard_core.robot.arm import ArmLimits
 
 SCHEMA = 1
+FIRST_ROBOT = "gen3"  # default for bundles made before the manifest named a robot
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
 
 class BundleError(ValueError):
     """A bundle that must not run. The message names the fault."""
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn any exception inside into a `BundleError` that begins with `what`.
+
+    Decoders raise dozens of unrelated exceptions, from RecursionError to classes of their own.
+    """
+    try:
+        yield
+    except BundleError:
+        raise
+    except Exception as error:
+        raise BundleError(f"{what}: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 @dataclass(frozen=True)
@@ -31,7 +49,7 @@ class ObservationTerm:
 
 @dataclass(frozen=True)
 class ActionTerm:
-    """One entry of the action: `scale` physical units at action 1."""
+    """One entry of the action: `scale` physical units at an action of 1."""
 
     name: str
     unit: str
@@ -62,8 +80,8 @@ class Limits:
         )
 
     def arrays(self) -> ArmLimits:
-        """To arrays; refuses values that make no sense."""
-        try:
+        """To arrays; ValueError for implausible values."""
+        with refusing("manifest.json: limits"):
             return ArmLimits(
                 position_min=np.array([-math.inf if x is None else x for x in self.position_min]),
                 position_max=np.array([math.inf if x is None else x for x in self.position_max]),
@@ -72,39 +90,48 @@ class Limits:
                 workspace_min=np.array(self.workspace_min),
                 workspace_max=np.array(self.workspace_max),
             )
-        except ValueError as error:
-            raise BundleError(f"manifest.json: limits: {error}") from error
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Conditions of a calibration's episodes; the certificate is valid for no others."""
+
+    files: Mapping[str, str]  # name -> sha256, as in the manifest
+    limits: Limits
+    clearance: float  # [m] of the gate's configuration; larger is stricter
+    settings: Mapping[str, float]  # of its rules; each rule defines which direction is stricter
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is promised of a threshold: rules broken without warning are at most `delta` of all episodes."""
+    """Certificate of a threshold: rules are broken without warning in at most `delta` of all episodes."""
 
     delta: float
     confidence: float
-    horizon: float  # [s] before a broken rule in which a warning counts
-    lead: float  # [s] before it at which a warning comes too late
-    episodes: int  # of the policy and of perturbed and adversarial ones, critic listening only
-    violations: int  # of them with a broken rule
-    missed: int  # of those without a warning
-    bound: float  # upper limit of the share of missed ones, at that confidence
-    highest_threshold: float  # up to which the promise holds
+    horizon: float  # [s] before a violation, within which a warning counts
+    lead: float  # [s] before a violation, after which a warning is too late
+    episodes: int  # of the policy and of perturbed and adversarial ones, with the critic only reporting
+    violations: int  # episodes with a broken rule
+    missed: int  # of those, without a warning
+    bound: float  # upper confidence bound of the share of missed ones
+    highest_threshold: float  # up to which the guarantee holds
     own_successes: int  # episodes in which the policy itself succeeded
-    own_disturbed: int  # of those in which Q_c exceeded the threshold
+    own_disturbed: int  # of those, with Q_c above the threshold
+    conditions: Conditions | None = None  # None: made before they were recorded, guarantees nothing
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The highest Q_c that the gate lets pass, and where it comes from."""
+    """The highest Q_c that the gate lets pass, and its origin."""
 
     value: float | None  # None: the critic is reported but does not act
     calibration: str  # "uncalibrated", or how the value was found
-    certificate: Calibration | None = None  # None: the value promises nothing
+    certificate: Calibration | None = None  # None: no guarantee; else judged by `certificate.py`
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the weights come from, for people and audits; nothing on the robot depends on it."""
+    """Origin of the weights, for people and audits; nothing on the robot depends on it."""
 
     algorithm: str
     seed: int
@@ -116,7 +143,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything the robot must know that is neither a weight nor a shape in space."""
+    """Everything that the robot needs besides weights and geometry."""
 
     schema: int
     task: str
@@ -129,31 +156,58 @@ class Manifest:
     threshold: Threshold
     provenance: Provenance
     files: Mapping[str, str]  # name -> sha256 of its bytes
+    robot: str = FIRST_ROBOT
 
     def to_json(self) -> str:
-        """JSON text; every float keeps all its digits, none may be NaN or infinite."""
+        """JSON text; floats keep all their digits, NaN and infinities are refused."""
         return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """Read what `to_json` wrote; refuses anything else."""
-        try:
-            raw = json.loads(text, parse_constant=_no_constant)
-        except ValueError as error:
-            raise BundleError(f"manifest.json is not valid JSON: {error}") from error
+        """Parse the output of `to_json`; refuses anything else."""
+        with refusing("manifest.json is not valid JSON"):
+            raw = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+            json.dumps(raw, ensure_ascii=False).encode()  # a lone surrogate would fail much later
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema != SCHEMA:
             raise BundleError(f"manifest.json has schema {schema!r}, this software reads {SCHEMA}")
+        with refusing("manifest.json"):
+            _renew(raw)
         manifest: Manifest = _decoded(cls, raw, "manifest.json")
         return manifest
+
+    def flown(self) -> "Manifest":
+        """Without the data about the threshold's origin: equal for bundles between which the gate sees no
+        difference."""
+        return replace(self, threshold=Threshold(self.threshold.value, ""))
+
+
+def _renew(raw: dict[str, typing.Any]) -> None:
+    """Older bundles stored one rule's setting beside the clearance."""
+    threshold = raw.get("threshold")
+    certificate = threshold.get("certificate") if isinstance(threshold, dict) else None
+    conditions = certificate.get("conditions") if isinstance(certificate, dict) else None
+    if isinstance(conditions, dict) and "free_tilt" in conditions and "settings" not in conditions:
+        conditions["settings"] = {"free_tilt": conditions.pop("free_tilt")}
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not allowed")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
+def _representable(number: float) -> bool:
+    return not isinstance(number, bool) and abs(number) <= sys.float_info.max
+
+
 def _decoded(hint: typing.Any, raw: JsonValue, where: str) -> typing.Any:
-    """`raw` as the type `hint`: dataclasses, tuples, mappings, unions with None, plain values."""
+    """Convert `raw` to the type `hint`: dataclasses, tuples, mappings, unions with None, plain values."""
     if dataclasses.is_dataclass(hint):
         return _decoded_dataclass(hint, raw, where)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -162,12 +216,13 @@ def _decoded(hint: typing.Any, raw: JsonValue, where: str) -> typing.Any:
     if origin is tuple and isinstance(raw, list):
         return tuple(_decoded(args[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
     if origin is Mapping and isinstance(raw, dict):
-        return {k: _decoded(str, v, f"{where}.{k}") if args[1] is str else v for k, v in raw.items()}
-    if hint is float and isinstance(raw, int | float) and not isinstance(raw, bool):
+        plain = args[1] in (str, float)
+        return {k: _decoded(args[1], v, f"{where}.{k}") if plain else v for k, v in raw.items()}
+    if hint is float and isinstance(raw, int | float) and _representable(raw):
         return float(raw)
     if hint in (int, str) and type(raw) is hint:
         return raw
-    raise BundleError(f"{where}: needs {getattr(hint, '__name__', hint)}, got {raw!r}")
+    raise BundleError(f"{where}: needs {getattr(hint, '__name__', hint)}, got {reprlib.repr(raw)}")
 
 
 def _decoded_dataclass(cls: typing.Any, raw: JsonValue, where: str) -> typing.Any:
@@ -175,7 +230,7 @@ def _decoded_dataclass(cls: typing.Any, raw: JsonValue, where: str) -> typing.An
     needed = {entry.name for entry in dataclasses.fields(cls) if entry.default is dataclasses.MISSING}
     if not isinstance(raw, dict) or not needed <= set(raw) <= set(hints):
         got = sorted(raw) if isinstance(raw, dict) else raw
-        raise BundleError(f"{where}: needs the keys {sorted(hints)}, got {got}")
+        raise BundleError(f"{where}: needs the keys {sorted(hints)}, got {reprlib.repr(got)}")
     return cls(
         **{name: _decoded(hint, raw[name], f"{where}.{name}") for name, hint in hints.items() if name in raw}
     )

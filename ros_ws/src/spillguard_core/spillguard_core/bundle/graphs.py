@@ -13,12 +13,13 @@ Array32 = NDArray[np.float32]
 
 
 def open_session(source: Path | bytes) -> ort.InferenceSession:
-    """A session that uses the calling thread only: no pool that wakes up late, no spinning."""
+    """A session that uses only the calling thread: no thread pool that wakes up late, no spinning."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # never guessed from the bytes
     model = source if isinstance(source, bytes) else str(source)
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -36,7 +37,7 @@ class OnnxPolicy:
 
 
 class OnnxCritic:
-    """Safety critic: estimated probability-like cost Q_c of an action. Stateless."""
+    """Safety critic: estimated cost Q_c of an action, similar to a probability. Stateless."""
 
     def __init__(self, source: Path | bytes) -> None:
         self._session = open_session(source)

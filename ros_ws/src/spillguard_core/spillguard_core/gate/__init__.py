@@ -1,0 +1,1 @@
+"""The safety gate: inputs to decision. Imports tasks and below."""

@@ -1,0 +1,158 @@
+"""Hard limits: the closest joint velocity from which the arm can still come to rest within them.
+
+A motion is one period towards a velocity, a coast at it, and straight-line braking (`trajectory.py`). It is
+*verified* if the whole path to rest keeps every limit, both from the commanded and from the measured position
+of the arm.
+
+Why the arm stays inside, for any spacing of the decisions and any silence after them:
+
+    1  What is sent is a verified motion, or the rest of the last one with its remaining coast cut off. The
+       second needs no new check: it is part of a path that was verified.
+    2  A decision starts at the present point of the last path (`trajectory.state_at`), early or late.
+    3  Without a new decision the path is followed to its end, which is at rest.
+
+By induction the arm is always on a verified path to rest, independent of when decisions come. Where a limit
+is already broken (a target was moved, a different clearance was set), a motion is verified if it makes no
+violation worse: rule by rule, and part by part of each (`rule.py`), so that a broken part does not mask
+another.
+
+The limits are checked at postures up to 0.02 rad apart (`world.PATH_STEP`). The largest excess between two in
+20,000 sequences (`benchmarks/results/spacing.json`): 0.2 mrad of a joint, 0.03 mm of a wall, 5 mrad of tilt,
+where the allowed tilt jumps.
+
+Shapes: J joints, A entries of an action.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spillguard_core.gate import reasons
+from spillguard_core.gate.decision import GateConfig
+from spillguard_core.gate.reasons import Reason
+from spillguard_core.gate.rule import Motion, Refused, Rule, RuleMargin, Surroundings, Way
+from spillguard_core.gate.task import Task
+from spillguard_core.gate.trajectory import stop_position
+from spillguard_core.robot.arm import Vec
+from spillguard_core.robot.motion import step
+
+ROUNDING = 1e-9
+
+
+class Start(NamedTuple):
+    """State of the arm when a decision is made."""
+
+    q: Vec  # (J,) [rad] commanded
+    qd: Vec  # (J,) [rad/s] commanded
+    strayed: Vec  # (J,) [rad] measured minus commanded, beyond the normal tracking lag
+    rest: Motion  # remainder of the last verified motion, with its coast cut short
+
+
+class Hard(NamedTuple):
+    """The constraints on a motion."""
+
+    rules: tuple[Rule, ...]
+    task: Task
+    around: Surroundings
+
+
+Margins = tuple[RuleMargin, ...]
+"""One per rule, in their order."""
+
+
+class Feasible(NamedTuple):
+    """The closest feasible motion, its margins and the reason for any reduction."""
+
+    motion: Motion
+    margins: Margins
+    twist: Vec  # (A,) part of the wanted action that is kept
+    reason: Reason  # OK if all of it is kept
+
+
+def towards(q: Vec, qd: Vec, goal: Vec, config: GateConfig) -> Motion:
+    """One period towards the velocity `goal` (J,) [rad/s] at the acceleration limit."""
+    return Motion(*step(q, qd, goal, config.limits.acceleration, config.period), config.coast_time)
+
+
+def margins_of(motion: Motion, strayed: Vec, hard: Hard) -> Margins:
+    """Margin of each rule along a motion's path to rest."""
+    way = Way(motion, strayed, hard.around)
+    return tuple([rule.margin(way) for rule in hard.rules])
+
+
+def broken(got: Margins, now: Margins | None, rules: tuple[Rule, ...]) -> int | None:
+    """Index of the first rule that is broken; None if none is.
+
+    `now` holds the margins of resting in place: a part that is broken there counts only if it gets worse.
+    Without it no part of any margin may be broken.
+    """
+    for number in range(len(rules)):
+        if not got[number].kept(None if now is None else now[number]):
+            return number
+    return None
+
+
+def slid(action: Vec, tool: Vec, task: Task, config: GateConfig) -> Vec:
+    """The action (A,) without the components that move the tool (3,) [m] further out of the workspace."""
+    entries, axes = task.linear
+    speeds, place = action[entries], tool[axes]
+    low, high = config.limits.workspace_min[axes], config.limits.workspace_max[axes]
+    kept = action.copy()
+    kept[entries] = np.where(
+        ((place < low) & (speeds < 0.0)) | ((place > high) & (speeds > 0.0)), 0.0, speeds
+    )
+    return kept
+
+
+def slowed(action: Vec, goal: Vec, config: GateConfig) -> tuple[Vec, Vec, Reason]:
+    """Action (A,) and joint velocity (J,) scaled as a whole to fit the velocity limits."""
+    excess = max((np.abs(goal) / config.limits.velocity).tolist())
+    if excess <= 1.0 + ROUNDING:  # the tool may have scaled to the limits already
+        return action, goal, reasons.OK
+    return action / excess, goal / excess, reasons.VELOCITY_LIMIT
+
+
+def whole(start: Start, action: Vec, hard: Hard) -> Feasible | None:
+    """The motion towards `action` (A,) if it keeps every limit unchanged, else None."""
+    config = hard.around.config
+    _, goal, reason = slowed(action, hard.around.tool.joint_velocity(start.q, action), config)
+    motion = towards(start.q, start.qd, goal, config)
+    got = margins_of(motion, start.strayed, hard)
+    if reason is not reasons.OK or broken(got, None, hard.rules) is not None:
+        return None
+    return Feasible(motion, got, action, reasons.OK)
+
+
+def feasible(start: Start, action: Vec, hard: Hard) -> Feasible:
+    """The closest motion to `action` (A,) that keeps every limit: all of it, an alternative, or rest."""
+    config, rules = hard.around.config, hard.rules
+    wanted, goal, reason = slowed(action, hard.around.tool.joint_velocity(start.q, action), config)
+    motion = towards(start.q, start.qd, goal, config)
+    got = margins_of(motion, start.strayed, hard)
+    # Resting in place keeps every limit in almost every cycle, so `now` is computed only if needed.
+    first = broken(got, None, rules)
+    if first is None:
+        return Feasible(motion, got, wanted, reason)
+    now = margins_of(Motion(start.q, np.zeros_like(goal), 0.0), start.strayed, hard)
+    kept_now = now[first].least >= 0.0
+    for kept, goal in _ways(wanted, motion, rules[first], kept_now, start, hard):
+        motion = towards(start.q, start.qd, goal, config)
+        got = margins_of(motion, start.strayed, hard)
+        if broken(got, now, rules) is None:
+            return Feasible(motion, got, kept, rules[first].reason)
+    left = margins_of(start.rest, start.strayed, hard)
+    return Feasible(start.rest, left, np.zeros_like(action), rules[first].reason)
+
+
+def _ways(
+    action: Vec, motion: Motion, rule: Rule, kept_now: bool, start: Start, hard: Hard
+) -> list[tuple[Vec, Vec]]:
+    """Actions (A,) and joint velocities (J,) to try instead of a motion that breaks a rule, in order."""
+    config, tool = hard.around.config, hard.around.tool
+    rest = stop_position(motion.q, motion.qd, config.limits.acceleration, motion.coast)
+    pose = tool.pose(rest)
+    offered = []
+    for wanted, shares in rule.ways(Refused(slid(action, pose.position, hard.task, config), pose, kept_now)):
+        kept, goal, _ = slowed(wanted, tool.joint_velocity(start.q, wanted), config)
+        offered += [(share * kept, share * goal) for share in shares]
+    return offered

@@ -1,0 +1,1 @@
+"""The arm: its names, limits, kinematics, and its distance to its surroundings."""

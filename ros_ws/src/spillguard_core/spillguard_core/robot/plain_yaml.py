@@ -1,0 +1,53 @@
+"""YAML that people write by hand: no key twice, of which the last would win, and no aliases."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGEST = 1 << 20  # bytes
+LONGEST_NAME = 100  # characters
+
+
+class _Plain(yaml.SafeLoader):  # type: ignore[misc]
+    """An alias is refused: a few lines of them stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError(f"line {self.peek_event().start_mark.line + 1} has an alias; write it out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise ValueError(f"line {key.start_mark.line + 1} has the key {key.value!r} a second time")
+            seen.add(str(key.value))
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
+
+
+def plain_yaml(text: str) -> Any:
+    """What a text says. ValueError in one line."""
+    try:
+        return yaml.load(text, _Plain)  # a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def read_text(path: Path) -> str:
+    """Of a file that ends: a pipe or a device would make its reader wait. ValueError, OSError."""
+    if path.exists() and not path.is_file():
+        raise ValueError("is no regular file")
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ValueError(f"is larger than the {LARGEST} bytes that are allowed")
+    return data.decode("utf-8")
+
+
+def is_name(value: Any) -> bool:
+    """Whether people can read it in one line of a log or a status."""
+    return (
+        isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= LONGEST_NAME
+    )

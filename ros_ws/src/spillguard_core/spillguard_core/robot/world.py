@@ -1,0 +1,109 @@
+"""The monitor's world model: how close the arm comes to its surroundings and to itself.
+
+The geometry is that of ``guard.xml``; a site given by the lab replaces its fixtures. Contact classes in the
+file define which pairs count. Bodies that the task names are placed where they were sensed.
+"""
+
+import copy
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from spillguard_core.robot.arm import Vec, compact
+
+BEYOND = 0.01  # [m] measured beyond the required clearance; pairs farther apart are ignored
+PATH_STEP = 0.02  # [rad] between sampled postures on a path; the tool moves at most 2 cm per step
+
+Pair = tuple[int, int]
+"""Two geoms of the model, lower id first."""
+
+
+class Near(NamedTuple):
+    """Smallest distances found."""
+
+    least: float  # [m] smallest distance over all pairs, negative in penetration; capped at the sensing range
+    close: Mapping[Pair, float]  # [m] smallest distance of each pair that is closer than the clearance
+
+
+UNKNOWN = Near(-math.inf, {(-1, -1): math.nan})
+"""For a posture that is not finite: NaN and -inf make every clearance check fail."""
+
+
+def straight(start: Vec, end: Vec) -> list[Vec]:
+    """Postures (J,) [rad] on the line between two, `PATH_STEP` apart; only its end if it is short."""
+    length = max(map(abs, (end - start).tolist()))
+    if length <= 0.5 * PATH_STEP or not math.isfinite(length):
+        return [end]
+    count = math.ceil(length / PATH_STEP)
+    return [start + number / count * (end - start) for number in range(count)] + [end]
+
+
+class World:
+    """Distances in a MuJoCo model. Not thread-safe: every call reuses one scratch state."""
+
+    def __init__(
+        self, model: mujoco.MjModel, clearance: float, joint_names: Sequence[str], placed: Iterable[str] = ()
+    ) -> None:
+        """`clearance` [m] is the distance required of the arm; distances are reported up to slightly more.
+
+        `placed` are bodies placed where they are sensed; those that the model does not have are ignored.
+        """
+        self._clearance, self._sight = clearance, clearance + BEYOND
+        self._model = copy.deepcopy(model)  # its margins are changed below
+        # A geom pair is detected within the sum of both margins; the broad phase of bodies uses body_margin.
+        self._model.geom_margin[:] = 0.5 * self._sight
+        self._model.body_margin[:] = 0.5 * self._sight
+        self._data = mujoco.MjData(self._model)
+        joints = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in joint_names]
+        if min(joints) < 0:
+            raise ValueError(f"the world model needs the joints {', '.join(joint_names)}")
+        self._qpos = compact(model.jnt_qposadr[joints])
+        self._all_qpos = self._data.qpos  # a view, as below: creating one costs as much as a small sum
+        bodies = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name) for name in placed]
+        self._placed = [(at, self._model.body_pos[body, :2]) for at, body in enumerate(bodies) if body >= 0]
+        self._placed_geoms = set(np.flatnonzero(np.isin(model.geom_bodyid, bodies)).tolist())
+
+    def near(self, postures: Iterable[Vec], places: Sequence[Vec]) -> Near:
+        """The smallest distances over several postures (J,) [rad] of the arm.
+
+        `places` (3,) [m] each, base frame: sensed positions at which the `placed` bodies are set.
+        """
+        for at, place in self._placed:
+            place[:] = places[at][:2]
+        least, close = self._sight, dict[Pair, float]()
+        for q in postures:
+            if not math.isfinite(sum(q.tolist())):
+                return UNKNOWN
+            distance = self._look(q)
+            least = min(least, distance)
+            if distance < self._clearance:
+                self._note(close)
+        return Near(least, close)
+
+    def depth(self, q: Vec, places: Sequence[Vec]) -> float:
+        """Deepest penetration [m] of a placed body into the arm at posture q (J,) [rad]; 0 if none."""
+        touching = self.near([q], places).close.items()
+        inside = [gap for pair, gap in touching if not self._placed_geoms.isdisjoint(pair)]
+        return max([0.0, *(-gap for gap in inside)])
+
+    def name(self, pair: Pair) -> str:
+        """Names of both geoms, for messages."""
+        names = (self._model.geom(geom).name or f"geom {geom}" for geom in pair if geom >= 0)
+        return " and ".join(names) or "unknown"
+
+    def _look(self, q: Vec) -> float:
+        """Smallest distance [m] at this posture; the contact pairs are then in the scratch state."""
+        self._all_qpos[self._qpos] = q
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_collision(self._model, self._data)
+        return min(self._sight, float(self._data.contact.dist.min())) if self._data.ncon else self._sight
+
+    def _note(self, close: dict[Pair, float]) -> None:
+        contact = self._data.contact
+        for (one, other), gap in zip(contact.geom.tolist(), contact.dist.tolist(), strict=True):
+            if gap < self._clearance:
+                pair = (min(one, other), max(one, other))
+                close[pair] = min(gap, close.get(pair, math.inf))
