@@ -3,6 +3,12 @@
 ``ros2 launch spillguard_ros pour_kinova.launch.py bundle:=DIRECTORY robot_ip:=192.168.1.10``. The lab gives
 load cell, wrist payload and target pose (arguments load_cell, wrist, target). use_fake_hardware:=true needs
 no arm: the driver mirrors commands to states. Its topics have no namespace, hence driver_prefix "/".
+
+The defaults of driver_status and driver_controller are what its controller manager says on Jazzy and later;
+on Humble it says nothing: driver_status:="" there. Where a second controller manager runs, give each a name
+of its own, or set diagnostic_updater.use_fqn on both, which makes that status
+"/NAMESPACE/controller_manager: Controllers Activity". The frames of load cell and wrist stand in the
+parameter files (argument params).
 """
 
 from pathlib import Path
@@ -34,6 +40,7 @@ def generate_launch_description() -> LaunchDescription:
             "bundle": LaunchConfiguration("bundle"),
             "driver_prefix": "/",
             "driver_status": LaunchConfiguration("driver_status"),
+            "driver_controller": LaunchConfiguration("driver_controller"),
         }.items(),
     )
     bringup = PathJoinSubstitution([FindPackageShare("kortex_bringup"), "launch", "gen3.launch.py"])
@@ -48,7 +55,12 @@ def generate_launch_description() -> LaunchDescription:
     bundle = DeclareLaunchArgument("bundle", description="Directory of the bundle to run.")
     status = DeclareLaunchArgument(
         "driver_status",
-        default_value="Controllers Activity",
-        description="Status of the controller manager on /diagnostics; empty: none is awaited.",
+        default_value="controller_manager: Controllers Activity",
+        description="Full name of the controller manager's status on /diagnostics; empty: none is awaited.",
     )
-    return LaunchDescription([bundle, status, *declared, nodes, driver])
+    controller = DeclareLaunchArgument(
+        "driver_controller",
+        default_value="joint_trajectory_controller",
+        description="Full name of the controller that this status has to call active.",
+    )
+    return LaunchDescription([bundle, status, controller, *declared, nodes, driver])

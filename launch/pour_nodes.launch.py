@@ -16,6 +16,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 ARGUMENTS = {
     "bundle": (None, "Directory of the bundle: policy, safety critic, world model and manifest."),
+    "robot": ("gen3", "Name of the arm's description, or a folder with its robot.yaml."),
+    "site": ("", "File of the lab's own table, walls and slow zones; empty: the fixtures of the bundle."),
     "params": (str(Path(__file__).parent / "params"), "Directory with one parameter file a node."),
     "namespace": ("", "Namespace of policy and safety monitor."),
     "record": ("", "MCAP file for the flight recording; empty: none."),
@@ -27,7 +29,12 @@ ARGUMENTS = {
     ),
     "driver_status": (
         "",
-        "Status on /diagnostics in which the driver calls its controller active; empty: none is awaited.",
+        "Full name of the status on /diagnostics in which the driver calls its controller active, "
+        "'NODE: Controllers Activity' of a controller manager; empty: none is awaited.",
+    ),
+    "driver_controller": (
+        "joint_trajectory_controller",
+        "Full name of the controller that this status has to call active.",
     ),
     "load_cell": ("load_cell/wrench", "Topic of the load cell under the receiving cup, tared."),
     "wrist": ("wrist/wrench", "Topic of the payload felt at the wrist, tared."),
@@ -83,11 +90,12 @@ def generate_launch_description() -> LaunchDescription:
         SetEnvironmentVariable("OMP_NUM_THREADS", EnvironmentVariable("OMP_NUM_THREADS", default_value="1")),
     ]
     bundle = {"bundle": text("bundle"), "public_key": text("public_key")}
-    record_and_driver = {"record": text("record"), "driver_status": text("driver_status")}
+    robot, site = {"robot": text("robot")}, {"site": text("site")}
+    told = {name: text(name) for name in ("record", "driver_status", "driver_controller")}
     allowed = ParameterValue(LaunchConfiguration("allow_uncalibrated"), value_type=bool)
     nodes = [
-        node("safety_monitor", bundle, record_and_driver, {"allow_uncalibrated": allowed}),
-        node("policy", bundle),
-        node("operator_page", bundle, condition=IfCondition(LaunchConfiguration("page"))),
+        node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}),
+        node("policy", bundle, robot),
+        node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
     ]
     return LaunchDescription([*declared, *environment, *nodes])

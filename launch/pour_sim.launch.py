@@ -23,8 +23,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("seed", default_value="0", description="Of the sequence of randomised cells."),
         DeclareLaunchArgument(
             "driver_status",
-            default_value="Controllers Activity",
-            description="Status of the simulated driver on /diagnostics; empty: none is awaited.",
+            default_value="controller_manager: Controllers Activity",
+            description="Full name of the simulated driver's status on /diagnostics; empty: none is awaited.",
         ),
         DeclareLaunchArgument("speed", default_value="1.0", description="Simulated seconds per second."),
     ]
@@ -33,7 +33,7 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments={name: LaunchConfiguration(name) for name in ("bundle", "driver_status")}.items(),
     )
     sim_arm = Node(
-        package="spillguard_ros",
+        package="spillguard_sim",
         executable="sim_arm",
         name="sim_arm",
         namespace=LaunchConfiguration("namespace"),

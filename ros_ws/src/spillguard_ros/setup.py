@@ -1,20 +1,24 @@
 """Lets colcon build the package; pip users install the root project instead.
 
-`lib/spillguard_ros/<node>` is what `ros2 run` and launch start: colcon makes it from the console scripts, a
-plain `pip install` of this folder takes the stubs in `scripts/`.
+`ros2 run` and launch start `lib/spillguard_ros/<node>`: colcon generates it from the console scripts, a plain
+`pip install` of this folder uses the stubs in `scripts/`.
 """
 
 from glob import glob
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 NAME = "spillguard_ros"
-NODES = ("operator_page", "policy", "safety_monitor", "sim_arm")
+NODES = {
+    "operator_page": f"{NAME}.operator.page",
+    "policy": f"{NAME}.policy",
+    "safety_monitor": f"{NAME}.monitor.safety_monitor",
+}
 
 setup(
     name=NAME,
     version="0.1.0",
-    packages=[NAME],
+    packages=find_packages(),
     package_data={NAME: ["py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -27,7 +31,7 @@ setup(
     zip_safe=False,
     maintainer="Spillguard developers",
     maintainer_email="maintainers@spillguard.dev",
-    description="ROS 2 nodes of Spillguard: policy, safety monitor, simulated arm, operator page.",
+    description="ROS 2 nodes of Spillguard: policy, safety monitor, operator page.",
     license="Apache-2.0",
-    entry_points={"console_scripts": [f"{node} = {NAME}.{node}:main" for node in NODES]},
+    entry_points={"console_scripts": [f"{node} = {module}:main" for node, module in NODES.items()]},
 )

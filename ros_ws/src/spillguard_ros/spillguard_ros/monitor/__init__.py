@@ -1,0 +1,1 @@
+"""The safety monitor node, and its status reports. Imports recording and below."""

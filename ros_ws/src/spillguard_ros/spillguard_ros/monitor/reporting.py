@@ -1,0 +1,81 @@
+"""What the safety monitor tells of each decision, on its topics and in the recording. It decides nothing."""
+
+from collections.abc import Callable, Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import Float64
+
+from spillguard_ros.monitor.driver import DIAGNOSTICS
+from spillguard_ros.monitor.status import decision_status, recorder_status
+from spillguard_ros.recording import flight
+from spillguard_ros.recording.recorder import FlightRecorder
+
+MEGABYTE = 1_000_000
+LATE = 1.5  # periods between two cycles, above which the second is late
+
+
+class Reporter:
+    """Publishers of the status, of the numbers to plot, and of the summary on /diagnostics."""
+
+    late_cycles = 0  # of this activation
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        period: float,
+        margin_units: Mapping[str, str],
+        calibration: str,
+        recorder: FlightRecorder | None,
+        record: Callable[[str, object], None],
+    ) -> None:
+        """`period` [s] of the gate; `calibration` is what the critic's threshold promises, in words."""
+        self._node, self._period, self._units = node, period, margin_units
+        self._calibration, self._recorder, self._record = calibration, recorder, record
+        self._latest: DiagnosticArray | None = None
+        self._status = node.create_lifecycle_publisher(DiagnosticArray, "~/status", 10)
+        self._diagnostics = node.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, 1)
+        self._numbers = {
+            name: node.create_lifecycle_publisher(Float64, f"~/{name}", 10)
+            for name in ("q_c", "verdict", "command_age")
+        }
+        self.publishers = [self._status, self._diagnostics, *self._numbers.values()]
+
+    def report(self, cycle: flight.CycleRecord, driver_warning: str) -> None:
+        """Every cycle."""
+        decision = cycle.decision
+        self.late_cycles += cycle.period > LATE * self._period
+        self._latest = self._status_array(cycle, driver_warning)
+        self._status.publish(self._latest)
+        age = decision.margins["command_age"]
+        values = {"q_c": decision.q_c, "verdict": float(decision.verdict), "command_age": age}
+        for name, value in values.items():
+            msg = Float64(data=value)
+            self._numbers[name].publish(msg)
+            self._record(f"safety_monitor/{name}", msg)
+        self._record(flight.TOPIC, cycle)
+
+    def report_to_diagnostics(self) -> None:
+        """Once a second, after the first decision: the latest status, and the recorder's."""
+        if self._latest is not None:
+            more = [] if self._recorder is None else [recorder_status(self._recorder)]
+            status = [*self._latest.status, *more]
+            self._diagnostics.publish(DiagnosticArray(header=self._latest.header, status=status))
+
+    def _status_array(self, cycle: flight.CycleRecord, driver_warning: str) -> DiagnosticArray:
+        recorder = self._recorder
+        extra = {
+            "decide_time [ms]": f"{1e3 * cycle.decide_time:.3f}",
+            "period [ms]": f"{1e3 * cycle.period:.3f}",
+            "late_cycles": str(self.late_cycles),
+            "command_writers": str(cycle.inputs.command_writers),
+            "driver": cycle.inputs.driver_fault or driver_warning,
+            "calibration": self._calibration,
+            "recorder": "off" if recorder is None else recorder.error or "on",
+            "recorder_dropped": str(0 if recorder is None else recorder.dropped),
+            "recorder_written [MB]": f"{0.0 if recorder is None else recorder.written / MEGABYTE:.3f}",
+            "detail": cycle.told,
+        }
+        msg = DiagnosticArray(status=[decision_status(cycle.decision, self._units, extra)])
+        msg.header.stamp = self._node.get_clock().now().to_msg()
+        return msg

@@ -1,0 +1,295 @@
+"""The safety monitor: between policy and arm, the only writer of the arm's command topic.
+
+A thin shell. Callbacks store, one steady timer calls the gate, and its decision is sent, reported and
+recorded. The node itself makes no safety decision. It starts closed, every command it sends ends at rest, and
+its last command before it ends is a stop.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from geometry_msgs.msg import TwistStamped
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.service import Service
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.bundle.gate_config import gate_config
+from spillguard_core.bundle.site import load_site
+from spillguard_core.gate.decision import Inputs, Mode, Proposal, Request, SuspensionRequest
+from spillguard_core.gate.gate import decide, initial_decision, refusal
+from spillguard_core.gate.trajectory import braking_trajectory
+from spillguard_core.robot.arm import load_robot
+from spillguard_ros.monitor.driver import Driver
+from spillguard_ros.monitor.parameters import MonitorParameters, settings_parameters
+from spillguard_ros.monitor.reporting import MEGABYTE, Reporter
+from spillguard_ros.monitor.status import (
+    PROPOSAL,
+    TELEOP,
+    About,
+    granted,
+    in_words,
+    refusal_in_words,
+    suspension_news,
+)
+from spillguard_ros.node import convert
+from spillguard_ros.node.intake import subscribe
+from spillguard_ros.node.params import read_parameters
+from spillguard_ros.node.runtime import ShellNode, run
+from spillguard_ros.node.sensors import Sensors, read_frames
+from spillguard_ros.recording import flight
+from spillguard_ros.recording.recorder import FlightRecorder
+
+WRITER_PERIOD = 0.1  # [s] between two checks for another node on the command topic
+LAST_WORD_TIMEOUT = 0.2  # [s] to wait for the acknowledgement of the last command
+LOG_PERIOD = 1.0  # [s] between two log lines with the same answer to the same service
+
+
+class SafetyMonitor(ShellNode):
+    """`spillguard_core.gate.gate` on a 100 Hz timer."""
+
+    in_rounds = True
+
+    def __init__(self) -> None:
+        super().__init__("safety_monitor")
+        self._recorder: FlightRecorder | None = None
+        self._active = False
+        self._cycles = 0  # of this flight so far
+
+    def configure(self) -> None:
+        """Load and verify the bundle, open the topics. Nothing is sent yet."""
+        parameters = read_parameters(self, MonitorParameters)
+        key = parameters.public_key
+        robot = load_robot(parameters.robot)
+        site = load_site(Path(parameters.site).expanduser()) if parameters.site else None
+        bundle = load_bundle(Path(parameters.bundle), robot, Path(key) if key else None, site)
+        settings: Any = read_parameters(self, settings_parameters(bundle.rules))
+        self._config = gate_config(vars(parameters) | vars(settings), bundle)
+        calibration = bundle.promise(
+            self._config.clearance, self._config.settings, allow_uncalibrated=parameters.allow_uncalibrated
+        )
+        self._robot, self._task = robot, bundle.task
+        self._models = bundle.models(self._config.clearance)
+        self._close_gate()
+        if parameters.record:
+            self._recorder = FlightRecorder(
+                Path(parameters.record),
+                flight.metadata(bundle, self._config, self._models),
+                limit=MEGABYTE * parameters.record_limit,
+                reserve=MEGABYTE * parameters.record_reserve,
+            )
+        frames = read_frames(self, bundle.task)
+        self._sensors = Sensors(self, robot, bundle.task, frames, self._record)
+        self._driver = Driver(
+            self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout
+        )
+        self._twists = [
+            subscribe(self, TwistStamped, topic, take, partial(self._refuse, topic), 1)
+            for topic, take in ((PROPOSAL, self._on_proposal), (TELEOP, self._on_teleop))
+        ]
+        self._command = self.create_lifecycle_publisher(JointTrajectory, robot.command_topic, 1)
+        self._reporter = Reporter(
+            self, self._config.period, self._models.margin_units, calibration, self._recorder, self._record
+        )
+        self._offers = [self._offer(request) for request in Request]
+        self._offers.append(
+            self.create_service(SetParametersAtomically, "~/suspend_critic", self._on_suspend_critic)
+        )
+
+    def _offer(self, request: Request) -> Service:
+        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            return self._on_request(request, response)
+
+        return self.create_service(Trigger, f"~/{request.value}", answer)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start deciding, with the gate closed."""
+        self._close_gate()
+        self._active = True
+        self._timer = self.create_timer(self._config.period, self._tick, clock=self.steady)
+        self._slow_timer = self.create_timer(1.0, self._on_second, clock=self.steady)
+        self._reporter.late_cycles = 0
+        self._count_writers()
+        self._driver.look_around()
+        self._writer_timer = self.create_timer(WRITER_PERIOD, self._count_writers, clock=self.steady)
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the arm first, then fall silent."""
+        self._stop_arm()
+        self.destroy_timer(self._timer)
+        self.destroy_timer(self._slow_timer)
+        self.destroy_timer(self._writer_timer)
+        return super().on_deactivate(state)
+
+    def release(self) -> None:
+        """Drop topics and services, finish the recording."""
+        if hasattr(self, "_offers"):
+            for subscription in [*self._sensors.subscriptions, *self._driver.subscriptions, *self._twists]:
+                self.destroy_subscription(subscription)
+            for publisher in [self._command, *self._reporter.publishers]:
+                self.destroy_publisher(publisher)
+            for service in self._offers:
+                self.destroy_service(service)
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+
+    def last_words(self) -> None:
+        """The last command is a stop, whatever ends the process."""
+        if self._active:
+            self._stop_arm()
+            self._command.wait_for_all_acked(Duration(seconds=LAST_WORD_TIMEOUT))
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def _close_gate(self) -> None:
+        # Cycle numbers continue through a flight, with one skipped: replay must not bridge this gap.
+        number = self._cycles + 1 if self._cycles else 0
+        closed = initial_decision(len(self._robot.joint_names), len(self._task.action))
+        self._decision = replace(closed, cycle=number)
+        self._proposal: Proposal | None = None
+        self._teleop: Proposal | None = None
+        self._requests: list[Request] = []
+        self._suspend: SuspensionRequest | None = None
+        self._doubts: dict[str, Callable[[], str]] = {PROPOSAL: str, TELEOP: str}  # as in `Sensors`
+        self._detail = ""  # of the decision, for people
+        self._logged: dict[str, tuple[str, float]] = {}  # service -> last answer and its time
+        self._last_tick = math.nan
+
+    def _stop_arm(self) -> None:
+        """Make one more decision, with a stop request."""
+        self._requests.append(Request.STOP)
+        self._tick()
+        self._active = False
+
+    def _record(self, topic: str, msg: object) -> None:
+        if self._recorder is not None:
+            self._recorder.add(topic, msg, time.time_ns())
+
+    def _on_proposal(self, msg: TwistStamped) -> None:
+        frame, axes = self._robot.base_frame, self._task.action
+        stamp = convert.seconds(msg.header.stamp)
+        self._proposal = Proposal(convert.action(msg, frame, axes), time.monotonic(), stamp)
+        self._doubts[PROPOSAL] = lambda: (
+            convert.action_fault(msg, frame, axes) or convert.stamp_fault(msg.header.stamp)
+        )
+        self._record(PROPOSAL, msg)
+
+    def _on_teleop(self, msg: TwistStamped) -> None:
+        frame, axes = self._robot.base_frame, self._task.action
+        self._teleop = Proposal(convert.action(msg, frame, axes), time.monotonic(), math.nan)
+        self._doubts[TELEOP] = partial(convert.action_fault, msg, frame, axes)
+        self._record(TELEOP, msg)
+
+    def _refuse(self, topic: str, why: str) -> None:
+        self._doubts[topic] = lambda: why
+
+    def _heard(self, about: About) -> str:
+        """Fault in the messages received: topic, what was received, what is needed; empty if none."""
+        if about is About.STATE:
+            return self._sensors.state_words
+        if about is About.SENSORS:
+            return self._sensors.sensor_words
+        topic = PROPOSAL if about is About.PROPOSAL else TELEOP
+        why = self._doubts[topic]()
+        return f"{topic}: {why}" if why else ""
+
+    def _refusal(self, request: Request | SuspensionRequest) -> str:
+        if not self._active:
+            return "the monitor is not active"
+        why = refusal(request, self._inputs(time.monotonic()), self._decision, self._config)
+        return refusal_in_words(why, self._heard)
+
+    def _on_request(self, request: Request, response: Trigger.Response) -> Trigger.Response:
+        reason = self._refusal(request)
+        if not reason:
+            self._requests.append(request)
+        response.success, response.message = not reason, reason or granted(request, self._decision.mode)
+        self._log(request.value, response.message)
+        return response
+
+    def _log(self, service: str, answer: str) -> None:
+        """Log repeated identical calls at most once a second: each line goes to the graph and to disk."""
+        now, (last, when) = time.monotonic(), self._logged.get(service, ("", -math.inf))
+        if answer != last or now - when >= LOG_PERIOD:
+            self._logged[service] = answer, now
+            self.get_logger().info(f"{service}: {answer}")
+
+    def _on_suspend_critic(
+        self, request: SetParametersAtomically.Request, response: SetParametersAtomically.Response
+    ) -> SetParametersAtomically.Response:
+        try:
+            asked = convert.suspension_request(request.parameters)
+            reason = self._refusal(asked)
+        except ValueError as error:
+            reason = str(error)
+        if not reason:
+            self._suspend = asked
+        response.result.successful = not reason
+        response.result.reason = reason or f"the critic is suspended for {asked.seconds} s: {asked.reason}"
+        self._log("suspend_critic", response.result.reason)
+        return response
+
+    def _count_writers(self) -> None:
+        # With the resolved name: `count_publishers` expands a relative name, but does not remap it.
+        self._writers = self.count_publishers(self._command.topic_name)
+
+    def _inputs(self, now: float) -> Inputs:
+        return Inputs(
+            now=now,
+            measurement=self._sensors.measurement(),
+            state_received=self._sensors.state_received,
+            state_stamp=convert.seconds(self._sensors.state_stamp),
+            sensors_received=self._sensors.sensors_received,
+            proposal=self._proposal,
+            requests=tuple(self._requests),
+            command_writers=self._writers,
+            teleop=self._teleop,
+            suspend=self._suspend,
+            driver_fault=self._driver.fault(now),
+        )
+
+    def _tick(self) -> None:
+        config, now = self._config, time.monotonic()
+        inputs = self._inputs(now)
+        decision = decide(inputs, self._decision, config, self._models)
+        decide_time = time.monotonic() - now
+        if decision.send:
+            command = convert.to_trajectory(self._robot.joint_names, braking_trajectory(decision, config))
+            self._command.publish(command)
+            self._record(self._robot.command_topic, command)
+        # Keep the text of the fault that stopped the arm until a reset, whatever the messages are by now.
+        if not decision.mode is self._decision.mode is Mode.STOPPED:
+            self._detail = in_words(decision.reason, decision.detail, self._heard)
+        if decision.reason is not self._decision.reason:
+            self.get_logger().info(f"{decision.verdict.name}: {decision.reason.value} {self._detail}")
+        for news in suspension_news(self._decision.suspension, decision.suspension):
+            self.get_logger().warning(news)
+        self._decision, self._suspend, self._cycles = decision, None, decision.cycle
+        self._requests.clear()
+        period, self._last_tick = now - self._last_tick, now
+        record = flight.CycleRecord(inputs, decision, decide_time, period, self._detail)
+        self._reporter.report(record, self._driver.warning)
+
+    def _on_second(self) -> None:
+        self._driver.look_around()
+        self._reporter.report_to_diagnostics()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console entry point; `args` as on the command line."""
+    return run(SafetyMonitor, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

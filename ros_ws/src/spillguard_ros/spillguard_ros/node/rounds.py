@@ -1,0 +1,155 @@
+"""Serves a node in rounds, so that incoming messages delay its timers by at most one callback.
+
+rclpy's own executors run a callback for every message, without limit: the events executor queues them
+unboundedly, and a timer waits behind them; the single-threaded one builds a wait set in Python before each of
+them. A flood from any node then costs the control loop its period. Here topics and services are polled in
+turn, one message or request each, until all are empty, their share of processor time is used up or a timer is
+due. The rest waits in queues bounded by DDS (the newest messages of each topic, up to its depth); what
+exceeds them is lost.
+
+Polling an empty topic or service takes 1 to 2 us, so a whole round costs less than one wait set.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from rclpy.waitable import Waitable
+
+ROUND = 0.002  # [s] between two rounds; a message waits for half of it on average
+SHARE = 0.5  # of processor time for callbacks; timers come on top
+SAVED = 0.005  # [s] of processor time that may be saved up and spent at once, and overdrawn at most
+EVENTS_PERIOD = 1.0  # [s] between two checks for middleware events, such as incompatible QoS
+
+Serve = Callable[[], bool]
+"""Takes and handles one message or request; False if there was none."""
+Clock = Callable[[], float]
+
+
+class Rounds:
+    """Schedules the sources. Needs no ROS: the clocks [s] are arguments.
+
+    `clock` is the time, `processor` the processor time used by this thread: time in which it was preempted
+    does not count as used.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic, processor: Clock = time.thread_time) -> None:
+        self._clock, self._processor = clock, processor
+        self._turn = 0  # index of the next source
+        self._left, self._earned = SAVED, clock()
+
+    def _earn(self) -> None:
+        now = self._clock()
+        self._left = min(SAVED, self._left + SHARE * (now - self._earned))
+        self._earned = now
+
+    def _pay(self, since: float) -> float:
+        used = self._processor()
+        self._left = max(-SAVED, self._left - (used - since))
+        return used
+
+    def serve(self, sources: Sequence[Serve], due: float) -> None:
+        """Poll the sources in turn until all are empty, their share is used up, or it is `due` [s]."""
+        self._earn()
+        empty, paid = 0, self._processor()
+        while empty < len(sources) and self._left > 0.0 and self._clock() < due:
+            self._turn = (self._turn + 1) % len(sources)
+            empty += 1
+            if sources[self._turn]():
+                empty, paid = 0, self._pay(paid)
+
+    def nap(self, due: float) -> float:
+        """Time [s] to sleep until the next round, or until it is `due` [s]."""
+        return max(0.0, min(ROUND, due - self._clock()))
+
+
+def _message(topic: Any) -> bool:
+    with topic.handle:
+        taken = topic.handle.take_message(topic.msg_type, topic.raw)
+    if taken is None:
+        return False
+    topic.callback(taken[0])
+    return True
+
+
+def _request(service: Any) -> bool:
+    with service.handle:
+        request, header = service.handle.service_take_request(service.srv_type.Request)
+    if header is None:
+        return False
+    service.send_response(service.callback(request, service.srv_type.Response()), header)
+    return True
+
+
+def _run_if_due(timer: Any) -> None:
+    try:
+        due = timer.is_ready()
+    except InvalidHandle:  # destroyed by a timer before it was served
+        return
+    if due:
+        timer.handle.call_timer()
+        timer.callback()
+
+
+class _Events(SingleThreadedExecutor):
+    """Serves middleware events only."""
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether `entity` is such an event."""
+        return isinstance(entity, Waitable) and super().can_execute(entity)
+
+
+class NodeRounds:
+    """Serves all topics, services and steady timers of one node in one thread; it must not have clients."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._rounds, self._events = node, Rounds(), _Events()
+        self._events.add_node(node)
+        self._entities: list[Any] = []
+        self._sources: list[Serve] = []
+        self._look_at_events = time.monotonic()
+
+    def once(self) -> None:
+        """Run the timers that are due, then one round, then sleep until the next one."""
+        due = self._run_timers()
+        self._rounds.serve(self._current_sources(), due)
+        time.sleep(self._rounds.nap(due))
+
+    def _run_timers(self) -> float:
+        """Run the timers that are due. Returns the steady time [s] at which the next one is."""
+        for timer in list(self._node.timers):
+            _run_if_due(timer)
+        if time.monotonic() >= self._look_at_events:
+            self._look_at_events = time.monotonic() + EVENTS_PERIOD
+            self._events.spin_once(timeout_sec=0)
+        left = [timer.time_until_next_call() for timer in self._node.timers]
+        wait = min((1e-9 * ns for ns in left if ns is not None), default=EVENTS_PERIOD)
+        return time.monotonic() + wait
+
+    def _current_sources(self) -> list[Serve]:
+        entities = [*self._node.subscriptions, *self._node.services]
+        if entities != self._entities:
+            self._entities = entities
+            self._sources = [self._guarded(entity) for entity in entities]
+        return self._sources
+
+    def _guarded(self, entity: Any) -> Serve:
+        serve = _message if isinstance(entity, Subscription) else _request
+
+        def guarded() -> bool:
+            try:
+                return serve(entity)
+            except InvalidHandle:  # destroyed by a callback earlier in this round
+                return False
+            except (
+                rclpy_implementation.RCLError
+            ) as error:  # for example a client that left before it was answered
+                self._node.get_logger().warning(str(error), throttle_duration_sec=1.0)
+                return True
+
+        return guarded

@@ -1,0 +1,1 @@
+"""Operator interfaces: the command line and the page. Imports node and below."""

@@ -1,0 +1,299 @@
+"""The operator page: the running graph in a browser, with four buttons. It only reads and calls services.
+
+It publishes nothing, its subscriptions are best effort, so that no publisher ever waits for it, and it runs
+at lower priority than the control loop. Whether it runs, hangs or dies changes nothing for the arm; pressing
+a button sends a request that the monitor grants or refuses. It is no emergency stop.
+
+`status` carries verdict, reason and Q_c of the same cycle, so the single-number topics are not needed.
+"""
+
+import math
+import os
+import queue
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+import viser
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.client import Client
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.bundle.site import load_site
+from spillguard_core.gate.task import Kind, Sensor
+from spillguard_core.robot.arm import Vec, load_robot
+from spillguard_ros.node import convert
+from spillguard_ros.node.params import optional, read_parameters, required
+from spillguard_ros.node.runtime import ShellNode, run
+from spillguard_ros.node.sensors import JOINTS, MESSAGES
+from spillguard_ros.operator import page_access
+from spillguard_ros.operator.page_client import OTHERS, STOP, ClientPage
+from spillguard_ros.operator.page_feed import Feed
+from spillguard_ros.operator.page_html import Reading
+from spillguard_ros.operator.page_scene import CellKinematics, Poses, Sight, parts
+from spillguard_ros.operator.page_server import PageServer
+
+DRAW_PERIOD = 0.1  # [s]
+PRESS_PERIOD = 0.02  # [s] between two checks for a pressed button
+ANSWER_TIMEOUT = 1.0  # [s]; the monitor answers within a cycle
+MOST_WAITING = 16  # pending presses; bounds memory and the load on the monitor
+NICENESS = 5  # lower priority than the control loop, but not so low that a press of STOP is delayed
+# Two seconds of status: even if drawing takes longer than a cycle, every verdict is shown, however short.
+STATUS_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
+NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+UNREACHED = "DID NOT REACH THE MONITOR"
+
+
+@dataclass(frozen=True)
+class PageParameters:
+    """Parameters of the page. The token is not one: parameters can be read by the whole graph."""
+
+    bundle: str = required("directory of the bundle, for the world model that is drawn")
+    robot: str = optional(
+        "", "name of the arm, or a folder with its robot.yaml; empty: as the bundle names it"
+    )
+    site: str = optional("", "file of the lab's own surroundings, as the safety monitor has it")
+    host: str = optional("127.0.0.1", "address to listen on; the page needs no token to look at on loopback")
+    port: int = optional(8090, "port to listen on", 1, 65535)
+    token_file: str = optional("", "file with the token; empty: $SPILLGUARD_PAGE_TOKEN, else a new one")
+    public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A pressed button that waits for the monitor's answer."""
+
+    client: int
+    since: float  # [s] steady time
+    future: Future
+
+
+class OperatorPage(ShellNode):
+    """Callbacks store, one timer draws, another forwards presses to the monitor: all in one thread."""
+
+    def __init__(self) -> None:
+        super().__init__("operator_page")
+        self._server: PageServer | None = None
+
+    def configure(self) -> None:
+        """Verify the bundle, open the topics, listen for browsers."""
+        settings = read_parameters(self, PageParameters)
+        key = settings.public_key
+        site = load_site(Path(settings.site).expanduser()) if settings.site else None
+        robot = load_robot(settings.robot) if settings.robot else None
+        bundle = load_bundle(Path(settings.bundle), robot, Path(key) if key else None, site)
+        given = page_access.given_token(settings.token_file, os.environ)
+        text = page_access.new_token() if given is None else given
+        self._token = page_access.Token(text)
+        self._cell = parts(bundle.guard), CellKinematics(bundle.guard, bundle.robot, bundle.task)
+        self._feed = Feed(time.monotonic())
+        self._newest: dict[str, Any] = {}
+        self._pressed: queue.Queue[tuple[str, int]] = queue.Queue(MOST_WAITING)
+        self._asked: dict[str, Asked] = {}
+        self._heard = [
+            self.create_subscription(DiagnosticArray, "safety_monitor/status", self._on_status, STATUS_QOS)
+        ]
+        self._robot, self._task = bundle.robot, bundle.task
+        kinds = {JOINTS: JointState} | {sensor.topic: MESSAGES[sensor.kind] for sensor in bundle.task.sensors}
+        for topic, kind in kinds.items():
+            store = partial(self._store, topic)
+            self._heard.append(self.create_subscription(kind, topic, store, NEWEST_QOS))
+        self._offers: dict[str, Client] = {
+            name: self.create_client(Trigger, f"safety_monitor/{name}") for name in (STOP, *OTHERS)
+        }
+        self._server = self._listen(settings)
+        self._announce(settings, text if given is None else None)
+
+    def _listen(self, settings: PageParameters) -> PageServer:
+        free = page_access.is_loopback(settings.host)
+
+        def make(client: viser.ClientHandle) -> ClientPage:
+            return ClientPage(client, self._token, self._press, self._cell, looking_is_free=free)
+
+        return PageServer(settings.host, settings.port, make)
+
+    def _announce(self, settings: PageParameters, token: str | None) -> None:
+        """Print to the terminal only: a token must not appear in a log on disk or on the graph."""
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        shown = token if token is not None else "the one that was given"
+        sys.stdout.write(f"operator page  http://{host}:{settings.port}\ntoken          {shown}\n")
+        if not page_access.is_loopback(settings.host):
+            sys.stdout.write(
+                "WARNING: reachable from the network, unencrypted, token included. "
+                "Better stay on 127.0.0.1 and use an SSH tunnel.\n"
+            )
+        sys.stdout.flush()
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start drawing and handling buttons."""
+        self._ticking = [
+            self.create_timer(DRAW_PERIOD, self._draw, clock=self.steady),
+            self.create_timer(PRESS_PERIOD, self._serve, clock=self.steady),
+        ]
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop drawing."""
+        for timer in self._ticking:
+            self.destroy_timer(timer)
+        return super().on_deactivate(state)
+
+    def release(self) -> None:
+        """Disconnect the browsers, destroy the subscriptions."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+            for subscription in self._heard:
+                self.destroy_subscription(subscription)
+            for client in self._offers.values():
+                self.destroy_client(client)
+
+    def _on_status(self, msg: DiagnosticArray) -> None:
+        if msg.status:
+            status = msg.status[0]
+            self._feed.status(convert.status_values(status), status.message, time.monotonic(), time.time())
+
+    def _store(self, topic: str, msg: object) -> None:
+        self._newest[topic] = msg
+        self._feed.note(topic, time.monotonic())
+
+    def _press(self, service: str, client: int) -> None:
+        """Called from the web server's threads."""
+        try:
+            self._pressed.put_nowait((service, client))
+        except queue.Full:
+            self._tell(client, f"{service} {UNREACHED}: too many presses at once", good=False)
+
+    def _tell(self, client: int, text: str, good: bool) -> None:
+        page = self._server.pages().get(client) if self._server is not None else None
+        if page is not None:
+            page.tell(text, good)
+
+    def _serve(self) -> None:
+        now = time.monotonic()
+        while not self._pressed.empty():
+            self._call(*self._pressed.get_nowait(), now)
+        for service, asked in list(self._asked.items()):
+            if asked.future.done():
+                del self._asked[service]
+                self._answered(service, asked)
+            elif now - asked.since > ANSWER_TIMEOUT:
+                del self._asked[service]
+                self._offers[service].remove_pending_request(asked.future)
+                self._tell(
+                    asked.client,
+                    f"{service}: NO ANSWER from the monitor within {ANSWER_TIMEOUT:.0f} s",
+                    False,
+                )
+
+    def _call(self, service: str, client: int, now: float) -> None:
+        self.get_logger().info(f"{service} pressed by client {client}")
+        if not self._offers[service].service_is_ready():
+            text = f"{service} {UNREACHED}: there is none. Use the emergency stop."
+            self._tell(client, text, good=False)
+        elif service not in self._asked:
+            self._asked[service] = Asked(client, now, self._offers[service].call_async(Trigger.Request()))
+            self._tell(client, f"{service} asked for ...", good=True)
+
+    def _answered(self, service: str, asked: Asked) -> None:
+        answer = asked.future.result()
+        granted = answer is not None and bool(answer.success)
+        message = "no answer" if answer is None else answer.message
+        text = f"{service}: {message}" if granted else f"{service} refused by the monitor: {message}"
+        self.get_logger().info(f"{text} (client {asked.client})")
+        self._tell(asked.client, text, granted)
+
+    def _seen(self, topic: str, usable: bool, now: float) -> Sight:
+        if not usable:
+            return Sight.NEVER
+        return Sight.NOW if self._feed.is_live(topic, now) else Sight.ONCE
+
+    def _measured(self, now: float) -> tuple[list[Reading], Poses]:
+        joints = self._newest.get(JOINTS)
+        q = None if joints is None else _finite(convert.joint_state(joints, self._robot.joint_names)[0])
+        values = {sensor.name: self._value(sensor) for sensor in self._task.sensors}
+        readings = [Reading(s.title, s.kind, values[s.name], s.topic) for s in self._task.sensors]
+        # One body may be placed where it is sensed: draw it there.
+        named = next(iter(self._task.placed.values()), "")
+        topic = next((sensor.topic for sensor in self._task.sensors if sensor.name == named), "")
+        place = _finite(values[named]) if named else None
+        poses = self._cell[1].poses(
+            q, place, self._seen(JOINTS, q is not None, now), self._seen(topic, place is not None, now)
+        )
+        return readings, poses
+
+    def _value(self, sensor: Sensor) -> Vec:
+        msg = self._newest.get(sensor.topic)
+        if msg is None:
+            return np.full(sensor.kind.width, math.nan)
+        if sensor.kind is Kind.MASS:
+            return np.array([convert.mass(msg)])
+        return convert.position(msg, self._robot.base_frame)
+
+    def _draw(self) -> None:
+        pages = self._server.pages() if self._server is not None else {}
+        if not pages:
+            return
+        now = time.monotonic()
+        seen, poses = self._measured(now)
+        for number, page in pages.items():
+            try:
+                page.draw(self._feed, seen, poses, now)
+            except Exception as error:  # an error in one browser must not affect the others
+                self.get_logger().warning(f"client {number}: {error}", throttle_duration_sec=10.0)
+
+
+def _finite(values: Vec) -> Vec | None:
+    return values if bool(np.isfinite(values).all()) else None
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console entry point; `args` as on the command line."""
+    os.nice(NICENESS)
+    # If a process dies with shared memory mapped, Fast DDS blocks its peers for up to a second.
+    if "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ:
+        os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    return run(OperatorPage, args)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Show a running graph in the browser, with buttons for hold, resume, stop and reset."""
+
+    bundle: Path = Path("artifacts/pour_coffee")
+    """Directory of the bundle, for the world model that is drawn."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Beyond loopback the token is needed for looking, too."""
+    port: int = 8090
+    """Port to listen on."""
+    token_file: Path | None = None
+    """File with the token, readable by you alone; else $SPILLGUARD_PAGE_TOKEN, else a new one is printed."""
+    namespace: str = ""
+    """Namespace of the safety monitor."""
+
+
+def page_main(arguments: Sequence[str] | None = None) -> int:
+    """`spillguard page`: the node's parameters as options."""
+    page = tyro.cli(Page, args=arguments, prog="spillguard page", description=Page.__doc__)
+    args = ["--ros-args", "-p", f"bundle:={page.bundle.resolve()}", "-p", f"host:='{page.host}'"]
+    args += ["-p", f"port:={page.port}"]
+    if page.token_file is not None:
+        args += ["-p", f"token_file:={page.token_file.resolve()}"]
+    if page.namespace:
+        args += ["-r", f"__ns:=/{page.namespace.strip('/')}"]
+    return main(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Flight recordings: write, read, replay, explain, plot. Imports node and below."""

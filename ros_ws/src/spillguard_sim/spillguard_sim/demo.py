@@ -1,0 +1,222 @@
+"""`spillguard demo`: the complete graph on this machine, ten randomised cups, and their results.
+
+Simulated arm, policy and safety monitor run as three processes from the same parameter files that the launch
+files use, on a private ROS domain.
+"""
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+import rclpy
+import tyro
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import sim  # noqa: F401 (selects the rendering backend before anything else loads MuJoCo)
+from spillguard_core.gate.reasons import Verdict
+from spillguard_ros.monitor.driver import CONTROLLERS
+from spillguard_ros.operator.client import Operator, OperatorError
+from spillguard_ros.operator.page_access import TOKEN_VARIABLE, new_token
+from spillguard_sim import demo_report
+from spillguard_sim.demo_report import PouredCup
+from spillguard_sim.graph import Graph, private_environment
+
+PAGE, PAGE_PORT = "operator_page", 8090
+START_TIMEOUT = 120.0  # [s] for three processes to start, on a machine under other load
+OPEN_TIMEOUT = 60.0  # [s] for the monitor to decide after a reset, and for the next cup
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Pour cups through the ROS 2 graph. Exit status 0 only if enough succeeded and none was unsafe."""
+
+    bundle: Path = Path("artifacts/pour_coffee")
+    """Directory of the bundle."""
+    cups: int = 10
+    """Randomised cells to pour in."""
+    seed: int = 0
+    """Of the sequence of cells."""
+    required: float = 0.9
+    """Share of the cups that has to succeed."""
+    time_limit: float = 12.0
+    """Seconds a pour may take."""
+    out: Path = Path("runs/demo")
+    """Folder in which a new folder for this run is made."""
+    page: bool = False
+    """Show the operator page in the browser, until Ctrl-C."""
+    policy_module: str = "spillguard_ros.policy"
+    """Python module that runs as the policy's process."""
+
+    def __post_init__(self) -> None:
+        if not self.cups >= 1:
+            raise ValueError(f"cups must be at least 1, got {self.cups}")
+        if not 0.0 <= self.required <= 1.0:
+            raise ValueError(f"required must be a share in [0, 1], got {self.required}")
+        if not self.time_limit > 0.0:
+            raise ValueError(f"time_limit must be above 0 s, got {self.time_limit}")
+
+
+def _start(graph: Graph, demo: Demo, recording: Path) -> None:
+    bundle = demo.bundle.resolve()
+    graph.start("sim_arm", "sim_arm", {"seed": demo.seed})
+    told = {"bundle": bundle, "record": recording, "driver_status": CONTROLLERS}
+    graph.start("safety_monitor", "safety_monitor", told)
+    graph.start("policy", "policy", {"bundle": bundle}, module=demo.policy_module)
+    if demo.page:
+        graph.start(PAGE, PAGE, {"bundle": bundle, "port": PAGE_PORT})
+
+
+def _nothing() -> None:
+    """Nothing to report."""
+
+
+class PageNews:
+    """Reports where the page is once it listens, or that it will not."""
+
+    def __init__(self, graph: Graph, token: str, console: Console) -> None:
+        self._graph, self._token, self._console, self._told = graph, token, console, False
+
+    def __call__(self) -> None:
+        """Check, until there was something to report."""
+        if self._told:
+            return
+        printed = self._graph.log(PAGE).read_text(errors="replace")
+        if "operator page  http" in printed:
+            self._tell(f"operator page  http://127.0.0.1:{PAGE_PORT}\ntoken          {self._token}")
+        elif PAGE in self._graph.dead():
+            last = printed.strip().splitlines() or ["(no output)"]
+            self._tell(f"no operator page: {last[-1]}")
+
+    def _tell(self, text: str) -> None:
+        self._told = True
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _stay_open(graph: Graph, console: Console, news: Callable[[], None]) -> None:
+    """Keep the graph and its page running until Ctrl-C or the end of the page."""
+    while PAGE not in graph.dead() and "operator page  http" not in graph.log(PAGE).read_text(
+        errors="replace"
+    ):
+        time.sleep(0.2)  # the last cup may be poured before the page is up
+    news()
+    if PAGE in graph.dead():
+        return
+    with suppress(KeyboardInterrupt):  # before the message is printed: Ctrl-C may follow at once
+        console.print("all cups are poured; the operator page stays open until Ctrl-C")
+        while PAGE not in graph.dead():
+            time.sleep(0.2)
+
+
+def _check_alive(graph: Graph) -> None:
+    for name in set(graph.dead()) - {PAGE}:  # nothing depends on it
+        lines = graph.log(name).read_text(errors="replace").strip().splitlines() or ["(no output)"]
+        raise OperatorError(f"{name} ended: {lines[-1]}")
+
+
+def is_up(operator: Operator) -> bool:
+    """Arm and monitor are publishing, and the policy is about to."""
+    speaks = bool(operator.outcome) and not math.isnan(operator.verdict)
+    return speaks and operator.node.count_publishers("policy/proposal") > 0
+
+
+def pour(operator: Operator, number: int, time_limit: float) -> PouredCup:
+    """Place cup `number` (from 1) in the cell and let the policy pour."""
+    if number > 1:
+        operator.bring_to_rest()
+        operator.insist("sim_arm/new_cup", OPEN_TIMEOUT)
+    if not operator.wait(lambda: operator.outcome.get("cup") == str(number), START_TIMEOUT):
+        raise OperatorError(f"the arm did not report cup {number} within {START_TIMEOUT:.0f} s")
+    operator.open_gate()
+    operator.verdict = math.nan  # left from the previous cup
+    if not operator.wait(lambda: operator.verdict < Verdict.STOP, OPEN_TIMEOUT):
+        raise OperatorError(f"the monitor did not open within {OPEN_TIMEOUT:.0f} s of its reset")
+    start = time.monotonic()  # the monitor's clock
+
+    def over() -> bool:
+        seen = operator.outcome
+        broken = seen["spilled"] != "0" or seen["contact"] == "true" or seen["limit_broken"] == "true"
+        return seen["success"] == "true" or broken or operator.verdict == Verdict.STOP
+
+    operator.wait(over, time_limit)
+    return PouredCup(number, start, time.monotonic(), dict(operator.outcome))
+
+
+def _pour_all(graph: Graph, demo: Demo, console: Console, news: Callable[[], None]) -> list[PouredCup]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    cups: list[PouredCup] = []
+
+    def watch() -> None:
+        news()
+        _check_alive(graph)
+
+    operator = Operator(watch=watch)
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("starting the graph", total=demo.cups)
+            if not operator.wait(lambda: is_up(operator), START_TIMEOUT):
+                raise OperatorError(f"arm, monitor and policy were not up within {START_TIMEOUT:.0f} s")
+            for number in range(1, demo.cups + 1):
+                cups.append(pour(operator, number, demo.time_limit))
+                good = sum(cup.success for cup in cups)
+                progress.update(task, advance=1, description=f"pouring, {good} of {number} succeeded")
+        operator.bring_to_rest()
+    finally:
+        operator.close()
+    return cups
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def run(demo: Demo, console: Console) -> int:
+    """Exit status: 0 if the requirements were met, 1 if not, 2 if the demo could not run."""
+    if not (demo.bundle / "manifest.json").exists():
+        console.print(
+            f"there is no bundle at {demo.bundle}: name another with --bundle, or make one with "
+            "spillguard train and spillguard export"
+        )
+        return 2
+    folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")
+    recording = folder.resolve() / "flight.mcap"
+    environment = private_environment()
+    os.environ.update(environment)
+    if demo.page:
+        environment[TOKEN_VARIABLE] = new_token()
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with Graph(folder / "logs", environment) as graph:
+            _start(graph, demo, recording)
+            news = PageNews(graph, environment[TOKEN_VARIABLE], console) if demo.page else _nothing
+            cups = _pour_all(graph, demo, console, news)
+            if demo.page:
+                _stay_open(graph, console, news)
+    except OperatorError as error:
+        message = f"the demo broke off: {error}\nwhat each process printed is in {folder / 'logs'}"
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; the arm was stopped")
+        return 130
+    return demo_report.report(cups, demo, recording, console)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run."""
+    demo = tyro.cli(Demo, args=arguments, prog="spillguard demo", description=Demo.__doc__)
+    return run(demo, Console())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

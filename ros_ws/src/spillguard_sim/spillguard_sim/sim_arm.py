@@ -1,0 +1,235 @@
+"""The pouring cell with the topics of the arm's own driver, in real time.
+
+It refuses what a joint trajectory controller would refuse, and holds what it would hold; no joint is
+commanded above its speed limit. One service and one topic exist only in simulation: the next cup, and where
+its content went.
+"""
+
+import ctypes
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped, WrenchStamped
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from sim.pouring.cell import PourCell
+from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES
+from sim.pouring.outcome import Outcome
+from sim.pouring.scenario import sample_scenario
+from spillguard_core.robot.arm import MONITOR_PERIOD
+from spillguard_core.tasks.pouring.observation import POURED, REMAINING, TARGET
+from spillguard_ros.monitor.driver import ACTIVE, CONTROLLER, CONTROLLERS, DIAGNOSTICS
+from spillguard_ros.node import convert
+from spillguard_ros.node.intake import subscribe
+from spillguard_ros.node.params import optional, read_parameters, required
+from spillguard_ros.node.runtime import ShellNode, run
+from spillguard_sim.follower import TrajectoryFollower, within_speed
+
+MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
+OUTCOME_TICKS = 5  # between two outcome messages
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+LARGE_BLOCK = 1 << 17  # [B]; glibc's initial value; setting it explicitly keeps it from growing
+
+
+@dataclass(frozen=True)
+class SimArmParameters:
+    """Parameters of the simulated cell."""
+
+    seed: int = required("seed of the sequence of randomised cells", 0, 2**31 - 1)
+    speed: float = optional(1.0, "simulated seconds per second", 0.05, 20.0)
+
+
+@dataclass
+class CupLog:
+    """Records of one cup. Frozen once it has succeeded or failed."""
+
+    number: int
+    started: float | None = None  # [s] simulated, of the first command
+    elapsed: float = 0.0  # [s] simulated
+    effort: float = 0.0  # [s] integral of mean square acceleration over its limit plus torque over its peak
+    done: bool = False
+
+    def count(self, now: float, outcome: Outcome, effort: float) -> None:
+        """Count one more tick at simulated time `now` [s]."""
+        if self.started is None or self.done:
+            return
+        self.elapsed, self.effort = now - self.started, self.effort + effort
+        self.done = outcome.success or outcome.violated
+
+
+class SimArm(ShellNode):
+    """`PourCell` as a ROS node."""
+
+    def __init__(self) -> None:
+        super().__init__("sim_arm")
+
+    def configure(self) -> None:
+        """Build the first cell and the topics."""
+        self._settings = read_parameters(self, SimArmParameters)
+        self._rng = np.random.default_rng(self._settings.seed)
+        self._cell = PourCell()
+        self._cups = 0
+        self._next_cup()
+        qos = QoSProfile(depth=10)
+        self._joints = self.create_lifecycle_publisher(JointState, "joint_states", qos)
+        self._load_cell = self.create_lifecycle_publisher(WrenchStamped, "load_cell/wrench", qos)
+        self._wrist = self.create_lifecycle_publisher(WrenchStamped, "wrist/wrench", qos)
+        self._target = self.create_lifecycle_publisher(PoseStamped, "target_pose", qos)
+        self._outcome = self.create_lifecycle_publisher(DiagnosticStatus, "~/outcome", qos)
+        self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, qos)
+        self._command = subscribe(
+            self, JointTrajectory, GEN3.command_topic, self._on_command, self._refuse, 1
+        )
+        self._service = self.create_service(Trigger, "~/new_cup", self._on_new_cup)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start simulated time."""
+        self._base = time.monotonic(), self._now
+        self._timer = self.create_timer(
+            MONITOR_PERIOD / self._settings.speed, self._catch_up, clock=self.steady
+        )
+        self._slow_timer = self.create_timer(1.0, self._on_second, clock=self.steady)
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop simulated time."""
+        self.destroy_timer(self._timer)
+        self.destroy_timer(self._slow_timer)
+        return super().on_deactivate(state)
+
+    def release(self) -> None:
+        """Drop the topics."""
+        for name in ("_joints", "_load_cell", "_wrist", "_target", "_outcome", "_diagnostics"):
+            if hasattr(self, name):
+                self.destroy_publisher(getattr(self, name))
+        if hasattr(self, "_service"):
+            self.destroy_subscription(self._command)
+            self.destroy_service(self._service)
+
+    def _next_cup(self) -> None:
+        scenario = sample_scenario(self._rng)
+        self._cell.reset(scenario)
+        self._now = 0.0  # [s] simulated
+        self._base = time.monotonic(), 0.0
+        self._last_q = self._cell.data.qpos[:7].copy()
+        self._follower = TrajectoryFollower(self._last_q)
+        self._last_qd = np.zeros(7)
+        self._cups += 1
+        self._pour = CupLog(self._cups)
+        self.get_logger().info(f"cup {self._cups}: {scenario.granules} granules")
+
+    def _simulated(self) -> float:
+        """Simulated time [s] now, also between ticks."""
+        real, simulated = self._base
+        return simulated + (time.monotonic() - real) * self._settings.speed
+
+    def _on_command(self, msg: JointTrajectory) -> None:
+        try:
+            trajectory = convert.trajectory(msg, JOINT_NAMES)
+        except ValueError as error:
+            self._refuse(str(error))
+            return
+        self._catch_up()  # simulate up to now under the old command
+        now = self._simulated()
+        self._follower.accept(trajectory, now)
+        if self._pour.started is None:
+            self._pour.started = now
+
+    def _refuse(self, why: str) -> None:
+        self.get_logger().error(f"command refused: {why}", throttle_duration_sec=1.0)
+
+    def _on_new_cup(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        del request
+        self._next_cup()
+        response.success, response.message = True, f"cup {self._cups}"
+        return response
+
+    def _catch_up(self) -> None:
+        """Simulate up to the present, and report a delay of a period or more."""
+        due = int((self._simulated() - self._now) / MONITOR_PERIOD + 1e-6)
+        if due > MOST_TICKS:
+            self._base = time.monotonic(), self._now + MOST_TICKS * MONITOR_PERIOD
+        for _ in range(min(due, MOST_TICKS)):
+            self._advance()
+        if due:
+            self._publish()
+
+    def _advance(self) -> None:
+        self._now += MONITOR_PERIOD
+        desired = self._follower.desired(self._now)
+        q, qd = within_speed(*desired, self._last_q, GEN3_LIMITS.velocity, MONITOR_PERIOD)
+        self._cell.advance(q[None], qd[None])
+        acceleration = (qd - self._last_qd) / (MONITOR_PERIOD * GEN3_LIMITS.acceleration)
+        torque = self._cell.torque_share()
+        effort = MONITOR_PERIOD * float(acceleration @ acceleration + torque @ torque) / len(q)
+        self._last_q, self._last_qd = q, qd
+        self._pour.count(self._now, self._cell.outcome(), effort)
+
+    def _publish(self) -> None:
+        seen, stamp = self._cell.measure(), self.get_clock().now().to_msg()
+        self._joints.publish(
+            convert.to_joint_state(JOINT_NAMES, seen.joint_position, seen.joint_velocity, stamp)
+        )
+        poured, remaining = seen.sensed[POURED].item(), seen.sensed[REMAINING].item()
+        self._load_cell.publish(convert.to_wrench(poured, "load_cell", stamp))
+        self._wrist.publish(convert.to_wrench(remaining, "wrist", stamp))
+        self._target.publish(convert.to_pose(seen.sensed[TARGET], GEN3.base_frame, stamp))
+        if round(self._now / MONITOR_PERIOD) % OUTCOME_TICKS == 0:
+            self._outcome.publish(self._outcome_status())
+
+    def _on_second(self) -> None:
+        msg = DiagnosticArray(status=[self._driver_status()])
+        msg.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(msg)
+
+    def _driver_status(self) -> DiagnosticStatus:
+        """Status in the form of a driver's controller manager."""
+        said = "All controllers are active"
+        return convert.to_status(CONTROLLERS, DiagnosticStatus.OK, said, {f"{CONTROLLER}.state": ACTIVE})
+
+    def _outcome_status(self) -> DiagnosticStatus:
+        outcome, pour = self._cell.outcome(), self._pour
+        level = DiagnosticStatus.ERROR if outcome.violated else DiagnosticStatus.OK
+        figures = {
+            "cup": pour.number,
+            "total": outcome.total,
+            "landed": outcome.landed,
+            "spilled": outcome.spilled,
+            "contact": outcome.contact,
+            "limit_broken": outcome.limit_broken,
+            "upright": outcome.upright,
+            "success": outcome.success,
+            "elapsed": pour.elapsed,
+            "effort": pour.effort,
+        }
+        message = f"{outcome.landed} of {outcome.total} landed, {outcome.spilled} spilled"
+        return convert.to_status(
+            "sim_arm: pour", level, message, {key: str(value).lower() for key, value in figures.items()}
+        )
+
+
+def keep_heap_small() -> None:
+    """Return a cup's model and data to the system when the next one replaces them.
+
+    glibc maps large blocks individually, but once one was freed it takes blocks of that size from the heap,
+    where each cup leaves different gaps: a process that pours for hours would slowly grow.
+    """
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console entry point; `args` as on the command line."""
+    keep_heap_small()
+    return run(SimArm, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
