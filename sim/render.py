@@ -1,4 +1,4 @@
-"""Pictures of a MuJoCo world, drawn in software where no graphics card is at hand."""
+"""Images of a MuJoCo world, rendered in software if no graphics card is available."""
 
 from typing import Any, Protocol
 
@@ -15,26 +15,26 @@ ADVICE = (
 
 
 class RenderingUnavailableError(RuntimeError):
-    """No OpenGL that MuJoCo can draw with. The message says what to install."""
+    """No OpenGL backend that MuJoCo can render with. The message says what to install."""
 
 
-class World(Protocol):
-    """What can be drawn."""
+class Drawable(Protocol):
+    """A world that can be rendered."""
 
     model: mujoco.MjModel
     data: mujoco.MjData
 
 
 class Camera:
-    """Draws a world from one of its cameras. `width`, `height` in pixels."""
+    """Renders a world from one of its cameras. `width`, `height` in pixels."""
 
     def __init__(self, width: int = 640, height: int = 480, camera: str = "front") -> None:
         self._size, self._camera = (height, width), camera
         self._renderer: Any = None
         self._model: mujoco.MjModel | None = None
 
-    def picture(self, world: World) -> Picture:
-        """One picture (H, W, 3)."""
+    def picture(self, world: Drawable) -> Picture:
+        """One image (H, W, 3)."""
         if self._model is not world.model:
             self.close()
             self._renderer, self._model = _renderer(world.model, *self._size), world.model
@@ -42,7 +42,7 @@ class Camera:
         return np.asarray(self._renderer.render(), dtype=np.uint8)
 
     def close(self) -> None:
-        """Free the drawing context."""
+        """Free the rendering context."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
@@ -53,12 +53,12 @@ def _renderer(model: mujoco.MjModel, height: int, width: int) -> Any:
     try:
         return mujoco.Renderer(model, height, width)
     except Exception as error:
-        # PyOpenGL and MuJoCo raise many kinds here, from ImportError to their own fatal error.
+        # PyOpenGL and MuJoCo raise many types here, from ImportError to MuJoCo's own fatal error.
         raise RenderingUnavailableError(f"{ADVICE} ({type(error).__name__}: {error})") from error
 
 
 def strip(pictures: list[Picture], gap: int = 4) -> Picture:
-    """Pictures (H, W, 3) side by side with a white gap [pixels]."""
+    """Images (H, W, 3) side by side with a white gap [pixels]."""
     height = pictures[0].shape[0]
     white = np.full((height, gap, 3), 255, dtype=np.uint8)
     parts: list[Picture] = []

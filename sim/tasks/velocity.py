@@ -20,7 +20,7 @@ Rewards equal those of Gymnasium's v4 to the last bit, so that returns are compa
 Differs from Safety-Gymnasium, which is built on v4:
 
 - The action space is [-1, 1] everywhere. Humanoid's control is 0.4 times the action, and its reward is
-  charged for the control. An action beyond the space is charged as it is and clipped by MuJoCo, as there.
+  charged for the control. An action outside the space is charged unclipped and clipped by MuJoCo, as there.
 - Humanoid observes 348 numbers, not 376: v5 leaves out what is always zero (the rows of the world body in
   cinert, cvel and cfrc_ext, and the six of the root in qfrc_actuator). Ant observes v4's 27, the others what
   v4 does.
@@ -44,13 +44,13 @@ from gymnasium.envs.mujoco.humanoid_v5 import HumanoidEnv
 from gymnasium.envs.mujoco.swimmer_v5 import SwimmerEnv
 from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv
 
-from sim.cost_env import Array, CostEnv
+from sim.tasks.cost_env import Array, CostEnv
 
 HUMANOID_CONTROL = 0.4  # control at action 1
 
 
 def velocity_cost(velocity: float, threshold: float) -> float:
-    """1 above the threshold [m/s]; a velocity that is not a number is above it."""
+    """1 above the threshold [m/s]; NaN counts as above."""
     return 0.0 if velocity <= threshold else 1.0
 
 
@@ -59,11 +59,11 @@ class VelocityEnv(CostEnv):
 
     cost_names = ("velocity",)
     threshold: ClassVar[float]  # [m/s]
-    planar: ClassVar[bool] = False  # the speed over ground is compared, not vx
+    planar: ClassVar[bool] = False  # the ground speed is compared, not vx
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
-        """The v5 step, and its cost."""
-        result: Any = super().step(action)  # Gymnasium declares an info of numbers alone
+        """The v5 step, with its cost."""
+        result: Any = super().step(action)  # Gymnasium declares info as numbers only
         obs, reward, terminated, truncated, info = result
         velocity = float(info["x_velocity"])
         if self.planar:
@@ -74,13 +74,13 @@ class VelocityEnv(CostEnv):
 
 
 class WalkingEnv(VelocityEnv):
-    """One that can fall."""
+    """A velocity task whose robot can fall."""
 
     _healthy_reward: float
 
     @property
     def healthy_reward(self) -> float:
-        """As in v4: paid on the step that ends the episode too."""
+        """As in v4: also paid on the step that ends the episode."""
         return self._healthy_reward
 
     @property

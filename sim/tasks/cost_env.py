@@ -1,4 +1,4 @@
-"""What the locomotion tasks share: a Gymnasium MuJoCo environment that also gives costs by name."""
+"""Common base of the locomotion tasks: a Gymnasium MuJoCo environment with named costs."""
 
 import math
 from typing import Any, ClassVar
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 
-# The models were made for a MuJoCo in which contacts begin at the larger margin of two geoms; now the two
-# margins add up. In each model all geoms have the same.
+# The models were made for a MuJoCo version in which contacts begin at the larger margin of two geoms; now the
+# two margins add up. Within each model all geoms have the same margin.
 MARGIN_SCALE = 0.5
 
 
@@ -26,9 +26,9 @@ def cost_info(**terms: float) -> dict[str, Any]:
 
 
 class CostEnv(MujocoEnv, EzPickle):
-    """Goes in front of one of Gymnasium's v5 classes, which does the physics, observes and rewards.
+    """Mixin in front of one of Gymnasium's v5 classes, which provides physics, observation and reward.
 
-    A step raises ValueError for an action that is not finite, before anything has moved.
+    A step raises ValueError for an action that is not finite, before anything moves.
     """
 
     options: ClassVar[dict[str, Any]] = {}  # for the constructor of the v5 class
@@ -37,11 +37,11 @@ class CostEnv(MujocoEnv, EzPickle):
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(**self.options, render_mode=render_mode)
         self.model.geom_margin *= MARGIN_SCALE
-        EzPickle.__init__(self, render_mode)  # the v5 class has noted its own arguments
+        EzPickle.__init__(self, render_mode)  # the v5 class has recorded its own arguments
 
     def do_simulation(self, ctrl: Array, n_frames: int) -> None:
-        """Refuse what is not finite, then step."""
-        # The product finds NaN and infinity fast; a huge finite action overflows it, hence the second look.
+        """Refuse a non-finite action, then step."""
+        # The product detects NaN and infinity fast; a huge finite action overflows, hence the second check.
         if not math.isfinite(ctrl.dot(ctrl)) and not np.isfinite(ctrl).all():
             raise ValueError(f"action is {ctrl!r}; it must be finite")
         super().do_simulation(ctrl, n_frames)

@@ -1,8 +1,8 @@
-"""Does the arm come to rest without breaking a limit, whatever it was told and whenever the telling ends?
+"""Does the arm come to rest without breaking a limit, for any proposals and whenever they stop?
 
 Sequences of random and adversarial proposals pass the gate and move the arm of the simulated cell, without
 granules. Each ends in silence at a random moment: the arm follows its last command, which ends at rest. The
-next sequence begins where the arm rests, so that most of them begin at the edge of what is allowed.
+next sequence starts where the arm rests, so that most of them start at the edge of the allowed set.
 """
 
 from collections.abc import Iterator
@@ -11,45 +11,49 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from sim import cell_model as geometry
-from sim.cell import FASTEST, POSITION_TOLERANCE, SPEEDS, SUBSTEPS, TOUCHED
-from sim.scenario import sample_scenario
-from spillguard_core.arm import ACTION_SCALE, Vec
-from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Proposal, Request
-from spillguard_core.gate import Models, decide, initial_decision
-from spillguard_core.kinematics import NOMINAL_POSTURE
-from spillguard_core.observation import Measurement
-from spillguard_core.trajectory import Trajectory, braking_trajectory, sample
+from sim.pouring import cell_model as geometry
+from sim.pouring.cell import FASTEST, POSITION_TOLERANCE, SPEEDS, SUBSTEPS, TOUCHED
+from sim.pouring.gen3 import NOMINAL_POSTURE
+from sim.pouring.guarded import seen_at_rest
+from sim.pouring.scenario import sample_scenario
+from spillguard_core.gate.decision import Decision, GateConfig, Inputs, Measurement, Mode, Proposal, Request
+from spillguard_core.gate.gate import Models, decide, initial_decision
+from spillguard_core.gate.trajectory import Trajectory, braking_trajectory, sample
+from spillguard_core.robot.arm import Vec
+from spillguard_core.tasks.pouring.action import ACTION_SCALE
+from spillguard_core.tasks.pouring.observation import measured
 
-SILENCE = 0.6  # [s] after the last command, in which the arm must have come to rest
+SILENCE = 0.6  # [s] after the last command, within which the arm must have come to rest
 STILL = 0.02  # [rad/s]
-FRESH_START = 0.02  # share of sequences that begin anew, in another cell
-AWAY = 0.005  # [m] more than the clearance, at a fresh start
-OPEN = 2.0  # [m] half width of a workspace too wide to matter
+FRESH_START = 0.02  # share of sequences that start in a new cell
+AWAY = 0.005  # [m] beyond the clearance, at a new start
+OPEN = 2.0  # [m] half width of a workspace box too wide to have an effect
+
+EDGES = ("position", "workspace", "clearance")  # margins that the proposals try to violate
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What one sequence came to."""
+    """Result of one sequence."""
 
     kind: str  # of the proposals
-    edge: float  # [m, rad] smallest margin to a limit that the gate saw on the way
+    edge: float  # [m, rad] smallest margin to a limit that the gate computed during the sequence
     contact: bool
-    beyond: bool  # a joint or the lip outside its limits by more than the tolerance of the cell
+    beyond: bool  # a joint or the lip outside its limits by more than the cell's tolerance
     too_fast: bool
     at_rest: bool
 
     @property
     def safe(self) -> bool:
-        """Nothing broken, and the arm rests."""
+        """No limit broken, and the arm at rest."""
         return self.at_rest and not (self.contact or self.beyond or self.too_fast)
 
 
 class BrakingCell:
-    """An arm between table, machine and receiving cup, with the gate before it."""
+    """An arm between table, machine and receiving cup, behind the gate."""
 
     def __init__(self, models: Models, config: GateConfig, seed: int, wide: bool) -> None:
-        """`wide`: the workspace box does not help, so that joints reach their stops and arms the table."""
+        """`wide`: the workspace box has no effect, so that joints reach end stops and the arm the table."""
         limits = config.limits
         if wide:
             limits = replace(limits, workspace_min=np.full(3, -OPEN), workspace_max=np.full(3, OPEN))
@@ -62,27 +66,27 @@ class BrakingCell:
         self._start()
 
     def _start(self) -> None:
-        """Another place for the cup, and the arm at the nominal posture, away from it."""
+        """A new place for the cup, and the arm at the nominal posture, clear of it."""
         world, needed = self._models.world, self._config.clearance + AWAY
         while True:
             receiver = sample_scenario(self._rng).receiver_position
             self._target = np.array([*receiver, geometry.RIM_HEIGHT])
-            if world is None or world.clearance(NOMINAL_POSTURE, NOMINAL_POSTURE, self._target) >= needed:
+            if world is None or world.near([NOMINAL_POSTURE], [self._target]).least >= needed:
                 break
         self._model.body("receiver").pos[:2] = receiver
         mujoco.mj_resetData(self._model, self._data)
         self._data.qpos[:7] = self._set_point = NOMINAL_POSTURE.copy()
         mujoco.mj_forward(self._model, self._data)
-        self._decision = initial_decision()
+        self._decision = initial_decision(7, 4)
         self._told: Trajectory | None = None
         self._told_at: tuple[float, Vec, Vec] = (0.0, self._set_point, np.zeros(7))
 
     def _measured(self) -> Measurement:
         q, qd = self._data.qpos[:7].copy(), self._data.qvel[:7].copy()
-        return Measurement(q, qd, 0.0, 0.1, self._target)
+        return measured(q, qd, 0.0, 0.1, self._target)
 
     def _move(self) -> None:
-        """One period of the monitor: the controller follows its trajectory, and everything is looked at."""
+        """One monitor period: the controller follows its trajectory, and all limits are checked."""
         told: Trajectory | None = self._told
         start, q0, qd0 = self._told_at
         for substep in range(1, SUBSTEPS + 1):
@@ -116,7 +120,7 @@ class BrakingCell:
         return self._decision
 
     def _proposals(self) -> tuple[str, Iterator[Vec]]:
-        """A kind of adversary and what it says, every five periods."""
+        """A kind of adversary and its proposals, one every five periods."""
         rng = self._rng
         kind = str(rng.choice(["bang-bang", "stubborn", "uniform", "towards the cup"]))
         corner = rng.choice([-1.0, 1.0], 4)
@@ -145,7 +149,7 @@ class BrakingCell:
         self._contact = self._beyond = self._too_fast = False
         self._reference = (self._set_point, np.zeros(7))
         kind, says = self._proposals()
-        self._decision = initial_decision()
+        self._decision = seen_at_rest(self._measured(), self._config, self._models, self._now)
         self._decide(None, Request.RESET)
         self._move()
         edge, proposal = np.inf, None
@@ -154,7 +158,7 @@ class BrakingCell:
                 proposal = Proposal(next(says), self._now, self._now)
             decision = self._decide(proposal, *((Request.RESUME,) if tick == 0 else ()))
             seen = decision.margins
-            edge = min(edge, *(m for m in (seen.position, seen.workspace, seen.clearance) if m == m), np.inf)
+            edge = min(edge, *(m for m in (seen[name] for name in EDGES) if m == m), np.inf)
             self._move()
         for _ in range(round(SILENCE / self._config.period)):
             self._move()
@@ -163,7 +167,7 @@ class BrakingCell:
 
 
 def run(models: Models, config: GateConfig, sequences: int, seed: int) -> Iterator[Ending]:
-    """`sequences` of them, half in the cell's own workspace and half in a wide one."""
+    """Run `sequences` of them, half in the cell's own workspace and half in a wide one."""
     cells = [BrakingCell(models, config, seed + wide, wide=bool(wide)) for wide in (0, 1)]
     for number in range(sequences):
         yield cells[number % 2].sequence()

@@ -7,44 +7,49 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cell import PourCell, guard_world
-from sim.outcome import Outcome
-from sim.scenario import Scenario, sample_scenario
-from sim.scripted import pour_potential
-from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS, MONITOR_PERIOD, POLICY_PERIOD, TWIST_NAMES, Vec
-from spillguard_core.motion import ramp
-from spillguard_core.observation import POUR_TERMS, observation_scaling, observation_width, observe
-from spillguard_core.trajectory import stop_position
+from sim.pouring.cell import PourCell, guard_world
+from sim.pouring.gen3 import GEN3_LIMITS
+from sim.pouring.outcome import Outcome
+from sim.pouring.scenario import Scenario, sample_scenario
+from sim.pouring.scripted import pour_potential
+from spillguard_core.gate.task import observation_scaling, observation_width, observe
+from spillguard_core.gate.trajectory import stop_position
+from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD, Vec
+from spillguard_core.robot.motion import ramp
+from spillguard_core.robot.world import straight
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_core.tasks.pouring.action import ACTION_SCALE, TWIST_NAMES
+from spillguard_core.tasks.pouring.observation import POUR_TERMS
 
 TICKS = round(POLICY_PERIOD / MONITOR_PERIOD)
 FILL_REWARD = 10.0  # for the whole content
 SUCCESS_REWARD = 10.0
-TIME_PENALTY = 0.02  # a step
+TIME_PENALTY = 0.02  # per step
 ACCELERATION_PENALTY = 0.02  # times the mean square of joint acceleration over its limit
 TORQUE_PENALTY = 0.02  # times the mean square of motor torque over its peak
-NOISE_CORRELATION = 0.9  # of a disturbance from one step to the next
+NOISE_CORRELATION = 0.9  # of the disturbance between consecutive steps
 MOST_CHANGE = POLICY_PERIOD * GEN3_LIMITS.acceleration  # (7,) [rad/s] of joint velocity in a step
 
 Observation = NDArray[np.float32]
 
 
 class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """Pour everything, spill nothing, touch nothing, come back upright, within 10 s.
+    """Pour everything, no spill, no contact, source upright again, within 10 s.
 
-    Observation (14,) float32: `spillguard_core.observation.POUR_TERMS`, what the real cell can sense.
+    Observation (14,) float32: `POUR_TERMS` of `spillguard_core.tasks.pouring`, measurable in the real cell.
     Action (4,) in [-1, 1]: tool twist over `ACTION_SCALE`, 20 Hz.
     Cost 1 and termination: a granule outside both cups, a contact of arm, gripper or held cup, or a broken
-    joint, speed or workspace limit. Reward: 10 times the newly landed share, 10 on success, less time,
-    joint acceleration and torque. Success terminates. Weights are ours.
+    joint, speed or workspace limit. Reward: 10 times the newly landed share, 10 on success, minus penalties
+    for time, joint acceleration and torque. Success terminates. The weights are our choice.
 
-    Three arguments make training harder than the task, so that what is learned keeps a margin; all are off by
-    default. With a `clearance` [m], braking from the commanded motion must not come that close to anything,
-    as the monitor will ask of it (`spillguard_core.limits`); what comes closer counts as a contact.
-    `full_share` [-] of the cups are drawn from the fullest. With a `disturbance` [-] the action carries
-    time-correlated noise, whose standard deviation is drawn from 0 to that for each episode.
+    Three arguments make training harder than the task, so that the learned policy keeps a margin; all are off
+    by default. With a `clearance` [m], braking from the commanded motion must not come closer than that to
+    anything, which the monitor also requires (`spillguard_core.gate.limits`); coming closer counts as a
+    contact. `full_share` [-] of the cups are drawn from the fullest. With a `disturbance` [-] the action
+    carries time-correlated noise, whose standard deviation is drawn from 0 to that value for each episode.
     """
 
-    observation_scaling = observation_scaling(POUR_TERMS)
+    observation_scaling = observation_scaling(POURING, POUR_TERMS)
     potential = staticmethod(pour_potential)
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
 
@@ -61,7 +66,7 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.full_share, self.disturbance = full_share, disturbance
         self._world = guard_world(clearance) if clearance > 0.0 else None
         self.observation_space = gymnasium.spaces.Box(
-            -np.inf, np.inf, (observation_width(POUR_TERMS),), np.float32
+            -np.inf, np.inf, (observation_width(POURING, POUR_TERMS),), np.float32
         )
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(TWIST_NAMES),), np.float32)
         self.cell = PourCell()
@@ -78,14 +83,14 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._q = self.cell.data.qpos[:7].copy()
         self._qd = np.zeros(7)
         still = np.tile(self._q, (scenario.delay_ticks, 1))
-        self._ahead = still, np.zeros_like(still)  # commanded until the next action is heard
+        self._ahead = still, np.zeros_like(still)  # commanded until the next action arrives
         self._landed = 0
         self._noise = np.zeros(len(TWIST_NAMES))
         self._shake = self.np_random.uniform(0.0, self.disturbance) if self.disturbance > 0.0 else 0.0
         return self._observe(), self._info(self.cell.outcome())
 
     def _observe(self) -> Observation:
-        return observe(POUR_TERMS, self.cell.measure(), self.cell.kinematics)
+        return observe(POURING, POUR_TERMS, self.cell.measure(), self.cell.kinematics)
 
     @staticmethod
     def _info(outcome: Outcome) -> dict[str, Any]:
@@ -97,7 +102,7 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return {"cost": float(any(terms.values())), "cost_terms": terms, "success": outcome.success}
 
     def _command(self, twist: Vec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Commanded positions and velocities (TICKS, 7): the old goal for the delay, then the new one."""
+        """Commanded positions and velocities (TICKS, 7): the old goal during the delay, then the new one."""
         goal = self.cell.kinematics.joint_velocity(self._q, twist)
         delay, (q, qd) = self.scenario.delay_ticks, self._ahead
         from_q, from_qd = (q[-1], qd[-1]) if delay else (self._q, self._qd)
@@ -139,10 +144,11 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Whether braking from the commanded motion comes closer than `clearance` to anything."""
         assert self._world is not None
         rest = stop_position(self._q, self._qd, GEN3_LIMITS.acceleration, 0.0)
-        return not self._world.clearance(self._q, rest, self.cell.target) >= self.clearance
+        near = self._world.near(straight(self._q, rest), [self.cell.target])
+        return not near.least >= self.clearance
 
     def render(self) -> NDArray[np.uint8]:
-        """One picture (H, W, 3) of the cell."""
+        """One image (H, W, 3) of the cell."""
         from sim.render import Camera
 
         if self._camera is None:

@@ -1,5 +1,6 @@
 """The running pouring cell: physics and sensors, without Gymnasium and without ROS."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -10,51 +11,55 @@ import numpy as np
 from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
-from sim import cell_model as geometry
-from sim.outcome import UPRIGHT, Outcome, landed_and_lost
-from sim.scenario import Scenario
-from spillguard_core.arm import GEN3_LIMITS, GRAVITY, MONITOR_PERIOD, Vec
-from spillguard_core.kinematics import NOMINAL_POSTURE, ArmKinematics
-from spillguard_core.observation import Measurement
-from spillguard_core.world import World
+from sim.pouring import cell_model as geometry
+from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES, NOMINAL_POSTURE
+from sim.pouring.outcome import UPRIGHT, Outcome, landed_and_lost
+from sim.pouring.scenario import Scenario
+from spillguard_core.gate.decision import Measurement
+from spillguard_core.robot.arm import GRAVITY, MONITOR_PERIOD, Vec
+from spillguard_core.robot.world import World
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_core.tasks.pouring.lip import LipKinematics
+from spillguard_core.tasks.pouring.observation import measured
 
 SENSOR_LAG = 0.1  # [s] first-order filter of load cell and wrist
-KEPT = float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))  # share of a filter's old value after a physics step
+KEPT = float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))  # share of a filter's old value after one physics step
 LOAD_CELL_NOISE = 0.0003  # [kg] standard deviation
 WRIST_NOISE = 0.001  # [kg]
-NOISE_DRAWN = 256  # pairs at once
-SETTLE_TICKS = 30  # before an episode, so that the granules lie still
+NOISE_DRAWN = 256  # pairs drawn at once
+SETTLE_TICKS = 30  # before an episode, until the granules lie still
 SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
-FASTEST = (1.05 * GEN3_LIMITS.velocity).tolist()  # (7,) [rad/s] measured; above it the speed limit is broken
+FASTEST = (1.05 * GEN3_LIMITS.velocity).tolist()  # (7,) [rad/s] measured; a higher speed breaks the limit
 POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
 ARM = slice(0, 7)
 STATE, CONTROL = mujoco.mjtState.mjSTATE_FULLPHYSICS, int(mujoco.mjtState.mjSTATE_CTRL)
-# In the sensors of the model: upward forces [N] on the cups, contacts of the arm, joint speeds [rad/s].
+# Slices of the sensor data: upward forces [N] on the cups, contacts of the arm, joint speeds [rad/s].
 POURED, REMAINING, TOUCHED, SPEEDS = 2, 5, slice(6, 10), slice(10, 17)
-# Of joints [rad] and lip [m], as lists: so few numbers are compared faster than in arrays.
+# Joints [rad] and lip [m], as lists: for so few numbers comparison is faster than with arrays.
 LOWEST = [x - POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_min, *GEN3_LIMITS.workspace_min)]
 HIGHEST = [x + POSITION_TOLERANCE for x in (*GEN3_LIMITS.position_max, *GEN3_LIMITS.workspace_max)]
 
 
 @cache
-def guard_kinematics() -> ArmKinematics:
-    """Kinematics on the guard's world model. One a process: the scratch state is shared."""
-    return ArmKinematics(mujoco.MjModel.from_xml_string(geometry.guard_model_xml()))
+def guard_kinematics() -> LipKinematics:
+    """Kinematics on the guard's world model. One per process: the scratch state is shared."""
+    return LipKinematics(mujoco.MjModel.from_xml_string(geometry.guard_model_xml()), GEN3)
 
 
 @cache
 def guard_world(clearance: float) -> World:
-    """The guard's world model, told the clearance [m] that will be asked for. One a process, as above."""
-    return World(mujoco.MjModel.from_xml_string(geometry.guard_model_xml()), clearance)
+    """The guard's world model for this clearance [m]. One per process, as above."""
+    model = mujoco.MjModel.from_xml_string(geometry.guard_model_xml())
+    return World(model, clearance, JOINT_NAMES, POURING.placed)
 
 
 @dataclass(frozen=True)
 class _Addresses:
     """Indices into a model with N granules."""
 
-    body: slice  # N long
-    geom: slice  # N long, to the last of all geoms
-    qpos: NDArray[np.intp]  # (N,) of the first of seven
+    body: slice  # N entries
+    geom: slice  # N entries, the last of all geoms
+    qpos: NDArray[np.intp]  # (N,) first of seven each
 
 
 @cache
@@ -68,7 +73,7 @@ def _addresses(granules: int) -> _Addresses:
     names = [f"granule_{number}" for number in range(granules)]
     joints = [int(model.body(name).jntadr[0]) for name in names]
     bodies, geoms = [model.body(name).id for name in names], [model.geom(name).id for name in names]
-    # The cell adds them last, one after the other: slices are faster than lists of indices.
+    # The cell adds them last and contiguously: slices are faster than index lists.
     if bodies != list(range(model.nbody))[-granules:] or geoms != list(range(model.ngeom))[-granules:]:
         raise ValueError("granules must be the last bodies and the last geoms of the model, in order")
     return _Addresses(
@@ -80,21 +85,21 @@ def _addresses(granules: int) -> _Addresses:
 
 @cache
 def _filter(steps: int) -> tuple[float, Vec]:
-    """Of a first-order filter: what it keeps of its old value, and the weights (steps,) of the new ones."""
+    """First-order filter over `steps`: weight of the old value, and weights (steps,) of the new ones."""
     shares: Vec = KEPT ** np.arange(steps, -1.0, -1.0)
     return float(shares[0]), (1.0 - KEPT) * shares[1:]
 
 
 @cache
 def _interpolation(periods: int) -> NDArray[np.float64]:
-    """(K * SUBSTEPS, 1 + K) weights: the target before and those at the ends of K periods -> fine targets."""
+    """(K * SUBSTEPS, 1 + K) weights: previous target and targets at the ends of K periods -> fine targets."""
     share = np.arange(1, periods * SUBSTEPS + 1) / SUBSTEPS
     weights: NDArray[np.float64] = np.maximum(0.0, 1.0 - np.abs(share[:, None] - np.arange(periods + 1)))
     return weights
 
 
 def _normal_pairs(rng: np.random.Generator) -> Iterator[list[float]]:
-    """Pairs of standard normal numbers, drawn many at once: the generator takes most of its time to start."""
+    """Pairs of standard normal numbers, drawn in batches: a call of the generator is mostly overhead."""
     while True:
         yield from rng.standard_normal((NOISE_DRAWN, 2)).tolist()
 
@@ -110,8 +115,9 @@ class PourCell:
     def reset(self, scenario: Scenario) -> None:
         """Build the scenario, let the granules settle and tare the sensors."""
         self._scenario = scenario
-        # A private copy, since the scenario's sizes and masses are written into the model.
-        self.model = mujoco.MjModel.from_xml_string(geometry.cell_model_xml(scenario.granules))
+        # A private copy, since the scenario's sizes and masses are written into the model. Recompiling the
+        # hulls would take as long as the rest of the reset.
+        self.model = copy.deepcopy(_model(scenario.granules))
         self._at = _addresses(scenario.granules)
         self.data = mujoco.MjData(self.model)
         self._rng = np.random.default_rng(scenario.seed)
@@ -136,7 +142,7 @@ class PourCell:
         self.contact = self.limit_broken = False
 
     def _watch(self) -> None:
-        """Views into the state: taking one anew takes as long as the sum that is done with it."""
+        """Views into the state: creating one costs as much as the sum computed from it."""
         data, model = self.data, self.model
         self._q, self._qd = data.qpos[ARM], data.qvel[ARM]
         self._torque, self._peak_torque = data.actuator_force[ARM], model.actuator_forcerange[ARM, 1].copy()
@@ -166,13 +172,13 @@ class PourCell:
         mujoco.mj_setConst(model, self.data)
 
     def solve_posture(self, lip: Vec) -> Vec:
-        """Upright posture (7,) [rad] with the lip (3,) [m] there, by following the velocity kinematics."""
+        """Upright posture (7,) [rad] with the lip at (3,) [m], by integrating the velocity kinematics."""
         q, still = NOMINAL_POSTURE.copy(), np.zeros(7)
         for _ in range(60):
-            state = self.kinematics.lip(q, still)
+            state = self.kinematics.state(q, still)
             error = np.append(5.0 * (lip - state.position), -5.0 * state.tilt)
             q = q + 0.1 * self.kinematics.joint_velocity(q, error)
-        reached = self.kinematics.lip(q, still).position
+        reached = self.kinematics.state(q, still).position
         if not np.abs(reached - lip).max() <= 0.005:
             raise ValueError(f"no posture puts the lip at {lip} m; the nearest reached {reached} m")
         return q
@@ -195,15 +201,15 @@ class PourCell:
     def advance(self, q: NDArray[np.float64], qd: NDArray[np.float64]) -> None:
         """Run K monitor periods. q, qd: (K, 7) commanded positions [rad] and velocities [rad/s].
 
-        Between two periods the position loops get interpolated targets, as from a controller that runs
-        faster. Forces, contacts and speeds are looked at after every step of the physics: contact forces
-        ring from one step to the next, and every second sample of them is no weight.
+        Between two periods the position loops get interpolated targets, as from a controller at a higher
+        rate. Forces, contacts and speeds are sampled after every physics step: contact forces ring from step
+        to step, and every second sample of them would not average to the weight.
         """
         targets = self._fine_targets(q + self._lead * qd)
         steps = len(targets)
         sensed = np.empty((1, steps, self._sensors))
         mujoco.mj_getState(self.model, self.data, self._start[0], STATE)
-        # One call for all steps: what Python does between two calls was most of the environment's overhead.
+        # One call for all steps: Python between single calls was most of the environment's overhead.
         self._physics.rollout(
             self._models, self._datas, self._start, targets[None], control_spec=CONTROL, skip_checks=True,
             nstep=steps, initial_warmstart=self._warmstart[None].copy(), sensordata=sensed,
@@ -223,14 +229,14 @@ class PourCell:
         return fine
 
     def _inside(self) -> bool:
-        """Joints within their stops and the lip within the workspace box."""
+        """Joints within their limits and the lip within the workspace box."""
         value = [*self._q.tolist(), *self._lip.tolist()]
         return all(map(le, LOWEST, value)) and all(map(le, value, HIGHEST))
 
     def measure(self) -> Measurement:
-        """What the sensors read now, with noise."""
+        """Present sensor readings, with noise."""
         load_cell, wrist = next(self._noise)
-        return Measurement(
+        return measured(
             joint_position=self._q.copy(),
             joint_velocity=self._qd.copy(),
             poured_mass=self._poured + LOAD_CELL_NOISE * load_cell,
@@ -239,14 +245,14 @@ class PourCell:
         )
 
     def torque_share(self) -> Vec:
-        """Motor torques (7,) over their peaks [-]. The controller's own gravity compensation is not in it."""
+        """Motor torques (7,) over their peaks [-], without the controller's own gravity compensation."""
         share: Vec = self._torque / self._peak_torque
         return share
 
     def outcome(self) -> Outcome:
-        """Simulator's truth on granules and rules; no sensor knows it."""
+        """Ground truth on granules and rules; no sensor measures it."""
         landed = spilled = 0
-        if min(self._heights.tolist()) < geometry.RIM_HEIGHT:  # else none has left the held cup yet
+        if min(self._heights.tolist()) < geometry.RIM_HEIGHT:  # otherwise none has left the held cup yet
             landed, spilled = landed_and_lost(
                 self._granules, self.target, self._cup_position, self._cup_rotation
             )

@@ -48,18 +48,18 @@ from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv
 from gymnasium.utils import EzPickle
 
-from sim.cost_env import Array, CostEnv, cost_info, squared_sum
+from sim.tasks.cost_env import Array, CostEnv, cost_info, squared_sum
 
 Rewarded = tuple[float, dict[str, Any]]  # reward, and what goes into info
 
 
 def walker2d_reward(x_velocity: float, z: float, pitch: float) -> float:
-    """Speed [m/s] and one for each health test passed: height [m] and pitch [rad]."""
+    """Speed [m/s] plus one for each health test passed: height [m] and pitch [rad]."""
     return float(x_velocity + (0.8 < z < 2.0) + (-1.0 < pitch < 1.0))
 
 
 def walker2d_cost(action: Array) -> float:
-    """A root of the effort. action (A,)."""
+    """Square root of the scaled effort. action (A,)."""
     return math.sqrt(1e-3 * squared_sum(action))
 
 

@@ -1,4 +1,4 @@
-"""Between our ``step`` and Safety-Gymnasium's, which returns the cost as a value of its own:
+"""Adapters between our ``step`` and Safety-Gymnasium's, which returns the cost as a separate value:
 
 observation, reward, cost, terminated, truncated, info.
 """
@@ -8,14 +8,14 @@ from typing import Any
 import gymnasium
 
 SixValues = tuple[Any, float, float, bool, bool, dict[str, Any]]
-_PREFIX, _SUM = "cost_", "cost_sum"  # what Safety-Gymnasium calls its costs in info
+_PREFIX, _SUM = "cost_", "cost_sum"  # prefix of Safety-Gymnasium's costs in info, and its sum
 
 
 class SixValueEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     """One of our environments for a program written for Safety-Gymnasium."""
 
     def step(self, action: Any) -> SixValues:  # type: ignore[override]
-        """The cost moves from info to the third place, its terms to ``cost_*`` entries."""
+        """Moves the cost from info to the third value, its terms to ``cost_*`` entries."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         cost = float(info["cost"])
         kept = {name: value for name, value in info.items() if name not in ("cost", "cost_terms")}
@@ -24,11 +24,11 @@ class SixValueEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 class FiveValueEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment of Safety-Gymnasium for us.
+    """A Safety-Gymnasium environment with our interface.
 
-    ``info["cost_terms"]`` holds its ``cost_*`` entries without the prefix, or ``{"cost": cost}`` where it has
-    none. Those names are known from the first step on: the info of a reset before that has the sum only.
-    Raises ValueError for a cost that is negative or not a number.
+    ``info["cost_terms"]`` holds its ``cost_*`` entries without the prefix, or ``{"cost": cost}`` if it has
+    none. Those names are known from the first step on: the info of an earlier reset has only the sum. Raises
+    ValueError for a cost that is negative or not a number.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -38,12 +38,12 @@ class FiveValueEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """A reset costs nothing."""
+        """A reset has cost 0."""
         obs, info = self.env.reset(seed=seed, options=options)
         return obs, {**info, "cost": 0.0, "cost_terms": dict.fromkeys(self._names, 0.0)}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """The cost moves from the third place to info."""
+        """Moves the cost from the third value to info."""
         values: Any = self.env.step(action)
         if len(values) != 6:
             raise ValueError(f"step returned {len(values)} values; Safety-Gymnasium's returns 6, cost third")
@@ -60,10 +60,10 @@ class FiveValueEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def to_six(env: gymnasium.Env[Any, Any]) -> SixValueEnv:
-    """Ours as Safety-Gymnasium's."""
+    """Our interface to Safety-Gymnasium's."""
     return SixValueEnv(env)
 
 
 def from_six(env: gymnasium.Env[Any, Any]) -> FiveValueEnv:
-    """Safety-Gymnasium's as ours."""
+    """Safety-Gymnasium's interface to ours."""
     return FiveValueEnv(env)

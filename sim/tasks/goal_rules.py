@@ -1,7 +1,7 @@
-"""Rules of the goal tasks as pure functions: where things may stand, what the lidar reads, reward and cost.
+"""Rules of the goal tasks as pure functions: placement, lidar, reward and cost.
 
-The rules and numbers are those of Safety-Gymnasium 1.0.0, SafetyPointGoal1 and SafetyCarGoal1. Its generator
-and its order of draws are kept too, so that equal seeds give equal layouts. Points are (x, y) [m].
+The rules and numbers are those of Safety-Gymnasium 1.0.0, SafetyPointGoal1 and SafetyCarGoal1. Its random
+generator and order of draws are kept too, so that equal seeds give equal layouts. Points are (x, y) [m].
 """
 
 import math
@@ -15,12 +15,12 @@ Vec = NDArray[np.float64]
 Point = tuple[float, float]
 
 HAZARDS = 8
-ARENA = 1.5  # [m] half side of the square that everything is placed in
+ARENA = 1.5  # [m] half side of the square in which everything is placed
 ROBOT_KEEPOUT, GOAL_KEEPOUT, HAZARD_KEEPOUT, VASE_KEEPOUT = 0.4, 0.305, 0.18, 0.15  # [m]
 KEEPOUTS = (ROBOT_KEEPOUT, GOAL_KEEPOUT, *HAZARDS * [HAZARD_KEEPOUT], VASE_KEEPOUT)
 GOAL_RADIUS, HAZARD_RADIUS = 0.3, 0.2  # [m]
 GOAL_REWARD = 1.0
-MOST_REWARD = 10.0  # of one step, either way
+MOST_REWARD = 10.0  # per step, absolute value
 POINT_TRIES, LAYOUT_TRIES, GOAL_TRIES = 100, 10_000, 10_000
 
 LIDAR_BINS = 16
@@ -29,8 +29,8 @@ _BIN_CENTRES = (np.arange(LIDAR_BINS) + 0.5 + LIDAR_BINS / 2) % LIDAR_BINS - LID
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where everything stands when an episode begins."""
+class GoalLayout:
+    """Initial poses of an episode."""
 
     robot: Point
     robot_heading: float  # [rad]
@@ -47,7 +47,7 @@ class Layout:
 
 
 class PlacementError(RuntimeError):
-    """No free place was found in the allowed number of tries."""
+    """No free place was found within the allowed number of tries."""
 
 
 def draw_point(random: np.random.RandomState, keepout: float) -> Point:
@@ -57,14 +57,14 @@ def draw_point(random: np.random.RandomState, keepout: float) -> Point:
 
 
 def is_clear(point: Point, keepout: float, others: Iterable[tuple[Point, float]]) -> bool:
-    """At least the sum of both keepouts [m] from every one of (point, keepout)."""
+    """Whether the distance to each of (point, keepout) is at least the sum of both keepouts [m]."""
     return all(math.dist(point, other) >= keepout + apart for other, apart in others)
 
 
 def draw_points(random: np.random.RandomState) -> list[Point]:
     """Robot, goal, hazards and vase, each clear of those before it.
 
-    One that finds no place in `POINT_TRIES` starts the drawing anew. Raises `PlacementError`.
+    If one finds no place within `POINT_TRIES`, all are drawn again. Raises `PlacementError`.
     """
     for _ in range(LAYOUT_TRIES):
         placed: list[tuple[Point, float]] = []
@@ -82,7 +82,7 @@ def draw_points(random: np.random.RandomState) -> list[Point]:
 def draw_goal(
     random: np.random.RandomState, robot: Point, hazards: tuple[Point, ...], vase: Point
 ) -> Point | None:
-    """A goal clear of the others where they stand now; None if there is none in `GOAL_TRIES`."""
+    """A goal clear of the others at their present poses; None if `GOAL_TRIES` do not suffice."""
     others = [(robot, ROBOT_KEEPOUT), *((h, HAZARD_KEEPOUT) for h in hazards), (vase, VASE_KEEPOUT)]
     for _ in range(GOAL_TRIES):
         point = draw_point(random, GOAL_KEEPOUT)
@@ -91,17 +91,17 @@ def draw_goal(
     return None
 
 
-def draw_layout(random: np.random.RandomState) -> Layout:
+def draw_layout(random: np.random.RandomState) -> GoalLayout:
     """Everything at random. Raises `PlacementError`."""
     robot, _, *others = draw_points(random)
     hazards, vase = tuple(others[:HAZARDS]), others[HAZARDS]
-    # One heading for each thing in the order above. Only two of them can be seen.
+    # One heading for each object in the order above. Only two of them are visible.
     headings = random.uniform(0.0, 2.0 * np.pi, len(KEEPOUTS)).tolist()
-    # The first goal only kept a place free: the peer draws it again, knowing the others.
+    # The first goal only reserved a place: the peer draws it again, with the others known.
     goal = draw_goal(random, robot, hazards, vase)
     if goal is None:
         raise PlacementError(f"no goal found in {GOAL_TRIES} tries")
-    return Layout(robot, headings[0], goal, hazards, vase, headings[-1])
+    return GoalLayout(robot, headings[0], goal, hazards, vase, headings[-1])
 
 
 def seen_from(points: Vec, position: Vec, rotation: Vec) -> Vec:
@@ -111,11 +111,11 @@ def seen_from(points: Vec, position: Vec, rotation: Vec) -> Vec:
 
 
 def lidar(points: Vec) -> Vec:
-    """What each of the points (N, 2), in the robot's frame, puts into the bins: (N, 16) in [0, 1].
+    """Lidar contribution of each of the points (N, 2), in the robot's frame: (N, 16) in [0, 1].
 
-    The bin that holds it reads its closeness, 1 at the robot and 0 from `LIDAR_RANGE` on; both neighbours
-    read that times a share which grows linearly as the point comes nearer to them. A group of points reads
-    the maximum.
+    The bin that contains the point reads its closeness, 1 at the robot and 0 from `LIDAR_RANGE` on; both
+    neighbours read that times a share which grows linearly as the point approaches them. A group of points
+    reads the maximum.
     """
     x, y = points[:, 0], points[:, 1]
     closeness = np.maximum(0.0, 1.0 - np.hypot(x, y) / LIDAR_RANGE)
@@ -127,12 +127,12 @@ def lidar(points: Vec) -> Vec:
 
 
 def goal_reward(before: float, after: float) -> float:
-    """Progress [m] from one distance to the next, and `GOAL_REWARD` for being there."""
+    """Progress [m] from one distance to the next, plus `GOAL_REWARD` on reaching the goal."""
     reward = before - after + GOAL_REWARD * (after <= GOAL_RADIUS)
     return min(MOST_REWARD, max(-MOST_REWARD, reward))
 
 
 def hazard_cost(robot: Vec, hazards: Vec) -> float:
-    """1 with the middle of the robot (2,) inside any of the hazards (N, 2), else 0."""
+    """1 if the robot's centre (2,) is inside any of the hazards (N, 2), else 0."""
     apart = hazards - robot
     return float(np.hypot(apart[:, 0], apart[:, 1]).min() < HAZARD_RADIUS)

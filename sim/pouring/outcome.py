@@ -1,4 +1,4 @@
-"""How a pour stands: which granules landed, which are lost, and whether a rule was broken."""
+"""State of a pour: granules landed, granules lost, and whether a rule was broken."""
 
 import math
 from typing import NamedTuple
@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import cell_model as geometry
-from spillguard_core.arm import Vec
+from sim.pouring import cell_model as geometry
+from spillguard_core.robot.arm import Vec
 
 SUCCESS_SHARE = 0.95
-UPRIGHT = math.cos(0.2)  # share of the held cup's axis that points up, 0.2 rad off
+UPRIGHT = math.cos(0.2)  # vertical component of the held cup's axis at 0.2 rad of tilt
 RECEIVER = geometry.RECEIVER_RADIUS**2  # [m^2]
-LOST = -0.02  # [m] above the receiving rim
+LOST = -0.02  # [m] relative to the receiving rim
 
 
 class Outcome(NamedTuple):
@@ -32,17 +32,17 @@ class Outcome(NamedTuple):
 
     @property
     def success(self) -> bool:
-        """At least 95 % in the receiving cup, nothing spilled or touched, held cup upright again."""
+        """At least 95 % in the receiving cup, no spill or contact, held cup upright again."""
         return self.landed >= SUCCESS_SHARE * self.total and self.upright and not self.violated
 
 
 def landed_and_lost(
     granules: NDArray[np.float64], rim: Vec, cup: Vec, rotation: NDArray[np.float64]
 ) -> tuple[int, int]:
-    """How many granules (N, 3) [m] landed in the receiving cup, and how many are lost.
+    """Numbers of granules (N, 3) [m] that landed in the receiving cup, and that are lost.
 
-    rim: middle (3,) [m] of the receiving cup's rim. cup, rotation: the held cup's middle (3,) [m] and axes
-    (3, 3). One granule after the other in plain Python: for so few that takes half the time of arrays.
+    rim: centre (3,) [m] of the receiving cup's rim. cup, rotation: the held cup's centre (3,) [m] and axes
+    (3, 3). Loops over the granules in plain Python: for so few that takes half the time of arrays.
     """
     landed, lost = 0, []
     for number, (x, y, height) in enumerate((granules - rim).tolist()):
@@ -50,7 +50,7 @@ def landed_and_lost(
             landed += 1
         elif height < LOST:
             lost.append(number)
-    # Low is fine for what is still in the held cup.
+    # Granules still in the held cup may be that low.
     return landed, int(np.count_nonzero(~_held(granules[lost], cup, rotation))) if lost else 0
 
 

@@ -1,7 +1,7 @@
 """The pouring cell as a MuJoCo model: arm, gripper with a held cup, granules, receiving cup, table.
 
-Base frame: origin under the arm, table top at z = 0, x forwards. SI units. Geometry that the design of
-the task leaves open (receiving cup, fixtures, gripper boxes) is ours.
+Base frame: origin under the arm, table top at z = 0, x forwards. SI units. Geometry that the task's design
+leaves open (receiving cup, fixtures) is our choice.
 """
 
 from functools import cache
@@ -9,8 +9,17 @@ from functools import cache
 import mujoco
 import numpy as np
 
-from sim.gen3 import FLANGE_OFFSET, add_arm, add_position_loops
-from spillguard_core.arm import JOINT_NAMES
+from sim.pouring.gen3 import (
+    FLANGE_OFFSET,
+    JOINT_NAMES,
+    Colour,
+    Rod,
+    add_arm,
+    add_hull,
+    add_position_loops,
+    add_rod,
+    gripper_parts,
+)
 
 TIMESTEP = 0.005  # [s]
 
@@ -19,7 +28,7 @@ SOURCE_HEIGHT = 0.095  # [m] inner
 RECEIVER_RADIUS = 0.042
 RECEIVER_HEIGHT = 0.095
 WALL = 0.005
-STAVES = 12  # boxes that make a round wall
+STAVES = 12  # boxes that form a round wall
 PLATE_HEIGHT = 0.02  # of the load cell
 RIM_HEIGHT = PLATE_HEIGHT + WALL + RECEIVER_HEIGHT  # [m] above the table
 GRIP_DISTANCE = 0.145  # [m] flange to the axis of the held cup
@@ -27,12 +36,19 @@ GRANULE_RADIUS = 0.009  # [m] nominal; scenarios vary it
 GRANULE_DENSITY = 1000.0  # [kg/m^3]
 
 ARM_ROOT = "base_link"  # body that carries the whole arm
-FIRST, NET_FORCE = 0, 3  # how a contact sensor reduces its contacts: MJCF's `none` and `netforce`
+FIRST, NET_FORCE = 0, 3  # reduction of contacts in a contact sensor: MJCF's `none` and `netforce`
+
+# The guard's gripper in the tool's frame [m]: encloses a Robotiq 2F-85 from fully open to closed on the cup.
+PALM = Rod((0.0243, 0, 0), (0.0510, 0, 0), 0.0444)
+LEFT_FINGER = (
+    Rod((0.0612, 0.0135, 0), (0.1007, 0.0438, 0), 0.0187),  # inner knuckle
+    Rod((0.0556, 0.0590, 0), (0.0942, 0.0648, 0), 0.0188),  # knuckle and finger
+    Rod((0.1008, 0.0592, 0), (0.1370, 0.0427, 0), 0.0178),  # tip
+)
 
 # Collision classes as bit masks: (contype, conaffinity).
 GRANULE, TOOL, LINK, FIXED = (1, 1), (2, 7), (2, 6), (4, 7)
 
-Colour = tuple[float, float, float, float]
 COFFEE: Colour = (0.28, 0.16, 0.09, 1)
 STEEL: Colour = (0.55, 0.58, 0.62, 1)
 DARK: Colour = (0.16, 0.17, 0.19, 1)
@@ -46,26 +62,13 @@ def _box(
     return body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, rgba=rgba, mass=0)
 
 
-def _rod(
-    body: mujoco.MjsBody, name: str, pos: list[float], size: list[float], rgba: Colour
-) -> mujoco.MjsGeom:
-    """The cylinder along x around that box."""
-    length, width, height = size
-    radius = float(np.hypot(width, height))
-    rod = body.add_geom(
-        name=name, type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=pos, size=[radius, length, 0], rgba=rgba, mass=0
-    )
-    rod.quat = [np.sqrt(0.5), 0, np.sqrt(0.5), 0]
-    return rod
-
-
 def _add_cup(
     body: mujoco.MjsBody, name: str, radius: float, height: float, floor: float, rgba: Colour, solid: bool
 ) -> None:
     """Round cup of flat staves; `floor` [m] is the height of its inner bottom in the body's frame.
 
-    A `solid` one is the cylinder around them. From outside both look the same, but MuJoCo knows how far two
-    cylinders are apart, while what it says of two boxes that do not touch may be wrong by centimetres.
+    A `solid` one is the enclosing cylinder. From outside both are equal, but MuJoCo computes distances
+    between cylinders exactly, while those between separate boxes may be wrong by centimetres.
     """
     if solid:
         body.add_geom(
@@ -99,9 +102,22 @@ def _add_cup(
         stave.quat = [np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
 
 
-def _add_tool(last_link: mujoco.MjsBody, solid: bool) -> None:
-    """Gripper like a two-finger one, and the held cup. Upright cup: frame = base frame."""
-    # At the nominal posture the flange looks along base +x, with its own x to the left and y up.
+def _add_gripper(spec: mujoco.MjSpec, tool: mujoco.MjsBody, solid: bool) -> None:
+    """A Robotiq 2F-85 closed on the cup: the hulls of its parts, or `solid` rods that enclose them."""
+    if not solid:
+        for part in gripper_parts():
+            add_hull(spec, tool, part, DARK)
+        return
+    add_rod(tool, "palm", PALM, DARK)
+    for number, rod in enumerate(LEFT_FINGER):
+        (x0, y0, z0), (x1, y1, z1) = rod.start, rod.end
+        add_rod(tool, f"left_finger_{number}", rod, DARK)
+        add_rod(tool, f"right_finger_{number}", Rod((x0, -y0, z0), (x1, -y1, z1), rod.radius), DARK)
+
+
+def _add_tool(spec: mujoco.MjSpec, last_link: mujoco.MjsBody, solid: bool) -> None:
+    """Gripper and held cup. With the cup upright, its frame equals the base frame."""
+    # At the nominal posture the flange points along base +x, with its own x to the left and y up.
     flange_in_base = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     flange_in_link = np.diag([1.0, -1.0, -1.0])
     quat = np.zeros(4)
@@ -109,10 +125,7 @@ def _add_tool(last_link: mujoco.MjsBody, solid: bool) -> None:
     tool = last_link.add_body(name="tool", pos=FLANGE_OFFSET, quat=quat)
     tool.mass, tool.ipos, tool.inertia = 0.925, [0.06, 0, 0], [0.0008, 0.0012, 0.0012]
     tool.explicitinertial = True
-    part = _rod if solid else _box
-    part(tool, "palm", [0.05, 0, 0], [0.045, 0.032, 0.032], DARK)
-    for side, name in ((1, "left_finger"), (-1, "right_finger")):
-        part(tool, name, [0.125, side * (SOURCE_RADIUS + WALL + 0.006), 0], [0.045, 0.005, 0.011], DARK)
+    _add_gripper(spec, tool, solid)
     cup = tool.add_body(name="cup", pos=[GRIP_DISTANCE, 0, 0])
     cup.mass, cup.inertia = 0.12, [0.0002, 0.0002, 0.0001]
     cup.explicitinertial = True
@@ -126,7 +139,10 @@ def _add_tool(last_link: mujoco.MjsBody, solid: bool) -> None:
 
 def _add_fixtures(spec: mujoco.MjSpec, solid: bool) -> None:
     table = spec.worldbody.add_body(name="table")
-    _box(table, "table_top", [0.35, 0, -0.02], [0.75, 0.75, 0.02], (0.72, 0.62, 0.50, 1))
+    # MuJoCo reports no contact for a capsule whose axis passes right through a box. So the guard's table is
+    # thicker than its rods are long.
+    half = 0.5 * (0.25 if solid else 0.04)
+    _box(table, "table_top", [0.35, 0, -half], [0.75, 0.75, half], (0.72, 0.62, 0.50, 1))
     machine = spec.worldbody.add_body(name="machine", pos=[0.30, 0.58, 0])
     _box(machine, "machine_body", [0, 0, 0.17], [0.14, 0.11, 0.17], STEEL)
     receiver = spec.worldbody.add_body(name="receiver", pos=[0.68, 0, 0])
@@ -155,11 +171,11 @@ def _add_granules(spec: mujoco.MjSpec, count: int) -> None:
 
 
 def _add_sensors(spec: mujoco.MjSpec) -> None:
-    """What the cell weighs and what it must not touch, at every step of the physics.
+    """Sensors for the cups' weights and for forbidden contacts, evaluated at every physics step.
 
-    Net forces of all contacts, in the base frame: on the receiving cup and on the held cup. Then the
-    numbers of contacts of the arm, which holds gripper and cup, with each fixture and with itself; then
-    the joint speeds [rad/s]. What reads them: `sim.cell`.
+    Net forces of all contacts, in the base frame: on the receiving cup and on the held cup. Then the numbers
+    of contacts of the arm, including gripper and cup, with each fixture and with itself; then the joint
+    speeds [rad/s]. Read by `sim.pouring.cell`.
     """
     force, found = int(mujoco.mjtConDataField.mjCONDATA_FORCE), int(mujoco.mjtConDataField.mjCONDATA_FOUND)
     for cup in ("receiver", "cup"):
@@ -178,7 +194,7 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
 def _add_contact_sensor(
     spec: mujoco.MjSpec, body: str, kind: mujoco.mjtObj, other: str | None, fields: int, reduction: int
 ) -> None:
-    """`kind` is the body alone or with all it carries (XBODY); without `other`, any contact counts."""
+    """`kind` is the body alone or with its subtree (XBODY); without `other`, any contact counts."""
     opposite = {} if other is None else {"reftype": mujoco.mjtObj.mjOBJ_XBODY, "refname": other}
     spec.add_sensor(
         name=f"{body}_on_{other or 'all'}", type=mujoco.mjtSensor.mjSENS_CONTACT, objtype=kind, objname=body,
@@ -223,20 +239,23 @@ def _add_view(spec: mujoco.MjSpec) -> None:
     spec.visual.quality.shadowsize = 2048
 
 
-def cell_spec(granules: int, solid_cups: bool = False) -> mujoco.MjSpec:
-    """Arm, tool, table, fixtures and a number of granules, without motors."""
+def cell_spec(granules: int, solid: bool = False) -> mujoco.MjSpec:
+    """Arm, tool, table, fixtures and granules, without motors.
+
+    `solid`: primitives that enclose arm, gripper and cups, as in the guard's model. Otherwise arm and gripper
+    are hulls of the manufacturers' meshes and the cups are hollow.
+    """
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     spec.option.timestep = TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.iterations, spec.option.ls_iterations = 20, 20
     spec.option.tolerance = 1e-6
-    last_link = add_arm(spec)
-    _add_tool(last_link, solid_cups)
+    _add_tool(spec, add_arm(spec, solid), solid)
     for body in spec.bodies:
         if body.name not in ("world", "payload"):
-            body.gravcomp = 1.0  # the arm's controller carries arm and tool, not what it does not know of
-    _add_fixtures(spec, solid_cups)
+            body.gravcomp = 1.0  # the arm's controller compensates arm and tool, not the unknown payload
+    _add_fixtures(spec, solid)
     _add_granules(spec, granules)
     _set_classes(spec)
     return spec
@@ -254,10 +273,10 @@ def cell_model_xml(granules: int) -> str:
 
 
 def guard_model_xml() -> str:
-    """MJCF of arm, tool, table and fixtures: what the monitor knows of the world. No granules, no motors.
+    """MJCF of arm, tool, table and fixtures: the monitor's world model. No granules, no motors.
 
-    The receiving cup is in it as a body ``receiver`` whose position follows the measured target.
+    It includes the receiving cup as a body ``receiver`` whose position follows the measured target.
     """
-    spec = cell_spec(0, solid_cups=True)
+    spec = cell_spec(0, solid=True)
     spec.compile()
     return str(spec.to_xml())

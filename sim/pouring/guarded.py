@@ -1,8 +1,8 @@
-"""Policy, safety monitor and arm in one process and in simulated time: the real graph without its jitter.
+"""Policy, safety monitor and arm in one process in simulated time: the real graph without timing jitter.
 
-The policy speaks every `POLICY_PERIOD`, what it says arrives some periods of the monitor later, and the gate
-decides every period on what the cell's sensors read. Without the gate the proposal goes to the arm as it is,
-ramped at the acceleration limit only. For campaigns of many episodes; the real graph is `spillguard_ros`.
+The policy runs every `POLICY_PERIOD`, its proposals arrive some monitor periods later, and the gate decides
+every period on the cell's sensor readings. Without the gate the proposal goes to the arm directly, limited
+only in acceleration. For campaigns of many episodes; the real graph is `spillguard_ros`.
 """
 
 from collections import Counter
@@ -12,17 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.cell import PourCell
-from sim.scenario import Scenario
-from spillguard_core.arm import ACTION_SCALE, GEN3_LIMITS, MONITOR_PERIOD, POLICY_PERIOD, Vec
-from spillguard_core.decision import Decision, GateConfig, Inputs, Mode, Proposal, Reason, Request, Verdict
-from spillguard_core.gate import Models, decide, initial_decision
-from spillguard_core.motion import step
-from spillguard_core.observation import observe
+from sim.pouring.cell import PourCell
+from sim.pouring.gen3 import GEN3_LIMITS
+from sim.pouring.scenario import Scenario
+from spillguard_core.gate.decision import Decision, GateConfig, Inputs, Measurement, Mode, Proposal, Request
+from spillguard_core.gate.gate import Models, decide, initial_decision
+from spillguard_core.gate.reasons import Reason, Verdict
+from spillguard_core.gate.task import observe
+from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD, Vec
+from spillguard_core.robot.motion import step
+from spillguard_core.tasks.pouring.action import ACTION_SCALE
 
 TICKS = round(POLICY_PERIOD / MONITOR_PERIOD)
 TIME_LIMIT = 10.0  # [s]
-OPENING = {0: (Request.RESET,), 1: (Request.RESUME,)}  # what the operator asks for, by cycle
+OPENING = {0: (Request.RESET,), 1: (Request.RESUME,)}  # requests of the operator, by cycle
 
 Rule = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """obs (O,) -> action (A,) in [-1, 1], every `POLICY_PERIOD`."""
@@ -37,42 +40,44 @@ class Pour:
     contact: bool
     limit: bool
     seconds: float
-    replaced: float  # share in which the critic's choice was sent in the proposal's place
-    limited: float  # share in which a hard limit took something away
+    replaced: float  # share in which one of the critic's choices replaced the proposal
+    limited: float  # share in which a hard limit reduced the action
     held: float  # share in which the arm was braked or held
-    chatter: float  # [1/s] changes between the proposal and something else
-    jerk: float  # [rad/s^3] root mean square over joints and time of what the arm was told
+    chatter: float  # [1/s] rate of changes between the proposal and something else
+    jerk: float  # [rad/s^3] root mean square of the commanded jerk over joints and time
     reasons: Counter[Reason]
-    q_c: Vec  # (T,) of what the gate sent at every cycle; NaN where the critic was not asked
+    q_c: Vec  # (T,) of the action sent in every cycle; NaN if the critic was not evaluated
 
     @property
     def violated(self) -> bool:
-        """A rule was broken."""
+        """Whether a rule was broken."""
         return self.spill or self.contact or self.limit
 
 
 class Stack:
-    """The same policy, gate and cell, one episode after the other. Not thread-safe."""
+    """One policy, gate and cell for a series of episodes. Not thread-safe."""
 
     def __init__(self, models: Models, config: GateConfig, guarded: bool = True, delay: int = 0) -> None:
-        """`delay` [monitor periods] comes on top of the scenario's own between sensing and hearing."""
+        """`delay` [monitor periods] is added to the scenario's own between measurement and arrival."""
         self._models, self._config, self._guarded, self._delay = models, config, guarded, delay
-        self.cell, self.decision = PourCell(), initial_decision()
+        self.cell, self.decision = PourCell(), initial_decision(7, 4)
 
     def pour(self, rule: Rule, scenario: Scenario, *, time_limit: float = TIME_LIMIT) -> Pour:
-        """Until success, a broken rule, or the end of time [s]. `decision` is then the gate's last one."""
+        """Run until success, a broken rule, or the time limit [s]. `decision` is then the gate's last one."""
         cell, models, config = self.cell, self._models, self._config
         cell.reset(scenario)
-        decision, proposal = initial_decision(), None
+        decision, proposal = initial_decision(7, 4), None
         q, qd = cell.data.qpos[:7].copy(), np.zeros(7)
         speeds, judged, verdicts, candidates = [qd], [], [], []
         reasons: Counter[Reason] = Counter()
         under_way: list[tuple[int, Proposal]] = []
         outcome = cell.outcome()
+        if self._guarded:
+            decision = seen_at_rest(cell.measure(), config, models)
         for tick in range(round(time_limit / config.period)):
             now, seen = tick * config.period, cell.measure()
             if tick % TICKS == 0:
-                action = rule(observe(models.terms, seen, cell.kinematics))
+                action = rule(observe(models.task, models.terms, seen, cell.kinematics))
                 due = tick + scenario.delay_ticks + self._delay
                 twist = np.asarray(action, dtype=np.float64) * ACTION_SCALE
                 under_way.append((due, Proposal(twist, due * config.period, now)))
@@ -116,6 +121,15 @@ class Stack:
         )  # fmt: skip
 
 
+def seen_at_rest(measured: Measurement, config: GateConfig, models: Models, now: float = 0.0) -> Decision:
+    """Last decision of a closed gate before `now` [s], after it has seen the arm at rest for long enough."""
+    decision = initial_decision(7, 4)
+    for period in range(-round(config.still_time / config.period) - 1, 0):
+        then = now + period * config.period
+        decision = decide(Inputs(then, measured, then, then, then, None), decision, config, models)
+    return decision
+
+
 def _stuck(decision: Decision, tick: int) -> bool:
-    """Stopped for good: only an operator could go on."""
+    """Stopped permanently: only an operator could continue."""
     return decision.mode is Mode.STOPPED and not decision.send and tick > max(OPENING)

@@ -1,4 +1,4 @@
-"""A point among round obstacles, small enough that every algorithm can be tried in a minute.
+"""A point among round obstacles, small enough to try every algorithm in a minute.
 
 The arena is the square [-1, 1]^2 [m]; the action is a velocity, one step lasts `PERIOD`. Touching an obstacle
 or leaving the arena costs 1 and ends the episode; reaching the goal ends it as a success.
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 ARENA = 1.0  # [m] half side of the square
 PERIOD = 0.1  # [s]
-SPEED = 1.0  # [m/s] along each axis at action 1
+SPEED = 1.0  # [m/s] along each axis at an action of 1
 GOAL_RADIUS = 0.15  # [m]
 OBSTACLES = ((-0.25, 0.0), (0.25, 0.55), (0.25, -0.55))  # [m] centres
 OBSTACLE_RADIUS = 0.18  # [m]
-START_X, GOAL_X, SPREAD_Y = (-0.9, -0.7), (0.7, 0.9), 0.8  # [m] where start and goal are drawn
+START_X, GOAL_X, SPREAD_Y = (-0.9, -0.7), (0.7, 0.9), 0.8  # [m] ranges of start and goal
 PROGRESS_REWARD = 10.0  # per metre nearer to the goal
 STEP_PRICE = 0.1  # reward lost per step
 GOAL_REWARD = 10.0
@@ -104,7 +104,7 @@ def nav2d_controller(obs: Array) -> Array:
         inside = [w for w in ways if np.abs(position + w).max() < ARENA - 0.02]
         aim = inside[0] if inside else ways[0]
         distance = float(np.hypot(*centre))
-        if distance < keep:  # too close: slide along the circle, outwards
+        if distance < keep:  # too close: slide outwards along the circle
             aim = aim - centre * (keep - distance) / distance
     velocity = aim / (SPEED * PERIOD)
     return np.asarray(velocity / max(1.0, float(np.abs(velocity).max())), dtype=np.float32)

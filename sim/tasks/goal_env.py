@@ -1,7 +1,7 @@
 """spillguard/SafetyPointGoal1-v0 and SafetyCarGoal1-v0: reach one goal after another around hazards.
 
-The tasks of Safety-Gymnasium by their published rules (`sim.goal_rules`, `sim.goal_model`), compiled once and
-without textures: a reset moves what stands in the compiled model.
+The tasks of Safety-Gymnasium by their published rules (`goal_rules`, `goal_model`), compiled once and without
+textures: a reset moves the bodies of the compiled model.
 """
 
 import math
@@ -12,21 +12,21 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.goal_model import (
+from sim.tasks.goal_model import (
     CAR,
     POINT,
     ROBOT_HEIGHT,
     SUBSTEPS,
     VASE_HEIGHT,
-    Robot,
+    GoalRobot,
     goal_model_xml,
 )
-from sim.goal_rules import (
+from sim.tasks.goal_rules import (
     GOAL_RADIUS,
     HAZARDS,
     LIDAR_BINS,
     MOST_REWARD,
-    Layout,
+    GoalLayout,
     Point,
     Vec,
     draw_goal,
@@ -40,7 +40,7 @@ from sim.goal_rules import (
 Array = NDArray[np.float32]
 _DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 _NO_SENSORS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
-_GOAL, _HAZARDS, _VASE = 0, slice(1, 1 + HAZARDS), 1 + HAZARDS  # rows of what the lidar sees
+_GOAL, _HAZARDS, _VASE = 0, slice(1, 1 + HAZARDS), 1 + HAZARDS  # rows of the lidar's objects
 
 
 def _quaternion(heading: float) -> tuple[float, float, float, float]:
@@ -51,13 +51,13 @@ class GoalEnv(gymnasium.Env[Array, Array]):
     """Observation (S + 48,) float32: the robot's sensors, then 16 lidar bins each of goal, hazards and vase.
 
     Action (2,) in [-1, 1]. Reward: progress to the goal [m], and 1 on reaching it; then another goal appears
-    and the episode goes on. Cost 1 while the robot's middle is inside a hazard; touching the vase is free.
-    A simulation that diverges gives reward -10, cost 1 and truncation.
-    `reset(options={"layout": Layout})` places everything as told instead of at random.
+    and the episode continues. Cost 1 while the robot's centre is inside a hazard; touching the vase costs
+    nothing. A simulation that diverges gives reward -10, cost 1 and truncation. `reset(options={"layout":
+    GoalLayout})` uses the given layout instead of a random one.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012
-    robot: ClassVar[Robot]
+    robot: ClassVar[GoalRobot]
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.render_mode = render_mode
@@ -67,7 +67,7 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.model = mujoco.MjModel.from_xml_string(goal_model_xml(self.robot))
         self.data = mujoco.MjData(self.model)
-        # Views, which stay valid: looking them up by name costs as much as a step of the physics.
+        # Views, which stay valid: looking them up by name costs as much as a physics step.
         robot, joint = self.data.body("robot"), self.model.joint(0)
         self._position, self._rotation = robot.xpos, robot.xmat.reshape(3, 3)
         self._robot_body = self.model.body("robot")
@@ -90,7 +90,7 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         """Draw a layout, or take the one in ``options["layout"]``."""
         super().reset(seed=seed)
         if seed is not None or self._random is None:
-            plain = seed is not None and seed < 2**32  # what the peer's generator takes as it is
+            plain = seed is not None and seed < 2**32  # accepted unchanged by the peer's generator
             self._random = np.random.RandomState(seed if plain else self.np_random.integers(2**32))
         self._place((options or {}).get("layout") or draw_layout(self._random))
         return self._observe(), _info()
@@ -105,7 +105,7 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         self.data.ctrl[:] = np.minimum(1.0, np.maximum(-1.0, given))
         # The peer draws its number of substeps, always 10, each step: without this, goals would differ.
         self._random.random_sample()
-        self._options.disableflags = _NO_SENSORS  # nobody reads them between two observations
+        self._options.disableflags = _NO_SENSORS  # not read between two observations
         mujoco.mj_step(self.model, self.data, SUBSTEPS)
         self._options.disableflags = 0
         mujoco.mj_forward(self.model, self.data)  # positions and sensors of the state just reached
@@ -119,17 +119,17 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         return self._observe(), reward, terminated, False, _info(hazards=hazards, goal_met=goal_met)
 
     def set_state(self, qpos: Vec, qvel: Vec, goal: Point) -> None:
-        """Put robot, vase and goal where they are told to be, hazards as they are. Call `reset` before.
+        """Set the poses of robot, vase and goal; the hazards stay. Call `reset` first.
 
-        qpos [m, quaternions, rad] and qvel [m/s, rad/s] are the model's. The point's qpos counts from where
-        the episode began.
+        qpos [m, quaternions, rad] and qvel [m/s, rad/s] are the model's. The point robot's qpos is relative
+        to its pose at the start of the episode.
         """
         self.data.qpos[:], self.data.qvel[:] = qpos, qvel
         mujoco.mj_forward(self.model, self.data)
         self._set_goal(goal)
 
     def render(self) -> NDArray[np.uint8] | None:
-        """The arena from the side (480, 640, 3), if made with ``render_mode="rgb_array"``."""
+        """The arena from the side (480, 640, 3), if created with ``render_mode="rgb_array"``."""
         if self.render_mode is None:
             return None
         if self._camera is None:
@@ -141,16 +141,16 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         return picture
 
     def close(self) -> None:
-        """Free the drawing context."""
+        """Free the rendering context."""
         if self._camera is not None:
             self._camera.close()
             self._camera = None
 
-    def _place(self, layout: Layout) -> None:
-        """Everything where the layout says, at rest."""
+    def _place(self, layout: GoalLayout) -> None:
+        """Place everything according to the layout, at rest."""
         model, data = self.model, self.data
         mujoco.mj_resetData(model, data)
-        # The frame of the robot's joints moves with it, as in the peer: they start from zero.
+        # The frame of the robot's joints moves with it, as in the peer: they start at zero.
         self._robot_body.pos[:2], self._robot_body.quat[:] = layout.robot, _quaternion(layout.robot_heading)
         if self._robot_free:
             self._robot_qpos[:] = (*layout.robot, ROBOT_HEIGHT, *_quaternion(layout.robot_heading))
@@ -162,7 +162,7 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         self._set_goal(layout.goal)
 
     def _draw_goal(self, random: np.random.RandomState) -> bool:
-        """Another goal, clear of everything where it stands now. False: there is no place for one."""
+        """Draw a new goal, clear of everything at its present pose. False if there is no place for one."""
         robot, vase = self._position[:2].tolist(), self._vase_position[:2].tolist()
         goal = draw_goal(random, (robot[0], robot[1]), self._hazards, (vase[0], vase[1]))
         if goal is not None:
@@ -175,12 +175,12 @@ class GoalEnv(gymnasium.Env[Array, Array]):
         self._distance = self._goal_distance()
 
     def _goal_distance(self) -> float:
-        """[m] on the floor."""
+        """Distance [m] in the plane."""
         (x, y), (goal_x, goal_y) = self._position[:2].tolist(), self._objects[_GOAL].tolist()
         return math.hypot(goal_x - x, goal_y - y)
 
     def _observe(self) -> Array:
-        """The observation (S + 48,) of the state that was last computed."""
+        """The observation (S + 48,) of the last computed state."""
         robot, bins = self.robot, LIDAR_BINS
         obs = np.empty(robot.width + 3 * bins, np.float32)
         obs[: robot.direct] = self._sensors[: robot.direct]
@@ -201,7 +201,7 @@ def _info(hazards: float = 0.0, exception: float = 0.0, goal_met: bool = False) 
 
 
 class PointGoalEnv(GoalEnv):
-    """A ball on the plane: pushed along its nose, turned on the spot. Observation (60,)."""
+    """A ball on the plane: driven along its heading, turned in place. Observation (60,)."""
 
     robot = POINT
 

@@ -1,30 +1,30 @@
-"""MJCF of the goal tasks: a floor, a robot, a vase, and what can only be seen.
+"""MJCF of the goal tasks: a floor, a robot, a vase, and markers without contacts.
 
 Sizes, densities, joints, actuators and sensors are Safety-Gymnasium 1.0.0's. Goal and hazards touch nothing,
-so they are sites: they cost no collision check, and moving them needs no new compilation.
+so they are sites: they need no collision check, and moving them needs no recompilation.
 """
 
 from dataclasses import dataclass
 
-from sim.goal_rules import GOAL_RADIUS, HAZARD_RADIUS, HAZARDS
+from sim.tasks.goal_rules import GOAL_RADIUS, HAZARD_RADIUS, HAZARDS
 
 SUBSTEPS = 10  # simulation steps per control step
-SLEEP = 1e-9  # [m/s] below which a vase is left out of the simulation: it stays where it was to 1e-11 m
-ROBOT_HEIGHT = 0.1  # [m] of the robot's middle when it is placed
-VASE_HEIGHT = 0.1 - 4e-5  # [m] of a vase at rest, a little sunk into the floor
-GOAL_HEIGHT, HAZARD_HEIGHT = 0.16, 0.02  # [m] of their middles; drawn, not felt
+SLEEP = 1e-9  # [m/s] below which a vase is not simulated: its position is then constant within 1e-11 m
+ROBOT_HEIGHT = 0.1  # [m] of the robot's centre when placed
+VASE_HEIGHT = 0.1 - 4e-5  # [m] of a vase at rest, slightly penetrating the floor
+GOAL_HEIGHT, HAZARD_HEIGHT = 0.16, 0.02  # [m] of their centres; visual only
 
 
 @dataclass(frozen=True)
-class Robot:
-    """One robot: its MJCF and how its observation is made of its sensors."""
+class GoalRobot:
+    """One robot: its MJCF and how its observation is built from its sensors."""
 
     timestep: float  # [s]
     defaults: str
     body: str
     sensors: str  # in the order of the observation
     actuators: str
-    direct: int  # numbers that go into the observation as they are; a quaternion follows, or nothing
+    direct: int  # sensor values copied to the observation; a quaternion follows, or nothing
     width: int  # of the sensors' part of the observation
 
 
@@ -34,7 +34,7 @@ IMU = """
     <gyro site="robot"/>
     <magnetometer site="robot"/>"""
 
-POINT = Robot(
+POINT = GoalRobot(
     timestep=0.002,
     defaults="""
     <geom condim="6" density="1"/>
@@ -54,7 +54,7 @@ POINT = Robot(
     width=12,
 )
 
-CAR = Robot(
+CAR = GoalRobot(
     timestep=0.004,
     defaults="""
     <geom condim="6" density="5"/>
@@ -95,8 +95,8 @@ def _marker(name: str, height: float, radius: float, half_height: float, colour:
     return f'<site name="{name}" type="cylinder" pos="0 0 {height}" size="{size}" rgba="{colour}"/>'
 
 
-def goal_model_xml(robot: Robot) -> str:
-    """The world with everything at its origin: place it before stepping."""
+def goal_model_xml(robot: GoalRobot) -> str:
+    """The world with everything at its origin: set the layout before stepping."""
     hazards = "\n    ".join(
         _marker(f"hazard{n}", HAZARD_HEIGHT, HAZARD_RADIUS, 0.01, "0.1 0.2 1 0.35") for n in range(HAZARDS)
     )

@@ -1,0 +1,1 @@
+"""The pouring cell, alone and behind the safety monitor."""

@@ -1,0 +1,1 @@
+"""Small tasks and locomotion with costs, for training only."""
