@@ -1,43 +1,44 @@
-"""Files that are either the old version or the new one, never half of one."""
+"""Checkpoints: tensors, numbers and strings in one file, which runs no code when it is read."""
 
-import io
-import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from policy_training.files import replacing
+
 State = dict[str, Any]  # tensors, numbers, strings, and containers of them
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Replace `path`. On a full disk or a kill the previous content stays."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def save(path: Path, state: State) -> None:
-    """A checkpoint of tensors, numbers, strings and containers of them."""
-    stream = io.BytesIO()
-    torch.save(state, stream)
-    write_atomically(path, stream.getbuffer())
+    """A checkpoint of tensors, numbers, strings and containers of them.
+
+    It is written tensor by tensor without a copy in memory. OSError where the
+    disk is full.
+    """
+    with replacing(path) as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # torch reports a file position and hides the disk's error.
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
-def load(path: Path) -> State:
-    """Inverse of `save`. A checkpoint is data: loading one runs no code from it."""
+def load(path: Path, *, mapped: bool = False) -> State:
+    """Inverse of `save`. A checkpoint is data: loading one runs no code from it. ValueError if it is
+    truncated or something else.
+
+    Mapped tensors are read from the file when they are used, so that a replay is never held twice; only for a
+    file that no other process replaces.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        why = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise ValueError(f"{path} is no complete checkpoint: {why}; resume from another one") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}; a checkpoint is a dictionary")
+    return state

@@ -5,7 +5,7 @@ import logging
 
 import torch
 
-ACCURACY = 1e-4  # largest relative error of a float32 product that is taken for float32
+ACCURACY = 1e-4  # largest relative error that is accepted of a float32 product
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _HEAP = 1 << 30  # [bytes]
 
@@ -13,15 +13,15 @@ logger = logging.getLogger(__name__)
 
 
 def set_processor(matmul: str = "highest", threads: int = 1) -> str:
-    """One thread (contended ones wait for each other), a heap that is kept, and the precision in use."""
+    """Set one thread (contended ones wait for each other) and keep the heap. Returns the precision in use."""
     torch.set_num_threads(threads)
     keep_heap()
     return set_matmul(matmul)
 
 
 def keep_heap() -> None:
-    """Have freed tensors of any size reused. By default the C library hands them back to the system at once
-    and pays for each with page faults, hundreds an update. Without glibc nothing happens."""
+    """Reuse the memory of freed tensors of any size. By default the C library returns it to the system at
+    once, which costs hundreds of page faults per update. Without glibc this does nothing."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
@@ -31,7 +31,7 @@ def keep_heap() -> None:
 
 
 def set_matmul(wish: str) -> str:
-    """The precision of float32 products that is really used; `medium` only after a look at its error."""
+    """Set the precision of float32 products and return it; `medium` only after a check of its error."""
     if wish == "medium":
         torch.set_float32_matmul_precision("medium")
         error = matmul_error()

@@ -3,28 +3,41 @@
 import argparse
 import dataclasses
 import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 from rich.console import Console
 
-from policy_training.algorithms import ON_POLICY
-from policy_training.buffers import MemoryConfig
-from policy_training.episodes import make_env
-from policy_training.loops import train
-from policy_training.on_policy_loop import train_on_policy
-from policy_training.presets import preset
+from policy_training.algorithms import OFF_POLICY, ON_POLICY, resolve
+from policy_training.experience.environments import full_name, make_env
+from policy_training.experience.replay import MemoryConfig
+from policy_training.interruption import interruptible
+from policy_training.loops.off_policy import train
+from policy_training.loops.on_policy import train_on_policy
+from policy_training.option_groups import grouped, split, whole
 from policy_training.processor import set_processor
-from policy_training.runs import RunConfig, create_run
-from policy_training.terminal import complain
+from policy_training.runs.config import LoopConfig, OnPolicyLoop, RunConfig, read_config
+from policy_training.runs.folder import create_run
+from policy_training.runs.presets import preset
+from policy_training.terminal import UsageError, parsed, subcommand
+from sim.registration import ENVIRONMENTS
 
 L = TypeVar("L")
 C = TypeVar("C")
 DEFAULT_ALGO, DEFAULT_ENV = "meta_sac_lag", "spillguard/PourCoffee-v0"
+KNOWN_ALGORITHMS = (
+    f"Algorithm: off-policy {', '.join(OFF_POLICY)}; on-policy {', '.join(ON_POLICY)}; or one of yours as "
+    "module:Class (CONTRIBUTING.md)."
+)
+KNOWN_ENVIRONMENTS = (
+    f"Environment: {', '.join(ENVIRONMENTS)}; or any other of Gymnasium whose observations and actions are "
+    "vectors, by its id, or by module:Id, which imports the module that registers it (docs/own_task.md)."
+)
+EXTENSIBLE = ("steps", "iterations", "checkpoint_every", "log_every", "progress")
+"""Options that may change on resume."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +47,8 @@ class TrainArguments(Generic[L, C]):
     loop: L
     memory: MemoryConfig
     algorithm: C
-    algo: str = DEFAULT_ALGO
-    "Algorithm."
-    env: str = DEFAULT_ENV
-    "Gymnasium id of the environment."
+    algo: Annotated[str, tyro.conf.arg(help=KNOWN_ALGORITHMS)] = DEFAULT_ALGO
+    env: Annotated[str, tyro.conf.arg(help=KNOWN_ENVIRONMENTS)] = DEFAULT_ENV
     seed: int = 1
     "Seed of everything."
     seeds: tuple[int, ...] = ()
@@ -47,37 +58,69 @@ class TrainArguments(Generic[L, C]):
     runs: Path = Path("runs")
     "Folder of the runs."
     resume: Path | None = field(default=None)
-    "Run folder to continue; its own configuration holds, except for --steps."
+    "Run folder to continue. Its own configuration holds; only steps or iterations can change its end."
 
 
 @dataclass(frozen=True)
 class OnPolicyArguments(TrainArguments[L, C]):
     """Train a policy. Defaults below are those of the chosen algorithm and environment."""
 
-    memory: tyro.conf.Suppress[MemoryConfig]  # forgets at every iteration
+    memory: tyro.conf.Suppress[MemoryConfig]  # has no replay memory
 
 
 def parse(arguments: Sequence[str]) -> TrainArguments:
-    """Command line -> arguments; --algo and --env decide the defaults, so they are read first."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    """Command line -> arguments. --algo and --env, or the run to resume, are read first: they decide the
+    defaults."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--algo", default=DEFAULT_ALGO)
     first.add_argument("--env", default=DEFAULT_ENV)
-    known, _ = first.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
-    chosen = preset(known.algo, known.env)
-    arguments_of = OnPolicyArguments if known.algo in ON_POLICY else TrainArguments
-    kind: Any = arguments_of[type(chosen.loop), type(chosen.algorithm)]  # type: ignore[index]
+    first.add_argument("--resume", type=Path)
+    try:
+        known, _ = first.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from error
+    chosen = read_config(known.resume) if known.resume else preset(known.algo, known.env)
+    arguments_of = OnPolicyArguments if resolve(chosen.algo).on_policy else TrainArguments
+    loop, algorithm = grouped(type(chosen.loop), "loop"), grouped(type(chosen.algorithm), chosen.algo)
+    kind: Any = arguments_of[loop, algorithm]  # type: ignore[index]
     default = kind(
-        loop=chosen.loop, memory=chosen.memory, algorithm=chosen.algorithm, algo=known.algo, env=known.env
-    )
-    args: TrainArguments = tyro.cli(
-        kind, config=(tyro.conf.OmitArgPrefixes,), default=default, args=list(arguments),
-        prog="spillguard train", description=TrainArguments.__doc__,
+        loop=split(chosen.loop, loop), memory=chosen.memory, algorithm=split(chosen.algorithm, algorithm),
+        algo=chosen.algo, env=chosen.env, seed=chosen.seed,
     )  # fmt: skip
+    args: TrainArguments = parsed(
+        kind, arguments, "spillguard train", default=default, description=TrainArguments.__doc__
+    )
+    try:
+        loop_config = whole(args.loop, type(chosen.loop))
+        algorithm_config = whole(args.algorithm, type(chosen.algorithm))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    args = dataclasses.replace(args, env=full_name(args.env), loop=loop_config, algorithm=algorithm_config)
+    if known.resume:
+        refuse_changes(args, dataclasses.replace(default, loop=chosen.loop, algorithm=chosen.algorithm))
     return args
 
 
+def refuse_changes(args: TrainArguments, run: TrainArguments) -> None:
+    """ValueError for options that may not change on resume: it would be another run."""
+    given = settings(args) | {"resume": None}
+    other = [name for name, value in settings(run).items() if value != given[name] and name not in EXTENSIBLE]
+    if other:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in other)
+        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in EXTENSIBLE)
+        raise ValueError(f"{names}: a resumed run keeps its configuration; it takes {allowed} alone")
+
+
+def settings(args: TrainArguments) -> dict[str, Any]:
+    """Every option by its name on the command line."""
+    groups = {name: getattr(args, name) for name in ("loop", "memory", "algorithm")}
+    own = {f.name: getattr(args, f.name) for f in dataclasses.fields(args) if f.name not in groups}
+    inner = [{f.name: getattr(group, f.name) for f in dataclasses.fields(group)} for group in groups.values()]
+    return {name: value for part in (own, *inner) for name, value in part.items()}
+
+
 def run_seed(config: RunConfig, root: Path) -> Path:
-    """One whole run in this process."""
+    """One complete run in this process."""
     set_processor(config.loop.matmul)
     run = create_run(config, root)
     follow(config)(config, run)
@@ -86,47 +129,42 @@ def run_seed(config: RunConfig, root: Path) -> Path:
 
 def follow(config: RunConfig) -> Callable[..., bool]:
     """The loop that goes with the algorithm."""
-    return train_on_policy if config.algo in ON_POLICY else train
+    return train_on_policy if resolve(config.algo).on_policy else train
 
 
-def resume_run(arguments: TrainArguments, steps: int | None) -> Path:
-    """Continue a run."""
-    run = arguments.resume
-    if run is None or not (run / "config.json").is_file():
-        raise FileNotFoundError(f"{run} is no run folder: it has no config.json")
-    config = RunConfig.from_json((run / "config.json").read_text())
-    if steps is not None:
-        config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, steps=steps))
+def resume_run(run: Path, loop: LoopConfig | OnPolicyLoop) -> Path:
+    """Resume a run with this loop."""
+    config = dataclasses.replace(read_config(run), loop=loop)
     set_processor(config.loop.matmul)
     follow(config)(config, run, resume=True)
     return run
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0 when every run came to its end or was interrupted in good order."""
+@subcommand("train")
+def main(words: Sequence[str]) -> int:
+    """Exit status 0 when every run is complete or was interrupted and saved."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    console = Console()
-    try:
-        args = parse(arguments)
-        if args.resume is not None:
-            run = resume_run(args, args.loop.steps if "--steps" in arguments else None)
-            console.print(f"run: {run}", soft_wrap=True)
-            return 0
+    args, console = parse(words), Console(markup=False)
+    if args.resume is not None:
+        runs = iter([resume_run(args.resume, args.loop)])
+    else:
         make_env(args.env).close()
         config = RunConfig(args.algo, args.env, args.seed, args.loop, args.memory, args.algorithm)
         configs = [dataclasses.replace(config, seed=s) for s in args.seeds or (args.seed,)]
-        for run in launch(configs, args.runs, args.launcher):
-            console.print(f"run: {run}", soft_wrap=True)
-    except (ValueError, FileNotFoundError, FloatingPointError, ModuleNotFoundError) as error:
-        return complain("train", error)
+        runs = launch(configs, args.runs, args.launcher)
+    for run in runs:
+        console.print(f"run: {run}", soft_wrap=True)
     return 0
 
 
-def launch(configs: Sequence[RunConfig], root: Path, launcher: str) -> list[Path]:
-    """All runs, here or on Ray."""
+def launch(configs: Sequence[RunConfig], root: Path, launcher: str) -> Iterator[Path]:
+    """All runs, here or on Ray. Here an interruption ends the current run and starts no other."""
     if launcher == "local" or len(configs) == 1:
-        return [run_seed(c, root) for c in configs]
+        with interruptible() as stop:
+            for config in configs:
+                if not stop.is_set():
+                    yield run_seed(config, root)
+        return
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -134,7 +172,7 @@ def launch(configs: Sequence[RunConfig], root: Path, launcher: str) -> list[Path
     ray.init(ignore_reinit_error=True)
     task = ray.remote(num_cpus=1)(run_seed)
     quiet = [dataclasses.replace(c, loop=dataclasses.replace(c.loop, progress=False)) for c in configs]
-    return ray.get([task.remote(c, root.resolve()) for c in quiet])
+    yield from ray.get([task.remote(c, root.resolve()) for c in quiet])
 
 
 if __name__ == "__main__":

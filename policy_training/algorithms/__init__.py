@@ -1,53 +1,62 @@
-"""The one list of algorithms."""
+"""The algorithms: one per file here, or any class elsewhere, named as module:Class.
 
-from policy_training.algorithms.cpo import Cpo, CpoConfig
-from policy_training.algorithms.crpo import Crpo, CrpoConfig
-from policy_training.algorithms.cup import Cup, CupConfig
-from policy_training.algorithms.espo import Espo, EspoConfig
-from policy_training.algorithms.meta_sac_lag import MetaSacLag, MetaSacLagConfig
-from policy_training.algorithms.pcpo import Pcpo, PcpoConfig
-from policy_training.algorithms.pcrpo import Pcrpo, PcrpoConfig
-from policy_training.algorithms.ppo_lag import PpoLag, PpoLagConfig
-from policy_training.algorithms.sac import Sac, SacConfig
-from policy_training.algorithms.sac_lag import SacLag, SacLagConfig
-from policy_training.algorithms.trpo_lag import TrpoLag, TrpoLagConfig
+A file's class bears the file's name (`sac_lag.py`, `SacLag`). Its configuration is what the constructor takes
+as `config`, a frozen dataclass with defaults; an algorithm whose configuration is an `OnPolicyConfig` is
+on-policy. So an algorithm takes one file.
+"""
 
-OFF_POLICY = {"sac": Sac, "sac_lag": SacLag, "meta_sac_lag": MetaSacLag}
-ON_POLICY = {
-    "ppo_lag": PpoLag,
-    "trpo_lag": TrpoLag,
-    "cpo": Cpo,
-    "pcpo": Pcpo,
-    "cup": Cup,
-    "crpo": Crpo,
-    "pcrpo": Pcrpo,
-    "espo": Espo,
-}
-ALGORITHMS = {**OFF_POLICY, **ON_POLICY}
-CONFIGS = {
-    "sac": SacConfig,
-    "sac_lag": SacLagConfig,
-    "meta_sac_lag": MetaSacLagConfig,
-    "ppo_lag": PpoLagConfig,
-    "trpo_lag": TrpoLagConfig,
-    "cpo": CpoConfig,
-    "pcpo": PcpoConfig,
-    "cup": CupConfig,
-    "crpo": CrpoConfig,
-    "pcrpo": PcrpoConfig,
-    "espo": EspoConfig,
-}
+import importlib
+import inspect
+import os
+import pkgutil
+import sys
+from typing import Any, NamedTuple, get_type_hints
 
-AlgorithmConfig = (
-    SacConfig
-    | SacLagConfig
-    | MetaSacLagConfig
-    | PpoLagConfig
-    | TrpoLagConfig
-    | CpoConfig
-    | PcpoConfig
-    | CupConfig
-    | CrpoConfig
-    | PcrpoConfig
-    | EspoConfig
-)
+from policy_training.estimates.on_policy import OnPolicyConfig
+
+
+class Entry(NamedTuple):
+    """An algorithm by its name."""
+
+    algorithm: type[Any]  # (Spaces, config, seed) -> the algorithm that a loop drives
+    config: type[Any]
+    on_policy: bool
+
+
+def resolve(name: str) -> Entry:
+    """The algorithm of this name, or of module:Class, imported from the current folder, too. ValueError."""
+    if name not in ALGORITHMS:
+        module, colon, cls = name.partition(":")
+        if not (colon and cls.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+            known = ", ".join(name for name in ALGORITHMS if ":" not in name)
+            raise ValueError(f"unknown algorithm {name!r}; known are {known}; yours is module:Class")
+        if not {"", os.getcwd()} & {*sys.path}:
+            sys.path.append(os.getcwd())  # last, so that no file there shadows an installed module
+        try:
+            found = getattr(importlib.import_module(module), cls)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"algorithm {name!r}: {error}") from error
+        _register(name, found)
+    return Entry(ALGORITHMS[name], CONFIGS[name], name in ON_POLICY)
+
+
+def _register(name: str, found: Any) -> None:
+    config = get_type_hints(found.__init__).get("config") if inspect.isclass(found) else None
+    if config is None or not hasattr(config, "__dataclass_fields__") or not hasattr(config, "hidden"):
+        raise ValueError(
+            f"algorithm {name!r}: the constructor takes (spaces, config, seed), config annotated with "
+            "a frozen dataclass that has the widths `hidden`"
+        )
+    ALGORITHMS[name], CONFIGS[name] = found, config
+    (ON_POLICY if issubclass(config, OnPolicyConfig) else OFF_POLICY)[name] = found
+
+
+ALGORITHMS: dict[str, type[Any]] = {}
+CONFIGS: dict[str, type[Any]] = {}
+OFF_POLICY: dict[str, type[Any]] = {}
+ON_POLICY: dict[str, type[Any]] = {}
+for _info in pkgutil.iter_modules(__path__):
+    _module = importlib.import_module(f"{__name__}.{_info.name}")
+    _register(
+        _info.name, {key.lower(): value for key, value in vars(_module).items()}[_info.name.replace("_", "")]
+    )

@@ -11,7 +11,7 @@ Achiam, Held, Tamar, Abbeel 2017, arXiv:1705.10528.
     (5)  x is shortened until E KL <= d_KL, E[rho A_c] has not grown by more than [ -c ]_+, and, unless c > 0,
          E[rho A_r] has not fallen
 
-Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
+Symbols: g = grad E[rho A_r], b = grad E[rho A_c] in cost / step, rho = pi(a|s) / pi_old(a|s), F Fisher
 matrix, c = (J_c - d + m) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
 [steps], m a margin (`Margin`, 0 unless margin_rate says more), d_KL [nat].
 
@@ -22,15 +22,15 @@ are nearly parallel that difference is made of rounding errors.
 
 Units of c. b is the slope of a mean over steps, so b^T x predicts by how much the cost of a step changes. An
 episode has L steps, so J_c changes by L b^T x, and J_c + L b^T x <= d is c + b^T x <= 0 with c as above. With
-c = J_c - d a distance to the limit looks L times as long as it is: what exceeds the limit is answered by (4)
-even where (3) has a solution, and what is below it does not see the limit coming. A_c is centred and keeps
-its scale for the same reason.
+c = J_c - d a distance to the limit looks L times as long as it is: above the limit (4) is taken even where
+(3) has a solution, and below it the limit is ignored until it is reached. A_c is centred and keeps its scale
+for the same reason.
 
 Differs from the paper: J_c and d are undiscounted, as benchmarks measure them, where the paper has discounted
-ones, with c = J_c - d and 1 / (1 - gamma) in the place of L; A_c stays discounted, so that b^T x tells less
-than all of the change; the margin m. Damping on F. Value functions are fitted by Adam.
-Differs from others: code that came after the paper divides by L as here, OmniSafe does not any more (read at
-15603dd), and there r enters the limit's multiplier with the sign of a g of the loss, not of the reward.
+ones, with c = J_c - d and 1 / (1 - gamma) instead of L; A_c stays discounted, so that b^T x predicts less
+than the whole change; the margin m. Damping on F. Value functions are fitted by Adam. Differs from others:
+code that came after the paper divides by L as here, OmniSafe does not any more (read at 15603dd), and there r
+enters the limit's multiplier with the sign of a g of the loss, not of the reward.
 """
 
 import math
@@ -40,12 +40,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
-from policy_training.gaussian import GaussianActor
-from policy_training.networks import Spaces
-from policy_training.on_policy import Judge
-from policy_training.trust_region import (
+from policy_training.estimates.advantages import Rollout, centred, standardised
+from policy_training.estimates.on_policy import Judge
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.gaussian import GaussianActor
+from policy_training.steps.trust_region import (
     Margin,
     OldPolicy,
     OneLimitConfig,
@@ -75,7 +75,7 @@ def solve_quadratic(
     region, q, s = 2.0 * target_kl, float(g @ to_g), float(b @ to_b)
     still = torch.zeros_like(g)
     free = math.sqrt(region / q) * to_g if q > 0.0 else still
-    if not s > 0.0:  # nothing that the policy does changes the cost
+    if not s > 0.0:  # the policy has no effect on the cost
         return (free, "free") if c <= 0.0 else (still, "recovery")
     room = region - c * c / s
     if not room > 0.0:
@@ -83,13 +83,13 @@ def solve_quadratic(
     if c + float(b @ free) <= 0.0:
         return free, "bound"
     h, to_h = g, to_g
-    for _ in range(2):  # the second time takes the part along b that rounding left
+    for _ in range(2):  # the second time removes the part along b that rounding left
         share = float(b @ to_h) / s
         h, to_h = h - share * b, to_h - share * to_b
     a, nearest = float(h @ to_h), (-c / s) * to_b
     if a > q * (16.0 * torch.finfo(g.dtype).eps) ** 2:
         return nearest + math.sqrt(room / a) * to_h, "bound"
-    return nearest, "bound"  # g lies along b: h is a rounding error, of no direction
+    return nearest, "bound"  # g lies along b: h is a rounding error, its direction meaningless
 
 
 class Cpo:
@@ -108,7 +108,7 @@ class Cpo:
         cfg, actor = self.config, self.actor
         c = self.margin.excess(rollout, cfg.cost_limits[0][1])
         reward, cost = rollout.advantage
-        advantage = torch.stack((standardised(reward), cost - cost.mean()))
+        advantage = torch.stack((standardised(reward), centred(cost)))
         old = OldPolicy.of(actor, rollout.obs, rollout.action)
         g, b = surrogate_gradients(actor, old, advantage)
         product = fisher_product(actor, old.inputs[:: cfg.fisher_every], cfg.damping)
@@ -133,7 +133,7 @@ class Cpo:
         return base
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "actor": self.actor.vector(), "judge": self.judge.state_dict(), "cases": dict(self.cases),
             "margin": self.margin.value,
@@ -144,4 +144,4 @@ class Cpo:
         self.actor.set_vector(state["actor"])
         self.judge.load_state_dict(state["judge"])
         self.cases = dict(state["cases"])
-        self.margin.value = float(state.get("margin", 0.0))  # older checkpoints know none
+        self.margin.value = float(state.get("margin", 0.0))  # older checkpoints have none

@@ -1,4 +1,4 @@
-"""CUP: a clipped step on the reward, then a step back that pays for cost with closeness.
+"""CUP: a clipped step on the reward, then a projection that trades the cost against the KL divergence.
 
 Yang, Ji, Dai, Zhang, Zhou, Li, Yang, Pan 2022, arXiv:2209.07089.
 
@@ -11,10 +11,12 @@ Yang, Ji, Dai, Zhang, Zhou, Li, Yang, Pan 2022, arXiv:2209.07089.
 Symbols: rho = pi(a|s) / pi_old(a|s), J_c mean undiscounted episode cost, d its limit, nu multiplier [-],
 e clip [-], d_KL [nat].
 
-Differs from the paper: written from public code, so that (2) is clipped as in PPO; A_c is standardised, so
-that nu means the same for costs of any unit; Adam moves nu; the value functions have passes of their own.
-Differs from others: nu has no cap unless `nu_max` sets one. OmniSafe (read at 15603dd) cuts it at 2, centres
-A_c only, and has KL(pi || pi') in (3). Where the cap is low, (3) cannot outweigh (2) and what is left is PPO.
+Differs from the paper: written from public code, so that (2) is clipped as in PPO; A_c is standardised, as
+its authors' code does (CUP-safe-rl, f461656, utils/data_generator.py), so that nu means the same for costs of
+any unit; Adam moves nu, where theirs is a gradient step at a rate of 0.01; the value functions have passes of
+their own. Differs from others: nu has no cap unless `nu_max` sets one. The authors and OmniSafe (read at
+15603dd) cap it at 2; OmniSafe centres A_c only, and has KL(pi || pi') in (3). Where the cap is low, (3)
+cannot outweigh (2) and the result is PPO.
 """
 
 import math
@@ -23,16 +25,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
-from policy_training.costs import check_limits
-from policy_training.gaussian import GaussianActor, kl_divergence
-from policy_training.multipliers import Multipliers
-from policy_training.networks import Spaces
-from policy_training.on_policy import Judge, OnPolicyConfig
+from policy_training.estimates.advantages import Rollout, standardised
+from policy_training.estimates.on_policy import Judge, OnPolicyConfig
+from policy_training.estimates.values import minibatches
+from policy_training.experience.costs import check_limits
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.gaussian import GaussianActor, kl_divergence
 from policy_training.optimizers.flat import flat_optimizer
-from policy_training.trust_region import OldPolicy
-from policy_training.values import minibatches
+from policy_training.ranges import BELOW_ONE, check_ranges
+from policy_training.steps.multipliers import Multipliers, MultiplierSettings
+from policy_training.steps.trust_region import OldPolicy
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,15 @@ class CupConfig(OnPolicyConfig):
     policy_lr: float = 3e-4
     "Adam's rate for the policy; falls to zero over the run."
     policy_epochs: int = 40
-    "Most passes over an iteration's steps, in (2) and in (3)."
+    "Most passes over an iteration's steps, for the reward and for the projection each."
     policy_batch: int = 64
     "Steps per update of the policy."
     clip: float = 0.2
-    "e in (2)."
+    "Clip range of the ratio pi / pi_old around 1."
     target_kl: float = 0.01
-    "d_KL in (2) and (3) [nat]."
+    "No further pass, for the reward or the projection, once the KL divergence is above this [nat]."
     max_grad_norm: float = 40.0
-    "Longer gradients are cut to this length."
+    "Gradients are clipped to this norm."
     initial_nu: float = 0.001
     "The multiplier at the start."
     nu_lr: float = 0.035
@@ -61,14 +64,16 @@ class CupConfig(OnPolicyConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_limits(self.cost_limits, most=1)
-        if not self.nu_max > 0.0:
-            raise ValueError(f"nu_max is {self.nu_max}; it must be above 0, inf for no cap")
-        if not (self.policy_epochs >= 1 and self.policy_batch >= 1 and self.gamma_c < 1.0):
-            raise ValueError("policy_epochs and policy_batch must be at least 1, gamma_c below 1")
+        check_ranges(self, gamma_c=BELOW_ONE)
+        self.nu_settings().check_multipliers()
+
+    def nu_settings(self) -> MultiplierSettings:
+        """How the multiplier moves."""
+        return MultiplierSettings(initial_nu=self.initial_nu, nu_max=self.nu_max, nu_lr=self.nu_lr)
 
 
 class Cup:
-    """Networks, optimisers and the update."""
+    """Networks, optimizers and the update."""
 
     def __init__(self, spaces: Spaces, config: CupConfig, seed: int) -> None:
         torch.manual_seed(seed)
@@ -77,7 +82,7 @@ class Cup:
         self.judge = Judge(spaces, config, seed)
         vectors = (self.actor.mlp.flat, self.actor.log_std)
         self.adam = flat_optimizer(config.optimizer, vectors, config.policy_lr)
-        self.multipliers = Multipliers(config.cost_limits, config.initial_nu, config.nu_lr, config.nu_max)
+        self.multipliers = Multipliers(config.cost_limits, config.nu_settings(), per="deviation")
 
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
         """(1) to (3), then the value functions."""
@@ -94,7 +99,7 @@ class Cup:
         }  # fmt: skip
 
     def _improve(self, old: OldPolicy, advantage: Tensor, lr_scale: float) -> float:
-        """(2); passes made."""
+        """(2). Returns the passes made."""
         cfg, actor = self.config, self.actor
         for epoch in range(1, cfg.policy_epochs + 1):
             for rows in minibatches(len(advantage), cfg.policy_batch, self.judge.rng):
@@ -108,7 +113,7 @@ class Cup:
         return float(cfg.policy_epochs)
 
     def _project(self, old: OldPolicy, advantage: Tensor, lr_scale: float) -> float:
-        """(3); passes made."""
+        """(3). Returns the passes made."""
         cfg, actor = self.config, self.actor
         with torch.no_grad():
             half_mean, half_log_std = actor.mean_of(old.inputs), actor.log_std.clone()
@@ -134,7 +139,7 @@ class Cup:
         return base
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "actor": self.actor.vector(), "adam": self.adam.state_dict(), "judge": self.judge.state_dict(),
             "multipliers": self.multipliers.state_dict(),

@@ -10,14 +10,14 @@ Gu, Shi, Ding, Knoll, Spanos, Wierman, Jin 2024 (NeurIPS), arXiv:2405.20860. Num
     (7)  after (2), (4), (5):    the next iteration has X + X zeta- steps
 
 Symbols: J mean undiscounted episode cost, b its limit, h+ >= 0 and h- <= 0 slacks, all in the cost's unit;
-g_r, g_c uphill directions of reward and of minus the cost; P(u, v) = u - (u.v / |v|^2) v; x_r + x_c = 1 [-];
-X base size [steps], always the same; zeta+ >= 0 and -1 < zeta- <= 0 [-].
+g_r, g_c ascent directions of the reward and of minus the cost; P(u, v) = u - (u.v / |v|^2) v; x_r + x_c = 1
+[-]; X base size [steps], always the same; zeta+ >= 0 and -1 < zeta- <= 0 [-].
 
-Differs from the paper, or is not said there: Algorithm 1 has (3) and (4) the wrong way round, sec. 4.1 is
+Differs from the paper, or is not stated there: Algorithm 1 has (3) and (4) the wrong way round, sec. 4.1 is
 followed; the first iterations, on reward alone, have the size of (7), without which the paper's total for
 Reacher is out of reach [derived]; x_r = 1/2 and which slacks and zetas shrink [not found], by default none;
 directions are natural-gradient displacements as in the first author's later code, `raw` combines plain
-gradients [not found]; at 180 degrees nothing is left to follow, the policy rests and `opposite` counts it
+gradients [not found]; at 180 degrees the directions cancel, the policy is not moved and `opposite` counts it
 [ours]. Value functions are fitted by Adam, both in every iteration, not by L-BFGS in the branch that needs
 them.
 """
@@ -26,13 +26,13 @@ from dataclasses import dataclass
 
 import torch
 
-from policy_training.advantages import Rollout
 from policy_training.checkpoint import State
-from policy_training.gaussian import GaussianActor
-from policy_training.gradient_manipulation import Schedule, sample_size
-from policy_training.networks import Spaces
-from policy_training.on_policy import Judge
-from policy_training.switching import Decay, Switch, SwitchConfig, check_slacks, follow
+from policy_training.estimates.advantages import Rollout
+from policy_training.estimates.on_policy import Judge
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.gaussian import GaussianActor
+from policy_training.steps.gradient_manipulation import Schedule, sample_size
+from policy_training.steps.switching import Decay, Switch, SwitchConfig, check_slacks, follow
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,21 @@ class EspoConfig(SwitchConfig):
     """A soft switch around the limit, and a sample size by conflict."""
 
     slack_above: float = 20.0
-    "h+ >= 0 [cost]; inf is allowed."
+    "How far above the limit reward and cost both still count [cost], >= 0; inf is allowed."
     slack_below: float = -20.0
-    "h- <= 0 [cost]; -inf is allowed."
+    "How far below the limit reward and cost both already count [cost], <= 0; -inf is allowed."
     slack_decay: Schedule = "constant"
-    "Schedule of the slacks; geometric is Algorithm 1's."
+    "Schedule of the slacks; geometric is that of the paper's Algorithm 1."
     zeta_more: float = 0.1
-    "zeta+ in (6), >= 0."
+    "Share by which the next iteration is longer where reward and cost disagree, >= 0."
     zeta_fewer: float = -0.4
-    "zeta- in (7), above -1, at most 0."
+    "Share by which the next iteration is longer where they do not, above -1, at most 0."
     zeta_decay: Schedule = "constant"
-    "Schedule of both zetas; geometric is Algorithm 1's."
+    "Schedule of both zetas; geometric is that of the paper's Algorithm 1."
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_slacks(self.slack_above, self.slack_below)
-        if not (0.0 <= self.zeta_more < float("inf") and -1.0 < self.zeta_fewer <= 0.0):
-            raise ValueError(
-                f"zeta_more is {self.zeta_more}, zeta_fewer {self.zeta_fewer}; "
-                "allowed are >= 0 and finite, and above -1 but at most 0"
-            )
 
 
 class Espo:
@@ -86,7 +81,7 @@ class Espo:
         return sample_size(base, self.switch.conflict, cfg.zeta_more * factor, cfg.zeta_fewer * factor)
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "actor": self.actor.vector(), "judge": self.judge.state_dict(),
             "switch": self.switch.state_dict(), "zetas": self.zetas.state_dict(),

@@ -1,7 +1,7 @@
 """Meta SAC-Lag: SAC-Lag that tunes its threshold eps and its temperature alpha by meta-gradients.
 
 Honari, Soufi Enayati, Ghafarian Tamizi, Najjaran, IROS 2024, arXiv:2408.07962. The paper's abstract and
-outline were available, its formulas and constants were not: this is our reading, what it leaves open is a
+outline were available, its formulas and constants were not: this is our reading, and what it leaves open is a
 switch. eps [-] is the allowed discounted probability of a violation, alpha [reward per nat], nu [reward].
 
     (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
@@ -14,18 +14,20 @@ switch. eps [-] is the allowed discounted probability of a violation, alpha [rew
     (7)  alpha ascends   J_alpha = E_D0[ Q_r(s0, a) - nu' (Q_c(s0, a) - eps) ],   a = tanh(mean_phi'(s0))
 
 nu' eps is constant in phi, so eps reaches phi' through nu' alone. Paths of d J_eps / d eps: direct (-nu'),
-through nu' in J_eps, through phi'. Variant A takes all, B (default) leaves out the direct one, which pushes
-eps up for ever, C keeps only the one through phi'.
+through nu' in J_eps, through phi'. Variant A takes all, B (default) leaves out the direct one, which raises
+eps without end, C keeps only the one through phi'.
 
-With the split gradient of (4), grad L = alpha g_H - g_R + nu' g_C, and D = d phi'/d grad from `meta`:
+With the gradient of (4) in parts, grad L = alpha g_H - g_R + nu' g_C, and D = d phi' / d grad:
     (8)  d J_eps / d eps   = (d nu'/d eps) [ d J_eps / d nu' + < d J_eps / d phi', D g_C > ],
          d nu' / d eps = -b_nu nu'(x')
     (9)  d J_alpha / d alpha = < d J_alpha / d phi', D g_H >
-This closed form and the double backward pass of `lookahead` agree; the former is the default, being faster.
+This closed form and that of `autograd_meta_gradient` agree; the former is the default, being faster.
 
 Differs from the paper: the larger safety critic counts (`risk_agg`); the multiplier steps in x without the
-slope of nu(x); sigmoid safety critics, trained by cross-entropy; bias-corrected RMSProp; Adam on eps and
-alpha; a meta-step every third update; prior actions may teach (`imitation`)."""
+slope of nu(x); x and the variables behind eps and alpha are bounded (`nu_min`, `Knob`), against windup;
+sigmoid safety critics, trained by cross-entropy; bias-corrected RMSProp; Adam on eps and alpha; a meta-step
+every third update; prior actions may be imitated (`imitation`).
+"""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -33,22 +35,18 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from policy_training.buffers import Batch, Memory
 from policy_training.checkpoint import State
-from policy_training.critics import Critics
-from policy_training.imitation import Lesson, lesson, pretrain
-from policy_training.lagrange import (
-    constraint_excess,
-    initial_score,
-    lagrangian,
-    multiplier,
-    multiplier_inverse,
-    multiplier_slope,
-)  # fmt: skip
-from policy_training.lookahead import Batches, Start, autograd_gradients
-from policy_training.meta import Knob, RmsProp, meta_gradient
-from policy_training.networks import Actor, SafetyCritic, Spaces
-from policy_training.optim import copy_into
+from policy_training.estimates.critics import Critics
+from policy_training.experience.replay import Batch, Memory
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.squashed import Actor, SafetyCritic
+from policy_training.optimizers.adam import copy_into
+from policy_training.ranges import POSITIVE, check_ranges
+from policy_training.steps import lagrangian
+from policy_training.steps.autograd_meta_gradient import Batches, InnerStart, autograd_gradients
+from policy_training.steps.differentiable_step import RmsPropStep, meta_gradient
+from policy_training.steps.imitation import Lesson, lesson, pretrain
+from policy_training.steps.scalar_adam import Knob
 
 
 @dataclass(frozen=True)
@@ -66,27 +64,29 @@ class MetaSacLagConfig:
     gamma_c: float = 0.95
     "Discount of a violation per step."
     tau: float = 0.005
-    "Share of the way the target critics move per update."
+    "Polyak step of the target critics per update."
     policy_lr: float = 3e-4
-    "RMSProp's rate for the policy, eq. (5)."
+    "RMSProp's rate for the policy."
     policy_rho: float = 0.99
     "RMSProp's smoothing."
     critic_lr: float = 3e-4
     "Adam's rate for all critics."
     optimizer: str = "adam"
-    "What updates the critics: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
+    "Optimizer of the critics: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
     risk_agg: Literal["min", "max"] = "max"
     "Which of the twin safety critics counts."
     pos_fraction: float = 0.3
     "Share of violating transitions in the safety critics' batch."
     pos_weight: Literal["natural", "none"] = "natural"
-    "Weigh that batch back to the shares of the replay, or leave Q_c as biased upwards as the mix is."
+    "Reweight that batch to the shares of the replay, or leave Q_c biased upwards."
     initial_nu: float = 1.0
     "Multiplier at the start [reward]."
     nu_max: float = 100.0
     "Largest multiplier [reward]."
+    nu_min: float = 0.01
+    "Smallest multiplier [reward], or initial_nu where that is less: a lower bound against windup."
     nu_lr: float = 0.01
-    "b_nu in (3)."
+    "Step of the multiplier: x' = x + nu_lr E[Q_c - eps], nu = nu_form(x)."
     nu_form: Literal["softplus", "exp"] = "softplus"
     "How the multiplier stays positive."
     initial_eps: float = 0.1
@@ -98,9 +98,9 @@ class MetaSacLagConfig:
     eps_lr: float = 3e-4
     "Adam's rate for eps (for its logit with the sigmoid form); 0 keeps eps fixed."
     eps_paths: Literal["A", "B", "C"] = "B"
-    "Paths of the gradient of J_eps: all, all but the direct one, only the one through the policy."
+    "Paths of the threshold's gradient: all, all but the direct one, only the one through the policy."
     eps_objective: Literal["linear", "nonlinear"] = "linear"
-    "J_eps of (6)."
+    "What the threshold descends after the step: Q_c - eps, times nu, or half of its square."
     initial_alpha: float = 0.2
     "Temperature at the start [reward per nat]."
     alpha_max: float = 1.0
@@ -108,24 +108,27 @@ class MetaSacLagConfig:
     alpha_lr: float = 3e-4
     "Adam's rate for log alpha; 0 keeps alpha fixed."
     meta_batch_size: int = 64
-    "Transitions of B' and states of D_0 per meta-step."
+    "Fresh transitions, and initial states, per meta-step."
     meta_interval: int = 3
     "Updates per meta-step."
     meta_gradient: Literal["closed", "autograd"] = "closed"
-    "Eqs. (8), (9), or differentiating through the step."
+    "How the inner step is differentiated: in closed form, faster, or by a second backward pass."
     imitation: float = 0.0
     "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
     order: Literal["keep", "lookahead"] = "keep"
-    "Keep the inner step, then tune eps, alpha; or tune after a trial step, take it back and do it anew."
+    "Keep the inner step, then tune eps, alpha; or tune after a trial step, then undo and redo it."
+
+    def __post_init__(self) -> None:
+        check_ranges(self, initial_nu=POSITIVE)
 
 
 class Inner(NamedTuple):
-    """What the inner step leaves for the meta-step and the log."""
+    """Results of the inner step for the meta-step and the log."""
 
     grad: Tensor  # (P,) gradient of (4)
     grad_h: Tensor | None  # (P,) g_H
     grad_c: Tensor | None  # (P,) g_C
-    taught: Lesson  # what prior actions added to (4)
+    taught: Lesson  # imitation term of (4)
     loss: Tensor
     q_r: Tensor
     q_c: float
@@ -133,7 +136,7 @@ class Inner(NamedTuple):
 
 
 class MetaSacLag:
-    """Networks, optimisers and the update."""
+    """Networks, optimizers and the update."""
 
     def __init__(self, spaces: Spaces, config: MetaSacLagConfig, seed: int) -> None:
         torch.manual_seed(seed)
@@ -144,8 +147,10 @@ class MetaSacLag:
         self.phi = self.actor.mlp.flat.detach()  # (P,) shares its memory with the actor
         self.square = torch.zeros_like(self.phi)  # (P,) s of RMSProp
         self.steps = 0
-        self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
-        self.x = multiplier_inverse(config.initial_nu, config.nu_form)
+        self.x_ends = lagrangian.multiplier_range(
+            config.nu_min, config.initial_nu, config.nu_max, config.nu_form
+        )
+        self.x = lagrangian.multiplier_inverse(config.initial_nu, config.nu_form)
         self.eps_knob = Knob(config.eps_form, config.initial_eps, config.eps_max, config.eps_lr)
         self.alpha_knob = Knob("exp", config.initial_alpha, config.alpha_max, config.alpha_lr)
 
@@ -167,12 +172,12 @@ class MetaSacLag:
         with torch.no_grad():
             next_action, next_log_prob = self.actor.fused(batch.next_obs, self._noise(cfg.batch_size))
         loss_r, loss_c = self.critics.learn(batch, violations, next_action, next_log_prob, alpha)  # (1), (2)
-        rule = RmsProp(cfg.policy_lr * lr_scale, cfg.policy_rho)
+        rule = RmsPropStep(cfg.policy_lr * lr_scale, cfg.policy_rho)
         tune = (self.steps + 1) % cfg.meta_interval == 0 and cfg.eps_lr + cfg.alpha_lr > 0.0
         start = self.place() if tune and (cfg.order, cfg.meta_gradient) != ("keep", "closed") else None
         noise, imitation = self._noise(cfg.batch_size), cfg.imitation * lr_scale
         inner = self.inner(batch, noise, rule, imitation, split=tune)
-        slopes: dict[str, Tensor | float] = {}  # told after a meta-step only
+        slopes: dict[str, Tensor | float] = {}  # logged after a meta-step only
         if tune:
             count = cfg.meta_batch_size
             fresh = memory.batch(count, prior_fraction=0.0).obs  # B', from D alone
@@ -193,20 +198,20 @@ class MetaSacLag:
         return {
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
             "q_r": inner.q_r, "q_c": inner.q_c, "entropy": inner.entropy, "alpha": alpha, "eps": eps,
-            "nu": multiplier(self.x, cfg.nu_form), **slopes,
+            "nu": lagrangian.multiplier(self.x, cfg.nu_form), **slopes,
         }  # fmt: skip
 
-    def inner(self, batch: Batch, noise: Tensor, rule: RmsProp, imitation: float, *, split: bool) -> Inner:
-        """Eqs. (3) to (5), kept in x, phi and s; the parts of the gradient if they are asked for."""
+    def inner(self, batch: Batch, noise: Tensor, rule: RmsPropStep, teach: float, *, split: bool) -> Inner:
+        """Eqs. (3) to (5), applied to x, phi and s; with `split` also the parts of the gradient."""
         cfg, alpha, actor, flat = self.config, self.alpha, self.actor, self.actor.mlp.flat
         action, log_prob = actor.fused(batch.obs, noise)
         own = self.critics.judge(batch.obs, action)
         q_r, q_c = own
         q_c_mean = float(q_c.detach().mean())
-        self.x = min(self.x + cfg.nu_lr * (q_c_mean - self.eps), self.x_max)  # (3)
-        nu = multiplier(self.x, cfg.nu_form)
-        taught = lesson(batch, own, self.critics, nu, imitation)
-        rest = lagrangian(log_prob, q_r, 0.0, alpha, nu) + taught.penalty(action)
+        self.x = lagrangian.ascended(self.x, q_c_mean - self.eps, cfg.nu_lr, self.x_ends)  # (3)
+        nu = lagrangian.multiplier(self.x, cfg.nu_form)
+        taught = lesson(batch, own, self.critics, nu, teach)
+        rest = lagrangian.lagrangian(log_prob, q_r, 0.0, alpha, nu) + taught.penalty(action)
         loss = rest + nu * (q_c - self.eps).mean()  # (4)
         grad_h = grad_c = None
         if split:
@@ -220,21 +225,22 @@ class MetaSacLag:
         entropy = -float(log_prob.detach().mean())
         return Inner(grad, grad_h, grad_c, taught, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
 
-    def closed_gradients(self, inner: Inner, rule: RmsProp, batches: Batches) -> tuple[float, float]:
+    def closed_gradients(self, inner: Inner, rule: RmsPropStep, batches: Batches) -> tuple[float, float]:
         """Eqs. (8), (9): d J_eps / d eps and d J_alpha / d alpha, after the inner step."""
-        cfg, nu = self.config, multiplier(self.x, self.config.nu_form)
+        cfg, nu = self.config, lagrangian.multiplier(self.x, self.config.nu_form)
         assert inner.grad_h is not None and inner.grad_c is not None  # of an inner step with split=True
         jacobian = rule.jacobian(inner.grad, self.square, self.steps)
-        d_nu = -cfg.nu_lr * multiplier_slope(self.x, cfg.nu_form) if self.x < self.x_max else 0.0
+        inside = self.x_ends[0] < self.x < self.x_ends[1]
+        d_nu = -cfg.nu_lr * lagrangian.multiplier_slope(self.x, cfg.nu_form) if inside else 0.0
         fresh, initial, rows = batches.fresh, batches.initial, len(batches.fresh)
         action, log_prob = self.actor.fused(fresh, batches.fresh_noise)
         still, _ = self.actor.fused(initial, torch.zeros_like(batches.fresh_noise))
         all_r, all_c = self.critics.judge(torch.cat((fresh, initial)), torch.cat((action, still)))
         q_c = all_c[:rows]
-        excess = constraint_excess(q_c, self.eps, cfg.eps_objective)
-        j_eps = lagrangian(log_prob, all_r[:rows], excess, self.alpha, nu)  # (6)
-        j_alpha = initial_score(all_r[rows:], all_c[rows:], self.eps, nu)  # (7)
-        # rows do not mix, so one way back through the critics serves both
+        excess = lagrangian.constraint_excess(q_c, self.eps, cfg.eps_objective)
+        j_eps = lagrangian.lagrangian(log_prob, all_r[:rows], excess, self.alpha, nu)  # (6)
+        j_alpha = lagrangian.initial_score(all_r[rows:], all_c[rows:], self.eps, nu)  # (7)
+        # rows are independent, so one backward pass through the critics serves both
         *d_j_eps, d_j_alpha = torch.autograd.grad(j_eps + j_alpha, (action, log_prob, still))
         (outer_eps,) = torch.autograd.grad((action, log_prob), self.actor.mlp.flat, d_j_eps)
         (outer_alpha,) = torch.autograd.grad(still, self.actor.mlp.flat, d_j_alpha)
@@ -247,14 +253,14 @@ class MetaSacLag:
 
     def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:
         """One update on prior episodes alone."""
-        rule, flat = RmsProp(self.config.policy_lr, self.config.policy_rho), self.actor.mlp.flat
+        rule, flat = RmsPropStep(self.config.policy_lr, self.config.policy_rho), self.actor.mlp.flat
         return pretrain(
             self.actor, self.critics, memory, self.config, self.alpha, self.rng,
             lambda loss: self._step(torch.autograd.grad(loss, flat)[0], rule),
         )  # fmt: skip
 
-    def _step(self, grad: Tensor, rule: RmsProp) -> None:
-        """Eq. (5), kept in phi and s."""
+    def _step(self, grad: Tensor, rule: RmsPropStep) -> None:
+        """Eq. (5), applied to phi and s."""
         self.steps += 1
         phi, self.square = rule.step(self.phi, grad, self.square, self.steps)
         self.phi.copy_(phi)
@@ -262,11 +268,11 @@ class MetaSacLag:
     def _noise(self, count: int) -> Tensor:
         return torch.randn((count, self.spaces.action_size), generator=self.rng)
 
-    def place(self) -> Start:
-        """Where the next inner step begins."""
-        return Start(self.phi.clone(), self.square, self.x, self.steps)
+    def place(self) -> InnerStart:
+        """The state before the next inner step."""
+        return InnerStart(self.phi.clone(), self.square, self.x, self.steps)
 
-    def _restore(self, start: Start) -> None:
+    def _restore(self, start: InnerStart) -> None:
         self.phi.copy_(start.phi)
         self.square, self.x, self.steps = start.square, start.x, start.steps
 
@@ -275,7 +281,7 @@ class MetaSacLag:
         return SafetyCritic(self.critics.q_c, self.config.risk_agg)
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         floats = {k: getattr(self, k) for k in ("x", "steps")}
         return {
             "phi": self.phi.clone(), "square": self.square, "floats": floats,

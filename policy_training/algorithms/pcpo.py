@@ -7,7 +7,7 @@ Yang, Rosca, Narasimhan, Ramadge 2020, arXiv:2010.03152.
     (3)  x is shortened until E KL <= d_KL, E[rho A_c] has not grown by more than [ -c ]_+, and, unless c > 0,
          E[rho A_r] has not fallen
 
-Symbols: g = grad E[rho A_r], b = grad E[rho A_c] [cost / step], rho = pi(a|s) / pi_old(a|s), F Fisher
+Symbols: g = grad E[rho A_r], b = grad E[rho A_c] in cost / step, rho = pi(a|s) / pi_old(a|s), F Fisher
 matrix, c = (J_c - d + m) / L [cost / step], J_c mean undiscounted episode cost, d its limit, L mean length
 [steps], m a margin (`Margin`, 0 unless margin_rate says more), d_KL [nat].
 
@@ -17,9 +17,9 @@ limit J_c + L b^T x <= d is c + b^T x <= 0. A_c is centred and keeps its scale f
 The default is the projection by KL, which does not depend on how the network is parametrised.
 
 Differs from the paper: (3), since (2) can leave the trust region; J_c and d undiscounted while A_c is
-discounted; the margin m; damping on F; value functions are fitted by Adam.
-Differs from others: OmniSafe (read at 15603dd) does not divide c by L, and takes F F^-1 g, which is nearly g
-itself, for F^-1 g in (1).
+discounted; the margin m; damping on F; value functions are fitted by Adam. Differs from others: OmniSafe
+(read at 15603dd) does not divide c by L, and takes F F^-1 g, which is nearly g itself, instead of F^-1 g in
+(1).
 """
 
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ from typing import Literal
 
 import torch
 
-from policy_training.advantages import Rollout, standardised
 from policy_training.checkpoint import State
-from policy_training.gaussian import GaussianActor
-from policy_training.networks import Spaces
-from policy_training.on_policy import Judge
-from policy_training.trust_region import (
+from policy_training.estimates.advantages import Rollout, centred, standardised
+from policy_training.estimates.on_policy import Judge
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.gaussian import GaussianActor
+from policy_training.steps.trust_region import (
     Margin,
     OldPolicy,
     OneLimitConfig,
@@ -50,7 +50,7 @@ class PcpoConfig(OneLimitConfig):
     """Trust-region steps projected onto the limit."""
 
     projection: Literal["kl", "l2"] = "kl"
-    "What nearest means in (2): by KL divergence, or by the distance between parameters."
+    "Which step within the limit counts as nearest: by KL divergence, or by the distance between parameters."
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,7 +80,7 @@ class Pcpo:
         cfg, actor = self.config, self.actor
         c = self.margin.excess(rollout, cfg.cost_limits[0][1])
         reward, cost = rollout.advantage
-        advantage = torch.stack((standardised(reward), cost - cost.mean()))
+        advantage = torch.stack((standardised(reward), centred(cost)))
         old = OldPolicy.of(actor, rollout.obs, rollout.action)
         g, b = surrogate_gradients(actor, old, advantage)
         product = fisher_product(actor, old.inputs[:: cfg.fisher_every], cfg.damping)
@@ -108,7 +108,7 @@ class Pcpo:
         return base
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "actor": self.actor.vector(), "judge": self.judge.state_dict(), "projections": self.projections,
             "margin": self.margin.value,
@@ -119,4 +119,4 @@ class Pcpo:
         self.actor.set_vector(state["actor"])
         self.judge.load_state_dict(state["judge"])
         self.projections = int(state["projections"])
-        self.margin.value = float(state.get("margin", 0.0))  # older checkpoints know none
+        self.margin.value = float(state.get("margin", 0.0))  # older checkpoints have none

@@ -9,7 +9,8 @@ sec. 4.1) restates them.
     (3)  J < b + h-:             follow g_r
 
 Symbols: J mean undiscounted episode cost, b its limit, h+ >= 0 and h- <= 0 slacks, all in the cost's unit;
-g_r, g_c uphill directions of reward and of minus the cost; P(u, v) = u - (u.v / |v|^2) v; x_r + x_c = 1 [-].
+g_r, g_c ascent directions of the reward and of minus the cost; P(u, v) = u - (u.v / |v|^2) v; x_r + x_c = 1
+[-].
 
     variant    h+      h-      over the run   updates in use
     2SR        +inf    0       constant       (2), (3): reward first
@@ -17,11 +18,11 @@ g_r, g_c uphill directions of reward and of minus the cost; P(u, v) = u - (u.v /
     4S         20      -20     constant       all four
     2S         0       -inf    constant       (1), (2): safety first
 
-Differs from the paper, or is not said there: x_r = 1/2 [second hand]; "to zero" is linear, ESPO's own rule
+Differs from the paper, or is not stated there: x_r = 1/2 [second hand]; "to zero" is linear, ESPO's own rule
 h <- h - h / T is `geometric` [not found]; the numbers of 4S [not found]; the name 2S, the mirror of 2SR,
 which ESPO's Reacher uses [derived]; directions are natural-gradient displacements as in the first author's
-later code, `raw` combines plain gradients [not found]; at 180 degrees nothing is left to follow, the policy
-rests and `opposite` counts it [ours]. Value functions are fitted by Adam, both in every iteration, not by
+later code, `raw` combines plain gradients [not found]; at 180 degrees the directions cancel, the policy is
+not moved and `opposite` counts it [ours]. Value functions are fitted by Adam, both in every iteration, not by
 L-BFGS in the branch that needs them. CRPO's hard switch is the limit case --slack-above 0 --slack-below 0.
 """
 
@@ -31,13 +32,13 @@ from typing import Literal
 
 import torch
 
-from policy_training.advantages import Rollout
 from policy_training.checkpoint import State
-from policy_training.gaussian import GaussianActor
-from policy_training.gradient_manipulation import Schedule
-from policy_training.networks import Spaces
-from policy_training.on_policy import Judge
-from policy_training.switching import Switch, SwitchConfig, check_slacks, follow
+from policy_training.estimates.advantages import Rollout
+from policy_training.estimates.on_policy import Judge
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.gaussian import GaussianActor
+from policy_training.steps.gradient_manipulation import Schedule
+from policy_training.steps.switching import Switch, SwitchConfig, check_slacks, follow
 
 VARIANTS: dict[str, tuple[float, float, Schedule]] = {
     "2SR": (math.inf, 0.0, "constant"),
@@ -54,9 +55,9 @@ class PcrpoConfig(SwitchConfig):
     variant: Literal["2SR", "4S-G", "4S", "2S"] = "4S-G"
     "Which slacks, and how they shrink."
     slack_above: float | None = None
-    "h+ >= 0 [cost] instead of the variant's; inf is allowed."
+    "Instead of the variant's: how far above the limit both objectives count [cost], >= 0; inf is allowed."
     slack_below: float | None = None
-    "h- <= 0 [cost] instead of the variant's; -inf is allowed."
+    "Instead of the variant's: how far below the limit both objectives count [cost], <= 0; -inf is allowed."
     slack_decay: Schedule | None = None
     "Schedule of the slacks instead of the variant's."
 
@@ -95,7 +96,7 @@ class Pcrpo:
         return base
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "actor": self.actor.vector(), "judge": self.judge.state_dict(),
             "switch": self.switch.state_dict(),

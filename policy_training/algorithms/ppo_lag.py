@@ -1,10 +1,10 @@
 """PPO-Lag: proximal policy optimisation on the Lagrangian, one multiplier for each named cost.
 
 Schulman, Wolski, Dhariwal, Radford, Klimov 2017, arXiv:1707.06347;
-Ray, Achiam, Amodei 2019 (the multipliers).
+the multipliers are in `multipliers`: Ray, Achiam, Amodei 2019, or PID control, Stooke, Achiam, Abbeel 2020.
 
-    (1)  lambda_k <- [ lambda_k + Adam(J_k - d_k) ]_+          before the policy moves
-    (2)  A = (A_r - sum_k lambda_k A_k) / (1 + sum_k lambda_k) each A standardised over the iteration
+    (1)  lambda_k <- [ lambda_k + Adam(J_k - d_k) ]_0^max, or PID, before the policy moves
+    (2)  A = (A_r - sum_k lambda_k A_k) / (1 + sum_k lambda_k), A_r standardised, A_k centred
     (3)  max E[ min(rho A, clip(rho, 1 - c, 1 + c) A) ]        rho = pi(a|s) / pi_old(a|s)
     (4)  no further pass once E KL(pi_old || pi) > d_KL
 
@@ -12,7 +12,7 @@ Symbols: J_k mean undiscounted episode cost, d_k its limit, lambda_k multiplier 
 
 Differs from the papers: several costs; the value functions have passes of their own and do not stop with (4).
 With another `layout` than separate they share the policy's passes, batches and falling rate, and stop with
-it; a common trunk is `policy_training/optimizers/actor_critic.py`.
+it; a common trunk is `policy_training/estimates/layout_actor_critic.py`.
 """
 
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from policy_training.advantages import Rollout
 from policy_training.checkpoint import State
-from policy_training.gaussian import GaussianActor, kl_divergence
-from policy_training.multipliers import Multipliers
-from policy_training.networks import Spaces
-from policy_training.on_policy import Judge, OnPolicyConfig
-from policy_training.optimizers.actor_critic import PolicyTerms, Together
+from policy_training.estimates.advantages import Rollout
+from policy_training.estimates.layout_actor_critic import PolicyTerms, Together
+from policy_training.estimates.on_policy import Judge, OnPolicyConfig
+from policy_training.estimates.values import minibatches
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.gaussian import GaussianActor, kl_divergence
 from policy_training.optimizers.flat import flat_optimizer
 from policy_training.optimizers.settings import LayoutSettings
-from policy_training.values import minibatches
+from policy_training.steps.multipliers import Multipliers, MultiplierSettings
 
 
 @dataclass(frozen=True)
-class PpoLagConfig(LayoutSettings, OnPolicyConfig):
-    """Clipped policy steps on reward minus priced costs."""
+class PpoLagConfig(LayoutSettings, MultiplierSettings, OnPolicyConfig):
+    """Clipped policy steps on the Lagrangian."""
 
     policy_lr: float = 3e-4
     "Adam's rate for the policy, and for everything in layout single; falls to zero over the run."
@@ -43,29 +43,26 @@ class PpoLagConfig(LayoutSettings, OnPolicyConfig):
     policy_batch: int = 64
     "Steps per update of the policy."
     clip: float = 0.2
-    "c in (3)."
+    "Clip range of the ratio pi / pi_old around 1."
     target_kl: float = 0.02
-    "d_KL in (4) [nat]."
+    "No further pass over the policy once the KL divergence is above this [nat]."
     max_grad_norm: float = 40.0
-    "Longer gradients are cut to this length."
+    "Gradients are clipped to this norm."
     entropy_weight: float = 0.0
-    "Reward [-] per nat of entropy."
-    initial_nu: float = 0.001
-    "Every multiplier at the start."
-    nu_lr: float = 0.035
-    "Adam's rate for the multipliers."
+    "Entropy bonus [-] per nat."
     critic_weight: float = 0.5
     "Weight of the value functions' losses beside the policy's, in any layout but separate."
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_layout()
+        self.check_multipliers()
         if self.layout != "separate" and self.optimizer != "adam":
             raise ValueError(f"layouts step by Adam, got optimizer {self.optimizer!r}; say --layout separate")
 
 
 class PpoLag:
-    """Networks, optimisers and the update."""
+    """Networks, optimizers and the update."""
 
     def __init__(self, spaces: Spaces, config: PpoLagConfig, seed: int) -> None:
         torch.manual_seed(seed)
@@ -74,7 +71,7 @@ class PpoLag:
         self.judge = Judge(spaces, config, seed)
         vectors = (self.actor.mlp.flat, self.actor.log_std)
         self.adam = flat_optimizer(config.optimizer, vectors, config.policy_lr)
-        self.multipliers = Multipliers(config.cost_limits, config.initial_nu, config.nu_lr)
+        self.multipliers = Multipliers(config.cost_limits, config)
         self.together: Together | None = None
         if config.layout != "separate":
             self.together = Together(self.actor, spaces, len(config.cost_limits), config)
@@ -122,7 +119,7 @@ class PpoLag:
         return base
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "actor": self.actor.vector(), "adam": self.adam.state_dict(), "judge": self.judge.state_dict(),
             "multipliers": self.multipliers.state_dict(),

@@ -7,7 +7,8 @@ Haarnoja et al. 2018, arXiv:1812.05905.
     (3)  L_pi = E[ alpha log pi(a|s) - min_i Q_r,i(s, a) ]
     (4)  L_alpha = -log alpha E[ log pi(a|s) + H ],   H the target entropy [nat]
 
-Differs from the paper: (4) uses log alpha in place of alpha, as its authors' code does.
+Differs from the paper: (4) uses log alpha in place of alpha, as its authors' code does, and alpha stays
+within a thousandth and a thousand times of its start, against windup.
 """
 
 import math
@@ -16,13 +17,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from policy_training.buffers import Memory
 from policy_training.checkpoint import State
-from policy_training.meta import ScalarAdam
-from policy_training.networks import Actor, EnsembleCritic, SafetyCritic, Spaces, aggregate
-from policy_training.optim import copy_into, follow, slow_copy
+from policy_training.estimates.targets import reward_targets, squared_error
+from policy_training.experience.replay import Memory
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.squashed import Actor, EnsembleCritic, SafetyCritic, aggregate
+from policy_training.optimizers.adam import copy_into, follow, slow_copy
 from policy_training.optimizers.flat import trained_network
-from policy_training.targets import reward_targets, squared_error
+from policy_training.ranges import check_ranges
+from policy_training.steps.scalar_adam import ScalarAdam, alpha_ends
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class SacConfig:
     gamma: float = 0.99
     "Discount of the reward per step."
     tau: float = 0.005
-    "Share of the way the target critics move per update."
+    "Polyak step of the target critics per update."
     policy_lr: float = 3e-4
     "Adam's rate for the policy."
     critic_lr: float = 3e-4
@@ -48,13 +51,16 @@ class SacConfig:
     initial_alpha: float = 0.2
     "Temperature at the start [reward per nat]."
     target_entropy: float | None = None
-    "H in (4) [nat]; none means minus the number of actions."
+    "Entropy that the temperature holds [nat]; none means minus the number of actions."
     optimizer: str = "adam"
-    "What turns gradients into updates: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
+    "Optimizer: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class Sac:
-    """Networks, optimisers and the update."""
+    """Networks, optimizers and the update."""
 
     def __init__(self, spaces: Spaces, config: SacConfig, seed: int) -> None:
         torch.manual_seed(seed)
@@ -90,7 +96,9 @@ class Sac:
         self.policy.descend(loss_pi, lr_scale)
 
         entropy = -float(log_prob.detach().mean())
-        self.log_alpha += self.alpha_adam.step(entropy - self.target_entropy)  # (4)
+        self.log_alpha = self.alpha_adam.moved(  # (4)
+            self.log_alpha, entropy - self.target_entropy, *alpha_ends(cfg.initial_alpha)
+        )
         follow(self.q_r_target, self.q_r, cfg.tau)
         return {"loss_q_r": loss_q.detach(), "loss_pi": loss_pi.detach(), "entropy": entropy, "alpha": alpha}
 
@@ -99,7 +107,7 @@ class Sac:
         return None
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "policy": self.policy.state_dict(),
             "critic": self.critic.state_dict(),

@@ -11,10 +11,11 @@ The Lagrangian relaxation of Ha et al. 2020, arXiv:2002.08550, with the safety c
 
 (1), (2) are in `critics`. With several named costs each has its own (2), (3) and term of (4).
 
-Differs from the papers: several costs; twin safety critics, the larger one counts (both choices are
-switches' defaults); the multiplier steps in x by the violation itself, without the slope of nu(x), which
-would stall it near zero. With another `layout` than separate both pairs are stepped by one optimizer layout,
-and may share their trunk over (s, a): `policy_training/optimizers/layout_critics.py`.
+Differs from the papers: several costs; twin safety critics, the larger one counts (both choices are switches'
+defaults); the multiplier steps in x by the violation itself, without the slope of nu(x), which would stall it
+near zero; x and log alpha are bounded, against windup. With another `layout` than separate both pairs are
+stepped by one optimizer layout, and may share their trunk over (s, a):
+`policy_training/estimates/layout_critics.py`.
 """
 
 import math
@@ -24,17 +25,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from policy_training.buffers import Memory
 from policy_training.checkpoint import State
-from policy_training.costs import check_limits
-from policy_training.critics import Critics, SafetyPair
-from policy_training.imitation import lesson, pretrain
-from policy_training.lagrange import multiplier, multiplier_inverse
-from policy_training.meta import ScalarAdam
-from policy_training.networks import Actor, SafetyCritic, Spaces
+from policy_training.estimates.critics import Critics, SafetyPair
+from policy_training.estimates.layout_critics import LayoutCritics
+from policy_training.experience.costs import check_limits
+from policy_training.experience.replay import Memory
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.squashed import Actor, SafetyCritic
 from policy_training.optimizers.flat import trained_network
-from policy_training.optimizers.layout_critics import LayoutCritics
 from policy_training.optimizers.settings import LayoutSettings
+from policy_training.ranges import POSITIVE, check_ranges
+from policy_training.steps.imitation import lesson, pretrain
+from policy_training.steps.lagrangian import ascended, multiplier, multiplier_inverse, multiplier_range
+from policy_training.steps.scalar_adam import ScalarAdam, alpha_ends
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class SacLagConfig(LayoutSettings):
     gamma_c: float = 0.95
     "Discount of a violation per step."
     tau: float = 0.005
-    "Share of the way the target critics move per update."
+    "Polyak step of the target critics per update."
     policy_lr: float = 3e-4
     "Adam's rate for the policy."
     critic_lr: float = 3e-4
@@ -60,13 +63,15 @@ class SacLagConfig(LayoutSettings):
     eps: float = 0.1
     "Allowed discounted probability of a violation, in [0, 1]."
     eps_limits: tuple[tuple[str, float], ...] = ()
-    "The same for named costs, NAME EPS each, with a multiplier each; they take the place of eps."
+    "The same for named costs, NAME EPS each, with a multiplier each; they replace eps."
     initial_nu: float = 1.0
     "Multiplier at the start [reward]."
     nu_max: float = 100.0
     "Largest multiplier [reward]."
+    nu_min: float = 0.01
+    "Smallest multiplier [reward], or initial_nu where that is less: a lower bound against windup."
     nu_lr: float = 0.01
-    "b_nu in (3)."
+    "Step of the multiplier: x' = x + nu_lr E[Q_c - eps], nu = nu_form(x)."
     nu_form: Literal["softplus", "exp"] = "softplus"
     "How the multiplier stays positive."
     risk_agg: Literal["min", "max"] = "max"
@@ -74,7 +79,7 @@ class SacLagConfig(LayoutSettings):
     pos_fraction: float = 0.3
     "Share of violating transitions in the safety critics' batch."
     pos_weight: Literal["natural", "none"] = "natural"
-    "Weigh that batch back to the shares of the replay, or leave Q_c as biased upwards as the mix is."
+    "Reweight that batch to the shares of the replay, or leave Q_c biased upwards."
     alpha_lr: float = 3e-4
     "Adam's rate for log alpha; 0 keeps alpha fixed."
     initial_alpha: float = 0.2
@@ -82,32 +87,30 @@ class SacLagConfig(LayoutSettings):
     imitation: float = 0.0
     "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
     target_entropy: float | None = None
-    "H in (5) [nat]; none means minus the number of actions."
+    "Entropy that the temperature holds [nat]; none means minus the number of actions."
     optimizer: str = "adam"
-    "What turns gradients into updates: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
+    "Optimizer: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
     popart_rate: float = 1e-3
     "Share of the newest targets in their running mean and deviation, in (0, 1]."
     max_grad_norm: float = math.inf
-    "Longer gradients of the critics are cut to this length, in any layout but separate."
+    "The critics' gradients are clipped to this norm, in any layout but separate."
 
     def __post_init__(self) -> None:
+        check_ranges(self, initial_nu=POSITIVE)
         self.check_layout()
         if self.layout != "separate" and self.optimizer != "adam":
             raise ValueError(f"layouts step by Adam, got optimizer {self.optimizer!r}; say --layout separate")
         if self.layout != "separate" and self.eps_limits:
             raise ValueError(
-                "layouts know the scalar cost alone; say --layout separate or leave eps_limits out"
+                "layouts support the scalar cost alone; say --layout separate or leave eps_limits out"
             )
-        for name, eps in (("cost", self.eps), *self.eps_limits):
-            if not 0.0 <= eps <= 1.0:
-                raise ValueError(f"eps of {name!r} is {eps}; it is a probability, so it must lie in [0, 1]")
         if self.eps_limits:
             check_limits(self.eps_limits)
 
 
 @dataclass
 class Constraint:
-    """One safety pair, what is allowed of it, and the variable behind its multiplier."""
+    """One safety pair, its limit, and the variable behind its multiplier."""
 
     name: str
     pair: SafetyPair
@@ -118,14 +121,14 @@ class Constraint:
         """The multiplier [reward]."""
         return multiplier(self.x, config.nu_form)
 
-    def price(self, q_c: Tensor, config: SacLagConfig, x_max: float) -> Tensor:
+    def price(self, q_c: Tensor, config: SacLagConfig, ends: tuple[float, float]) -> Tensor:
         """(3), then this constraint's part of (4). q_c (B,) -> (B,)."""
-        self.x = min(self.x + config.nu_lr * (float(q_c.detach().mean()) - self.eps), x_max)
+        self.x = ascended(self.x, float(q_c.detach().mean()) - self.eps, config.nu_lr, ends)
         return self.nu(config) * (q_c - self.eps)
 
 
 class SacLag:
-    """Networks, optimisers and the update."""
+    """Networks, optimizers and the update."""
 
     def __init__(self, spaces: Spaces, config: SacLagConfig, seed: int) -> None:
         torch.manual_seed(seed)
@@ -134,9 +137,9 @@ class SacLag:
         self.actor = Actor(spaces, config.hidden)
         self.policy = trained_network(self.actor, config.policy_lr, config.optimizer)
         self.critics = (Critics if config.layout == "separate" else LayoutCritics)(spaces, config)
-        self.x_max = multiplier_inverse(config.nu_max, config.nu_form)
+        self.x_ends = multiplier_range(config.nu_min, config.initial_nu, config.nu_max, config.nu_form)
         start = multiplier_inverse(config.initial_nu, config.nu_form)
-        # The pair of the scalar cost is learned in any case: it is what the robot's monitor asks.
+        # The pair of the scalar cost is trained in any case: the robot's monitor uses it.
         self.named = [
             Constraint(name, SafetyPair(spaces, config, column), eps, start)
             for column, (name, eps) in enumerate(config.eps_limits, start=1)
@@ -165,14 +168,16 @@ class SacLag:
         risks = [c.pair.judge(batch.obs, action) for c in self.named] or [own.q_c]
         loss = alpha * log_prob - own.q_r
         for constraint, q_c in zip(self.constraints, risks, strict=True):
-            loss = loss + constraint.price(q_c, cfg, self.x_max)  # (3)
+            loss = loss + constraint.price(q_c, cfg, self.x_ends)  # (3)
         loss_pi = loss.mean()  # (4)
         dearest = max(c.nu(cfg) for c in self.constraints)
         taught = lesson(batch, own, self.critics, dearest, cfg.imitation * lr_scale)
         self.policy.descend(loss_pi + taught.penalty(action), lr_scale)
 
         entropy = -float(log_prob.detach().mean())
-        self.log_alpha += self.alpha_adam.step(entropy - self.target_entropy)  # (5)
+        self.log_alpha = self.alpha_adam.moved(  # (5)
+            self.log_alpha, entropy - self.target_entropy, *alpha_ends(cfg.initial_alpha)
+        )
         self.critics.follow()
         for constraint in self.named:
             constraint.pair.follow()
@@ -193,7 +198,7 @@ class SacLag:
         return SafetyCritic(self.critics.q_c, self.config.risk_agg)
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "policy": self.policy.state_dict(), "critics": self.critics.state_dict(),
             "x": [c.x for c in self.constraints], "named": [c.pair.state_dict() for c in self.named],

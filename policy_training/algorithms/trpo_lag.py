@@ -1,10 +1,10 @@
 """TRPO-Lag: trust-region policy optimisation on the Lagrangian, one multiplier for each named cost.
 
 Schulman, Levine, Moritz, Jordan, Abbeel 2015, arXiv:1502.05477;
-Ray, Achiam, Amodei 2019 (the multipliers).
+the multipliers are in `multipliers`: Ray, Achiam, Amodei 2019, or PID control, Stooke, Achiam, Abbeel 2020.
 
-    (1)  lambda_k <- [ lambda_k + Adam(J_k - d_k) ]_+          before the policy moves
-    (2)  A = (A_r - sum_k lambda_k A_k) / (1 + sum_k lambda_k) each A standardised over the iteration
+    (1)  lambda_k <- [ lambda_k + Adam(J_k - d_k) ]_0^max, or PID, before the policy moves
+    (2)  A = (A_r - sum_k lambda_k A_k) / (1 + sum_k lambda_k), A_r standardised, A_k centred
     (3)  x = F^-1 grad E[rho A]                                rho = pi(a|s) / pi_old(a|s)
     (4)  step = sqrt(2 d_KL / x^T F x) x, shortened until E KL(pi_old || pi) <= d_KL and E[rho A] has risen
 
@@ -18,23 +18,22 @@ from dataclasses import dataclass
 
 import torch
 
-from policy_training.advantages import Rollout
 from policy_training.checkpoint import State
-from policy_training.gaussian import GaussianActor
-from policy_training.multipliers import Multipliers
-from policy_training.networks import Spaces
-from policy_training.on_policy import Judge
-from policy_training.trust_region import OldPolicy, TrustRegionConfig, trpo_step
+from policy_training.estimates.advantages import Rollout
+from policy_training.estimates.on_policy import Judge
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.gaussian import GaussianActor
+from policy_training.steps.multipliers import Multipliers, MultiplierSettings
+from policy_training.steps.trust_region import OldPolicy, TrustRegionConfig, trpo_step
 
 
 @dataclass(frozen=True)
-class TrpoLagConfig(TrustRegionConfig):
-    """Trust-region steps on reward minus priced costs."""
+class TrpoLagConfig(MultiplierSettings, TrustRegionConfig):
+    """Trust-region steps on the Lagrangian."""
 
-    initial_nu: float = 0.001
-    "Every multiplier at the start."
-    nu_lr: float = 0.035
-    "Adam's rate for the multipliers."
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_multipliers()
 
 
 class TrpoLag:
@@ -45,7 +44,7 @@ class TrpoLag:
         self.config = config
         self.actor = GaussianActor(spaces, config.hidden, config.initial_std)
         self.judge = Judge(spaces, config, seed)
-        self.multipliers = Multipliers(config.cost_limits, config.initial_nu, config.nu_lr)
+        self.multipliers = Multipliers(config.cost_limits, config)
 
     def update(self, rollout: Rollout, progress: float) -> dict[str, float]:
         """(1) to (4), then the value functions."""
@@ -60,7 +59,7 @@ class TrpoLag:
         return base
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "actor": self.actor.vector(), "judge": self.judge.state_dict(),
             "multipliers": self.multipliers.state_dict(),

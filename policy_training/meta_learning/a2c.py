@@ -1,4 +1,4 @@
-"""Advantage actor-critic for many agents at once, each with parameters of its own in a row of one matrix.
+"""Advantage actor-critic for many agents at once; each agent's parameters are a row of one matrix.
 
     loss = -mean(log pi(a|s) sg(td)) + 0.5 mean(td^2) - 0.01 mean(entropy)
     td = sg(TD(lambda) return) - V(s)
@@ -19,11 +19,11 @@ from policy_training.optimizers.gated_unit import lecun_normal
 GAMMA, LAM = 0.995, 0.95
 VALUE_WEIGHT, ENTROPY_WEIGHT = 0.5, 0.01
 KERNEL = 2  # cells, each way, of a filter
-FEW = 4  # games below which a product for each agent costs more in calls than in numbers
+FEW = 4  # games below which one product per agent is dominated by the cost of calls
 
 
 @dataclass(frozen=True)
-class Network:
+class GameNetwork:
     """Optional filters, a hidden layer, a linear actor and critic: how a row of parameters is read."""
 
     planes: tuple[int, int, int]
@@ -68,7 +68,8 @@ class Network:
         return [p.view(-1, *s) for p, s in zip(theta.split(sizes, dim=1), self.shapes, strict=True)]
 
     def policy(self, theta: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        """The actor alone, of observations by their ones: index, weight (U, E, k) -> logits (A, U, E)."""
+        """The actor alone, from the ones of sparse observations: index, weight (U, E, k) -> logits (A, U,
+        E)."""
         if self.filters:
             return lambda index, weight: (
                 self(theta, boards(index, weight, self.obs_size))[0].permute(2, 0, 1)
@@ -99,7 +100,7 @@ class Network:
         return torch.baddbmm(actor_bias, x, actor), torch.baddbmm(critic_bias, x, critic)[..., 0]
 
     def _patches(self, obs: Tensor) -> Tensor:
-        """(U, B, O) -> (U, B * objects * rows, 4 * columns), zeros behind the last object and row."""
+        """(U, B, O) -> (U, B * objects * rows, 4 * columns), zeros after the last object and row."""
         objects, rows, columns = self.planes
         maps = torch.nn.functional.pad(obs.reshape(-1, objects, rows, columns), (0, 0, 0, 1, 0, 1))
         moved = [maps[:, i : i + objects, j : j + rows] for i in range(KERNEL) for j in range(KERNEL)]
@@ -112,10 +113,10 @@ def boards(index: Tensor, weight: Tensor, size: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rollout:
+class GameRollout:
     """T steps of every game of every agent; rewards are scaled."""
 
-    obs: Tensor  # (T + 1, U, E, O), the last is where it led
+    obs: Tensor  # (T + 1, U, E, O), the last is the observation after the last step
     action: Tensor  # (T, U, E)
     reward: Tensor  # (T, U, E)
     ended: Tensor  # (T, U, E) 1 where the episode ended
@@ -131,7 +132,7 @@ def lambda_returns(reward: Tensor, ended: Tensor, value: Tensor) -> Tensor:
     return torch.stack(returns[::-1])
 
 
-def losses(network: Network, theta: Tensor, rollout: Rollout) -> Tensor:
+def losses(network: GameNetwork, theta: Tensor, rollout: GameRollout) -> Tensor:
     """Loss of every agent (U,)."""
     steps, agents, games = rollout.action.shape
     obs = rollout.obs.transpose(0, 1).reshape(agents, (steps + 1) * games, -1)
@@ -146,8 +147,11 @@ def losses(network: Network, theta: Tensor, rollout: Rollout) -> Tensor:
     return parts.mean(dim=(0, 2))
 
 
-def gradients(network: Network, theta: Tensor, rollout: Rollout, clip: float) -> tuple[Tensor, Tensor]:
-    """Gradient of each agent's loss (U, P), cut at plus and minus `clip` where that is above 0; losses."""
+def gradients(
+    network: GameNetwork, theta: Tensor, rollout: GameRollout, clip: float
+) -> tuple[Tensor, Tensor]:
+    """Gradient of each agent's loss (U, P), clipped at plus and minus `clip` if that is above 0; and the
+    losses."""
     leaf = theta.detach().requires_grad_(True)
     loss = losses(network, leaf, rollout)
     (grad,) = torch.autograd.grad(loss.sum(), leaf)

@@ -9,7 +9,7 @@ ROWS, COLUMNS = 10, 5
 
 
 class Catch:
-    """E games with one source of random numbers."""
+    """E games with one random number generator."""
 
     actions = 3
 
@@ -20,7 +20,7 @@ class Catch:
         self.reset(np.arange(count))
 
     def reset(self, which: NDArray[np.int64]) -> None:
-        """Ball in the top row, somewhere; paddle in the middle."""
+        """Ball at a random place in the top row; paddle in the middle."""
         self.ball[which, 0] = 0
         self.ball[which, 1] = self.rng.integers(COLUMNS, size=len(which))
         self.paddle[which] = COLUMNS // 2
@@ -41,5 +41,5 @@ class Catch:
         return Marks(np.stack((ball, paddle), axis=1), np.ones((self.count, 2), dtype=np.float32))
 
     def state(self) -> dict[str, NDArray]:
-        """What an exact continuation needs, beside the random numbers."""
+        """State for an exact resume, without the random number generator."""
         return {"ball": self.ball, "paddle": self.paddle}

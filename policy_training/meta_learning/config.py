@@ -7,6 +7,7 @@ from typing import Literal
 
 from policy_training.meta_learning.tasks import find_tasks
 from policy_training.optimizers.registry import LEARNED
+from policy_training.ranges import COUNT, check_ranges
 
 
 @dataclass(frozen=True)
@@ -14,15 +15,15 @@ class MetaConfig:
     """Learn an optimizer on many agents of small tasks at once."""
 
     tasks: str = "small_dense_short,small_dense_long"
-    "Names of tasks with commas between; they count equally."
+    "Names of tasks, separated by commas; they have equal weight."
     rule: str = "optim4rl"
     "Which optimizer is learned."
     units: int = 64
     "Agents of each task, with one game each."
     reset_interval: int = 72
-    "Meta-iterations of an agent's life; units begin anew in turn."
+    "Meta-iterations between resets of an agent; units are reset in turn."
     pipeline: bool = True
-    "Without it no unit ever begins anew, so all are of one age."
+    "Without it units are never reset, so that all have the same age."
     iterations: int = 585
     "Meta-updates of the whole run."
     inner_updates: int = 4
@@ -34,13 +35,13 @@ class MetaConfig:
     estimator: Literal["truncated", "persistent"] = "truncated"
     "Meta-gradient: of the loss after inner_updates, or by evolution strategies over an agent's whole life."
     std: float = 0.1
-    "Of the noise on the meta-parameters; persistent only."
+    "Standard deviation of the noise on the meta-parameters; persistent only."
     meta_lr: float = 1e-3
     "Adam's rate for the meta-parameters."
     clip: Literal["none", "norm", "elementwise"] = "norm"
-    "Meta-gradients are cut to length 0.5, or at plus and minus 1 in each number, or not."
+    "Meta-gradients are clipped to norm 0.5, or to plus and minus 1 elementwise, or not."
     rescale: float = 0.0
-    "Length that each task's meta-gradient is brought to before the mean over tasks; 0 leaves it."
+    "Norm to which each task's meta-gradient is scaled before the mean over tasks; 0: no scaling."
     seed: int = 1
     "Seed of everything."
     checkpoint_every: int = 20
@@ -52,15 +53,7 @@ class MetaConfig:
         find_tasks(self.tasks)
         if self.rule not in LEARNED:
             raise ValueError(f"rule is {self.rule!r}; known are {', '.join(LEARNED)}")
-        counts = ("units", "reset_interval", "iterations", "inner_updates", "rollout", "unit_games",
-                  "checkpoint_every")  # fmt: skip
-        for name in counts:
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not (self.meta_lr > 0.0 and self.rescale >= 0.0):
-            raise ValueError(f"meta_lr {self.meta_lr} must be above 0 and rescale {self.rescale} at least 0")
-        if not self.std > 0.0:
-            raise ValueError(f"std is {self.std}; it must be above 0")
+        check_ranges(self, iterations=COUNT)
         if self.estimator not in ("truncated", "persistent"):
             raise ValueError(f"estimator is {self.estimator!r}; allowed are truncated and persistent")
         if self.clip not in ("none", "norm", "elementwise"):

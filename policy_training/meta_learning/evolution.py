@@ -1,4 +1,4 @@
-"""Persistent evolution strategies: a meta-gradient that no horizon cuts short.
+"""Persistent evolution strategies: a meta-gradient that is not truncated.
 
 Vicol, Metz, Sohl-Dickstein: Unbiased Gradient Estimation in Unrolled Computation Graphs with Persistent
 Evolution Strategies, ICML 2021, Algorithm 2 and its antithetic form.
@@ -6,7 +6,7 @@ Evolution Strategies, ICML 2021, Algorithm 2 and its antithetic form.
     (1)  e_u ~ N(0, s^2 I),    xi_u <- xi_u + e_u    in every meta-iteration; xi_u = 0 at unit u's start
     (2)  g = mean over u of xi_u (L_u(phi + e_u) - L_u(phi - e_u)) / (2 s^2)
 
-L_u is what the rule is judged by, less the mean reward a step of the window, so no derivative passes through
+L_u is the rule's objective, minus the mean reward per step of the window, so no derivative passes through
 an agent's loss. Both sides of a pair draw the same random numbers for as long as they need equally many.
 Shapes: U units, M meta-parameters.
 """
@@ -19,14 +19,14 @@ from torch import Tensor
 from policy_training.checkpoint import State
 from policy_training.meta_learning.config import MetaConfig
 from policy_training.meta_learning.meta_gradient import Seen
-from policy_training.meta_learning.tasks import Task
+from policy_training.meta_learning.tasks import SmallTask
 from policy_training.meta_learning.units import Agents, agents_of
-from policy_training.optim import copy_into
+from policy_training.optimizers.adam import copy_into
 from policy_training.optimizers.rules import Place, UpdateRule
 
 
 class EachItsOwn:
-    """A rule whose meta-parameters are a row for every unit: phi (U, M)."""
+    """A rule with a row of meta-parameters for every unit: phi (U, M)."""
 
     separable = False
 
@@ -40,7 +40,7 @@ class EachItsOwn:
     def step(
         self, phi: Tensor, state: Tensor, grad: Tensor, place: Place | None = None
     ) -> tuple[Tensor, Tensor]:
-        """As `UpdateRule.step`, every unit by its own row."""
+        """As `UpdateRule.step`, with each unit's own row."""
         assert place is not None
         units = len(phi)
         states, directions = [], []
@@ -62,7 +62,7 @@ def estimate(drift: Tensor, plus: Tensor, minus: Tensor, std: float) -> Tensor:
 class Persistent:
     """Pairs of agents of one task, one on either side of the meta-parameters."""
 
-    def __init__(self, config: MetaConfig, task: Task, rule: UpdateRule, seed: int) -> None:
+    def __init__(self, config: MetaConfig, task: SmallTask, rule: UpdateRule, seed: int) -> None:
         self.task, self.std, self.updates = task, config.std, config.inner_updates
         own = EachItsOwn(rule)
         self.sides = tuple(agents_of(config, task, own, seed) for _ in range(2))
@@ -70,7 +70,7 @@ class Persistent:
         self.rng = torch.Generator().manual_seed(seed)
 
     def restart(self, which: NDArray[np.int64]) -> None:
-        """New agents, the same on both sides, without a history of noise."""
+        """New agents, the same on both sides, without accumulated noise."""
         for agents in self.sides:
             agents.restart(which)
         self.drift[torch.from_numpy(which)] = 0.0
@@ -87,7 +87,7 @@ class Persistent:
         return estimate(self.drift, -plus, -minus, self.std), Seen(mean, -mean)
 
     def _reward(self, agents: Agents, phi: Tensor) -> Tensor:
-        """Mean a step of the window, unscaled. (U,)."""
+        """Mean reward per step of the window, unscaled. (U,)."""
         rewards = []
         for _ in range(self.updates):
             rollout = agents.rollout()
@@ -97,7 +97,7 @@ class Persistent:
         return torch.stack(rewards).mean(dim=(0, 1, 3)) / agents.scale
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         sides = [agents.state_dict() for agents in self.sides]
         return {"sides": sides, "drift": self.drift.clone(), "rng": self.rng.get_state()}
 

@@ -1,9 +1,9 @@
 """Walled gridworlds with objects that come and go, many at a time.
 
-After Oh et al. 2020, with the agent's own place among what it sees. Each step: the agent moves (stay, or one
-of 8 directions; a wall leaves it where it is); it takes the objects that it stands on: the reward is added
-and the episode may end; then every absent object may come back on any cell, whatever else is there. An
-episode that ends begins anew at once, all on cells of their own.
+After Oh et al. 2020, with the agent's own position in the observation. Each step: the agent moves (stay, or
+one of 8 directions; a wall leaves it where it is); it takes the objects that it stands on: the reward is
+added and the episode may end; then every absent object may reappear on any cell, occupied or not. An
+episode that ends is reset at once, with agent and objects on distinct cells.
 
 Shapes: E worlds, M objects, R rows and C columns inside the walls.
 """
@@ -20,20 +20,20 @@ class Marks(NamedTuple):
     """The ones of binary observations, k of each; cells without a mark are 0."""
 
     cell: NDArray[np.int64]  # (E, k) in the flattened observation
-    weight: NDArray[np.float32]  # (E, k) 0 where there is none after all
+    weight: NDArray[np.float32]  # (E, k) 0 for unused entries
 
 
 MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)])
 
 
 @dataclass(frozen=True)
-class Layout:
+class GridLayout:
     """Rules of one gridworld."""
 
     rows: int
     columns: int
-    pairs: int  # of objects: one of reward +1 that never ends the episode, one of -1 that does by half
-    respawn: float  # probability a step that an absent object comes back
+    pairs: int  # of objects: +1 that never ends the episode, -1 that ends it with probability 0.5
+    respawn: float  # probability per step that an absent object reappears
     limit: int  # [steps] of an episode
 
     @property
@@ -48,11 +48,11 @@ class Layout:
 
 
 class Gridworlds:
-    """E worlds with one source of random numbers."""
+    """E worlds with one random number generator."""
 
     actions = len(MOVES)
 
-    def __init__(self, layout: Layout, count: int, rng: np.random.Generator) -> None:
+    def __init__(self, layout: GridLayout, count: int, rng: np.random.Generator) -> None:
         self.layout, self.count, self.rng = layout, count, rng
         inside, size = np.indices((layout.rows, layout.columns)), layout.rows * layout.columns
         border = (inside[0] + 1) * (layout.columns + 2) + inside[1] + 1
@@ -61,7 +61,7 @@ class Gridworlds:
         self.maps = np.arange(layout.objects + 1)
         rows, columns = (side[..., None] + step for side, step in zip(inside, MOVES.T, strict=True))
         to = rows.clip(0, layout.rows - 1) * layout.columns + columns.clip(0, layout.columns - 1)
-        self.after = to.reshape(size, self.actions)  # (cells, 9) where a move leads
+        self.after = to.reshape(size, self.actions)  # (cells, 9) the cell after a move
         self.cells = np.zeros((count, layout.objects + 1), dtype=np.int64)  # row * C + column, the agent last
         self.place, self.agent = self.cells[:, :-1], self.cells[:, -1]
         self.present = np.zeros((count, layout.objects), dtype=bool)
@@ -100,5 +100,5 @@ class Gridworlds:
         return Marks(self.shown[self.cells, self.maps], weight)
 
     def state(self) -> dict[str, NDArray]:
-        """What an exact continuation needs, beside the random numbers."""
+        """State for an exact resume, without the random number generator."""
         return {"cells": self.cells, "present": self.present, "time": self.time}

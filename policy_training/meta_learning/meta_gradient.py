@@ -3,7 +3,7 @@
     (1)  theta_K = theta_0 + alpha sum_k d_k,    (h_k, d_k) = rule.step(phi, h_(k-1), g_k),    k = 1 .. K
     (2)  J = mean over units of the agent's loss at theta_K on one more rollout
 
-The gradients g_k are constants, so with v = d loss / d theta_K nothing of second order is left:
+The gradients g_k are constants, so with v = d loss / d theta_K there is no second-order term:
 
     (3)  d J / d phi = d/d phi sum_i sum_k (alpha / U) v_i d_(k,i)(phi)
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from policy_training.checkpoint import State
 from policy_training.meta_learning.config import MetaConfig
-from policy_training.meta_learning.tasks import Task
+from policy_training.meta_learning.tasks import SmallTask
 from policy_training.meta_learning.units import Agents, Update, agents_of
 from policy_training.optimizers.rules import Place, UpdateRule
 
@@ -30,7 +30,7 @@ CHUNK = 10_000  # coordinates; larger chunks leave the cache
 
 @dataclass(frozen=True)
 class Unroll:
-    """K updates of all units, and where the loss would have had them go."""
+    """K updates of all units, and the loss's gradient after them."""
 
     state: Tensor  # (S, N) before the first
     updates: Sequence[Update]
@@ -39,14 +39,14 @@ class Unroll:
 
 @dataclass(frozen=True)
 class Seen:
-    """What happened on the way, per unit (U,)."""
+    """Figures of the unroll, per unit (U,)."""
 
-    reward: Tensor  # mean a step, unscaled
+    reward: Tensor  # mean per step, unscaled
     loss: Tensor  # after the updates, on the last rollout
 
 
 def unroll(agents: Agents, phi: Tensor, updates: int) -> tuple[Unroll, Seen]:
-    """K updates and the rollout after them; the agents keep what they have learned."""
+    """K updates and the rollout after them; the agents keep their new parameters."""
     before, taken, rewards = agents.state, [], []
     for _ in range(updates):
         rollout = agents.rollout()
@@ -87,7 +87,7 @@ def _part(place: Place, part: slice, size: int) -> Place:
 class Truncated:
     """The units of one task, and their gradient by (3)."""
 
-    def __init__(self, config: MetaConfig, task: Task, rule: UpdateRule, seed: int) -> None:
+    def __init__(self, config: MetaConfig, task: SmallTask, rule: UpdateRule, seed: int) -> None:
         self.task, self.rule, self.updates = task, rule, config.inner_updates
         self.agents = agents_of(config, task, rule, seed)
 
@@ -96,7 +96,7 @@ class Truncated:
         self.agents.restart(which)
 
     def gradient(self, phi: Tensor) -> tuple[Tensor, Seen]:
-        """(M,), and what happened on the way."""
+        """(M,), and the figures of the unroll."""
         done, seen = unroll(self.agents, phi, self.updates)
         return meta_gradient(self.rule, phi, done), seen
 

@@ -1,6 +1,6 @@
-"""Pipeline training of an optimizer: units of every task, each at another age, and one meta-update for all.
+"""Pipeline training of an optimizer: units of different age in every task, and one meta-update for all.
 
-In meta-iteration t the units whose slot it is begin anew; every unit makes K updates; the meta-gradient is
+In meta-iteration t the units of this slot are reset; every unit makes K updates; the meta-gradient is
 the mean over tasks of the mean over units of d loss / d phi (`meta_gradient`, or `evolution`); phi moves by
 Adam.
 """
@@ -14,22 +14,22 @@ import torch
 from torch import Tensor
 
 from policy_training.checkpoint import State, load, save
-from policy_training.loops import interruptible
+from policy_training.interruption import interruptible
+from policy_training.loops.progress_bar import Progress
+from policy_training.loops.run_log import RunLog
 from policy_training.meta_learning.config import MetaConfig
 from policy_training.meta_learning.evolution import Persistent
 from policy_training.meta_learning.meta_gradient import Seen, Truncated
 from policy_training.meta_learning.tasks import find_tasks
 from policy_training.meta_learning.units import DivergedError, reset_slots
-from policy_training.optim import copy_into
+from policy_training.optimizers.adam import copy_into
 from policy_training.optimizers.learned import Learned, save_optimizer
 from policy_training.optimizers.registry import LEARNED
-from policy_training.progress import Progress
-from policy_training.runlog import RunLog
-from policy_training.runs import provenance
+from policy_training.runs.folder import provenance
 
 Herd = Truncated | Persistent
 logger = logging.getLogger(__name__)
-LONGEST, LARGEST = 0.5, 1.0  # of the meta-gradient: its length, or each of its numbers
+LONGEST, LARGEST = 0.5, 1.0  # clipping of the meta-gradient: its norm, or elementwise
 OPTIMIZER = "optimizer.pt"
 
 
@@ -54,7 +54,7 @@ class MetaTrainer:
         self.seconds = self.cpu_seconds = 0.0
 
     def iterate(self) -> dict[str, float]:
-        """One meta-iteration. FloatingPointError where a unit or the meta-parameters leave the numbers."""
+        """One meta-iteration. FloatingPointError if a unit or the meta-parameters become non-finite."""
         began, busy = time.monotonic(), time.process_time()
         phi, figures = self.phi.detach().clone(), dict[str, float]()
         gradients = []
@@ -95,7 +95,7 @@ class MetaTrainer:
         return gradient
 
     def _diverged(self, what: str) -> str:
-        """Keep the last good meta-parameters, and say so."""
+        """Save the last finite meta-parameters, and log it."""
         self.save_optimizer(self.good)
         return (
             f"meta-iteration {self.iteration}: {what}; the last optimizer under which all units stayed "
@@ -103,14 +103,14 @@ class MetaTrainer:
         )
 
     def save_optimizer(self, phi: Tensor) -> None:
-        """What `--optimizer NAME:PATH` takes."""
+        """The optimizer for `--optimizer NAME:PATH`."""
         where = {"iteration": self.iteration, "config": self.config.to_json(), **provenance()}
         save_optimizer(
             self.run / OPTIMIZER, Learned(self.config.rule, phi.detach().clone(), self._clip(), where)
         )
 
     def _clip(self) -> float:
-        """What gradients were cut at while it learned; the same for all tasks, or the narrowest."""
+        """The clipping of gradients in meta-training; the smallest over the tasks."""
         clips = [herd.task.grad_clip for herd in self.herds if herd.task.grad_clip > 0.0]
         return min(clips, default=0.0)
 
@@ -120,7 +120,7 @@ class MetaTrainer:
         self.save_optimizer(self.phi)
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "iteration": self.iteration, "phi": self.phi.detach().clone(), "good": self.good,
             "adam": self.adam.state_dict(), "agents": [herd.state_dict() for herd in self.herds],
@@ -128,7 +128,7 @@ class MetaTrainer:
         }  # fmt: skip
 
     def restore(self) -> None:
-        """Continue where the run's checkpoint stands."""
+        """Restore the run's checkpoint."""
         state = load(self.run / "checkpoint.pt")
         self.iteration, self.seconds, self.cpu_seconds = (
             state[k] for k in ("iteration", "seconds", "cpu_seconds")
@@ -145,7 +145,7 @@ def _figures(task: str, seen: Seen) -> dict[str, float]:
 
 
 def meta_train(config: MetaConfig, run: Path, *, resume: bool = False, until: int | None = None) -> bool:
-    """Run to the end, or to an interruption, or to meta-iteration `until`. True if it came to the end."""
+    """Run to the end, to an interruption, or to meta-iteration `until`. True if the run is complete."""
     torch.set_num_threads(1)
     trainer = MetaTrainer(config, run)
     if resume and (run / "checkpoint.pt").exists():

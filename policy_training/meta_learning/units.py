@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from policy_training.checkpoint import State
-from policy_training.meta_learning.a2c import Rollout, boards, gradients
+from policy_training.meta_learning.a2c import GameRollout, boards, gradients
 from policy_training.meta_learning.config import MetaConfig
-from policy_training.meta_learning.tasks import Task, find_tasks
-from policy_training.optim import copy_into
+from policy_training.meta_learning.tasks import SmallTask, find_tasks
+from policy_training.optimizers.adam import copy_into
 from policy_training.optimizers.rules import Place, UpdateRule
 
 
@@ -28,14 +28,14 @@ class DivergedError(FloatingPointError):
 
 @dataclass(frozen=True)
 class Update:
-    """One update of all agents, as the meta-gradient needs it."""
+    """One update of all agents, for the meta-gradient."""
 
     grad: Tensor  # (N,) as the rule saw it
     place: Place
 
 
 def reset_slots(units: int, interval: int) -> NDArray[np.int64]:
-    """Unit i begins anew in meta-iterations t with t mod interval == slots[i]. (U,)."""
+    """Unit i is reset in meta-iterations t with t mod interval == slots[i]. (U,)."""
     return np.floor(np.linspace(0, interval - 1, units)).astype(np.int64)
 
 
@@ -43,7 +43,7 @@ class Agents:
     """U agents that learn with one rule."""
 
     def __init__(
-        self, task: Task, rule: UpdateRule, units: int, *, games: int, steps: int, alpha: Tensor | float,
+        self, task: SmallTask, rule: UpdateRule, units: int, *, games: int, steps: int, alpha: Tensor | float,
         scale: float, seed: int, lifetime: int,
     ) -> None:  # fmt: skip
         """`steps` T of a rollout; `alpha` for all or each (U,); `scale` of rewards; `lifetime` in updates."""
@@ -68,8 +68,8 @@ class Agents:
         self.game.reset((which[:, None] * self.games + np.arange(self.games)).reshape(-1))
 
     @torch.no_grad()
-    def rollout(self) -> Rollout:
-        """T steps of every game with the policies as they are."""
+    def rollout(self) -> GameRollout:
+        """T steps of every game with the current policies."""
         shape, kind, network = (self.units, self.games), self.theta.dtype, self.task.network
         policy = network.policy(self.theta)
         marks, actions, rewards, ends = [self._marks()], [], [], []
@@ -84,13 +84,13 @@ class Agents:
             marks.append(self._marks())
         index, weight = (torch.stack(values) for values in zip(*marks, strict=True))
         whole = (self.steps, *shape)
-        return Rollout(
+        return GameRollout(
             boards(index, weight, network.obs_size), torch.stack(actions),
             torch.from_numpy(np.stack(rewards) * self.scale).to(kind).view(whole),
             torch.from_numpy(np.stack(ends)).to(kind).view(whole),
         )  # fmt: skip
 
-    def update(self, phi: Tensor, rollout: Rollout) -> Update:
+    def update(self, phi: Tensor, rollout: GameRollout) -> Update:
         """One step of every agent down its own gradient."""
         grad, loss = gradients(self.task.network, self.theta, rollout, self.task.grad_clip)
         done = Update(grad.view(-1), self.place(loss))
@@ -107,24 +107,24 @@ class Agents:
             unit = int(torch.nonzero(~good)[0])
             raise DivergedError(unit, int(self.age[unit]), "its parameters are not finite")
 
-    def ahead(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
-        """Whole gradient (N,) of every agent's loss on a rollout by its parameters; losses (U,)."""
+    def ahead(self, rollout: GameRollout) -> tuple[Tensor, Tensor]:
+        """The gradient (N,) of every agent's loss on a rollout by its parameters; losses (U,)."""
         grad, loss = gradients(self.task.network, self.theta, rollout, 0.0)
         return grad.view(-1), loss
 
     def place(self, loss: Tensor) -> Place:
-        """Where the coordinates lie."""
+        """The place of the coordinates."""
         fraction = (self.age / self.lifetime).clamp(max=1.0).to(loss.dtype)
         return Place(self.task.network.shapes, loss, fraction)
 
     def _marks(self) -> tuple[Tensor, Tensor]:
-        """Index and weight (U, E, k) of what the games show."""
+        """Index and weight (U, E, k) of the games' observations."""
         index, weight = (torch.from_numpy(values) for values in self.game.marks())
         shape = self.units, self.games, index.shape[1]
         return index.view(shape), weight.to(self.theta.dtype).view(shape)
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs."""
+        """Everything that an exact resume needs."""
         return {
             "theta": self.theta.clone(), "state": self.state.clone(), "age": self.age.clone(),
             "game": {k: torch.from_numpy(v.copy()) for k, v in self.game.state().items()},
@@ -144,8 +144,8 @@ class Agents:
         self.rng.bit_generator.state = state["rng"]
 
 
-def agents_of(config: MetaConfig, task: Task, rule: UpdateRule, seed: int) -> Agents:
-    """Units of one task as a meta-training has them. Where it is the only task, rewards are unscaled."""
+def agents_of(config: MetaConfig, task: SmallTask, rule: UpdateRule, seed: int) -> Agents:
+    """Units of one task for a meta-training. If it is the only task, rewards are unscaled."""
     alone = len(find_tasks(config.tasks)) == 1
     lives = config.reset_interval if config.pipeline else config.iterations
     return Agents(

@@ -1,4 +1,4 @@
-"""`--optimizer` of the algorithms here, whose networks keep their parameters in vectors."""
+"""`--optimizer` for networks that keep their parameters in vectors."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from policy_training.checkpoint import State
-from policy_training.optim import FusedAdam, Network, Trained, copy_into
+from policy_training.optimizers.adam import FusedAdam, Network, Trained, copy_into
 from policy_training.optimizers.learned import Learned, LearnedOptimizer, parse_optimizer
 from policy_training.optimizers.registry import HAND_MADE, LEARNED
 
@@ -14,24 +14,24 @@ ADAM = "adam"
 
 
 def check_optimizer(text: str) -> None:
-    """ValueError unless it is a name, or a learned rule's name and a path. The file is not looked at."""
+    """ValueError unless it is a name, or a learned rule's name and a path. The file is not read."""
     name, _, path = text.partition(":")
     if not ((name in LEARNED and path) or (name in HAND_MADE and not path)):
-        parse_optimizer(text)  # says what is allowed
+        parse_optimizer(text)  # raises, with the allowed names
 
 
 def flat_optimizer(text: str, vectors: Sequence[Tensor], lr: float) -> "FusedAdam | FlatOptimizer":
-    """What steps several vectors; adam is the fused one."""
+    """The optimizer of several vectors; adam is the fused one."""
     return FusedAdam(vectors, lr) if text == ADAM else FlatOptimizer(parse_optimizer(text), vectors, lr)
 
 
 def trained_network(network: Network, lr: float, text: str) -> "Trained | TrainedByRule":
-    """What trains a network; adam is the fused one."""
+    """The optimizer of a network; adam is the fused one."""
     return Trained(network, lr) if text == ADAM else TrainedByRule(network, lr, text)
 
 
 class FlatOptimizer:
-    """A rule on several vectors in one call, with the ways of `FusedAdam`."""
+    """A rule on several vectors in one call, with the interface of `FusedAdam`."""
 
     def __init__(self, learned: Learned, vectors: Sequence[Tensor], lr: float) -> None:
         self.lr = lr
@@ -39,12 +39,12 @@ class FlatOptimizer:
         self.optimizer = LearnedOptimizer(self.parameters, learned, lr)
 
     def descend(self, gradient: Tensor, longest: float, lr_scale: float = 1.0) -> None:
-        """Down along the gradient (P,) of all vectors together, cut to length `longest`."""
+        """A descent step along the gradient (P,) of all vectors together, clipped to norm `longest`."""
         gradient = gradient * min(1.0, longest / (float(gradient.norm()) + 1e-12))
         self.step(gradient.split([parameter.numel() for parameter in self.parameters]), lr_scale)
 
     def step(self, gradients: Sequence[Tensor], lr_scale: float = 1.0) -> None:
-        """Down along the gradients, one for each vector."""
+        """A descent step along the gradients, one for each vector."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.param_groups[0]["lr"] = self.lr * lr_scale
@@ -65,7 +65,7 @@ class FlatOptimizer:
 
 
 class TrainedByRule:
-    """A network under a rule, with the ways of `Trained`."""
+    """A network that a rule trains, with the interface of `Trained`."""
 
     def __init__(self, network: Network, lr: float, text: str) -> None:
         self.flat = network.mlp.flat

@@ -4,7 +4,7 @@
     z = s(Wz x + bz + Uz h)    h <- (1 - z) n + z h
 
 G units side by side, I inputs, H = 8 hidden numbers, N coordinates. Coordinates lie in the last dimension, so
-that every gate is a contiguous block. One product of [h; x; 1] with one matrix makes all that is linear.
+that every gate is a contiguous block. One product of [h; x; 1] with one matrix computes all linear parts.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor
 
 H = 8
 R, Z, INNER, OUTER = (slice(i * H, (i + 1) * H) for i in range(4))  # rows of the matrix: Un h + cn, Wn x + bn
-TRUNCATED_STD = 0.87962566103423978  # of a standard normal cut at plus and minus 2
+TRUNCATED_STD = 0.87962566103423978  # of a standard normal truncated at plus and minus 2
 
 
 def lecun_normal(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> Tensor:
@@ -25,7 +25,7 @@ def lecun_normal(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> T
     return values / (TRUNCATED_STD * math.sqrt(fan_in))
 
 
-class Step(torch.autograd.Function):
+class UnitStep(torch.autograd.Function):
     """One step of all units, its derivative by hand: a third fewer passes over memory than by autograd."""
 
     @staticmethod
@@ -92,5 +92,5 @@ class GatedUnits:
         gates = torch.cat((U[:, : 2 * H], W[:, : 2 * H], b[:, : 2 * H]), dim=2)
         inner = torch.cat((U[:, 2 * H :], phi.new_zeros(self.units, H, self.inputs), c), dim=2)
         outer = torch.cat((phi.new_zeros(self.units, H, H), W[:, 2 * H :], b[:, 2 * H :]), dim=2)
-        hidden = Step.apply(torch.cat((gates, inner, outer), dim=1), hidden, x)
+        hidden = UnitStep.apply(torch.cat((gates, inner, outer), dim=1), hidden, x)
         return hidden, torch.baddbmm(last, head, hidden)

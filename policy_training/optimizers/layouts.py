@@ -4,18 +4,18 @@ A loss has a head, a parameter group of the same name. All losses may have one m
 
     single     one optimizer, one rate, one step down the sum of the losses (what Stable-Baselines3 does)
     grouped    the same with a rate for each group
-    isolated   one optimizer a loss; the trunk belongs to one of them, the others take it as it is
-    shared     one optimizer a loss; each steps the trunk and its head, in turn, at its own rate
+    isolated   one optimizer per loss; the trunk belongs to one of them, the others do not move it
+    shared     one optimizer per loss; each steps the trunk and its head, in turn, at its own rate
 
-The optimizer is Adam. It treats every coordinate by itself, so one Adam over several groups is an Adam a
-group, stepped together; that is how rates of groups keep their ratios whatever scale a schedule gives. (One
-rate written into all groups, as `update_learning_rate` of Stable-Baselines3 does, turns grouped into single.)
-With no trunk in common all four are the same but for the rates and the clip scope:
+The optimizer is Adam. It treats every coordinate by itself, so one Adam over several groups equals one Adam
+per group, stepped together; the rates of groups keep their ratios whatever scale a schedule gives. (One rate
+written into all groups, as `update_learning_rate` of Stable-Baselines3 does, turns grouped into single.)
+Without a common trunk all four are the same except for the rates and the clip scope:
 
-    loss       each loss's gradient is cut to `longest` by itself. Losses are looked at when their turn comes,
-               so in shared the second one sees the trunk that the first one has moved.
-    global     all gradients are taken at one point and cut together, by the length of everything that is
-               stepped along: a huge one shrinks the others (SafePO's way).
+    loss       each loss's gradient is clipped to norm `longest` by itself. Losses are evaluated in turn, so
+               in shared the second one sees the trunk that the first one has moved.
+    global     all gradients are taken at one point and clipped together, by the norm of everything that is
+               stepped along: a huge one shrinks the others (as in SafePO).
 
 Shapes: L losses, P parameters of the trunk.
 """
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from policy_training.checkpoint import State
-from policy_training.optim import FusedAdam
+from policy_training.optimizers.adam import FusedAdam
 
 Kind = Literal["single", "grouped", "isolated", "shared"]
 ClipScope = Literal["global", "loss"]
@@ -40,7 +40,7 @@ TRUNK, SUM = "trunk", "sum"
 
 @dataclass(frozen=True)
 class Plan:
-    """Which layout, and how long a gradient may be."""
+    """The layout and the clipping of gradients."""
 
     kind: Kind
     clip_scope: ClipScope = "global"
@@ -60,7 +60,7 @@ class OptimizerLayout:
     """Adam on the trunk and the heads of several losses.
 
     `groups`: parameters by the name of their loss, and those under "trunk", if any. `rates`: by group; where
-    there is one optimizer a loss, its head's rate is also the one at which it moves the trunk.
+    there is one optimizer per loss, its head's rate is also the one at which it moves the trunk.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class OptimizerLayout:
     def step(self, losses: Losses, scale: float = 1.0) -> Tensor:
         """One step down every loss, at `scale` times the rates.
 
-        Returns the products of the losses' gradients on the trunk with each other (L, L), before any cut, for
-        `trunk_figures`; (0, 0) without a trunk.
+        Returns the products of the losses' gradients on the trunk with each other (L, L), before clipping,
+        for `trunk_figures`; (0, 0) without a trunk.
         """
         if losses.keys() != self.groups.keys():
             raise ValueError(f"losses are {', '.join(losses)}; groups are {', '.join(self.groups)}")
@@ -106,7 +106,7 @@ class OptimizerLayout:
     def _descend(
         self, trunk: Mapping[str, Sequence[Tensor]], heads: Mapping[str, Sequence[Tensor]], scale: float
     ) -> None:
-        """Cut the gradients of these losses, and step along them."""
+        """Clip the gradients of these losses, and step along them."""
         cut = dict.fromkeys(heads, 1.0)
         if self.plan.clip_scope == "loss":
             for name in heads:
@@ -132,7 +132,7 @@ class OptimizerLayout:
         return {name: gradients for name, gradients in scaled.items() if name in self.trunk_adams}
 
     def _share(self, gradients: Sequence[Tensor]) -> float:
-        """What a joint gradient is multiplied with, to be no longer than allowed."""
+        """The factor that clips a joint gradient to the allowed norm."""
         if math.isinf(self.plan.longest):
             return 1.0
         length = math.sqrt(float(torch.stack([g.square().sum() for g in gradients]).sum()))

@@ -23,7 +23,7 @@ class Learned:
 
     rule: str
     phi: Tensor  # (M,)
-    grad_clip: float = 1.0  # gradients are cut at plus and minus this first; 0 leaves them whole
+    grad_clip: float = 1.0  # gradients are clipped at plus and minus this first; 0 does not clip
     provenance: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class Learned:
 
     @property
     def digest(self) -> str:
-        """Tells two optimizers apart."""
+        """Identifies the optimizer."""
         return hashlib.sha256(self.rule.encode() + self.phi.numpy().tobytes()).hexdigest()
 
 
@@ -62,7 +62,7 @@ def load_optimizer(path: Path) -> Learned:
         raise FileNotFoundError(
             f"no optimizer at {path}; `spillguard meta-train` writes optimizer.pt"
         ) from error
-    except Exception as error:  # torch raises what it likes on foreign bytes
+    except Exception as error:  # torch raises exceptions of many types on foreign files
         raise ValueError(f"{path} is no saved optimizer: {type(error).__name__}") from error
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         found = state.get("schema") if isinstance(state, dict) else type(state).__name__
@@ -101,7 +101,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Refuses what the rule cannot take."""
+        """Refuses parameters that the rule cannot step."""
         super().add_param_group(param_group)
         for number, parameter in enumerate(self.param_groups[-1]["params"]):
             _check(parameter, f"parameter {number} of group {len(self.param_groups) - 1}")
@@ -143,7 +143,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
 
 def _place(parameter: Tensor) -> Place:
-    """One tensor by itself; nothing is known of loss and time."""
+    """One tensor alone; its loss and the training progress are unknown."""
     nothing = torch.zeros(1, dtype=parameter.dtype, device=parameter.device)
     return Place((tuple(parameter.shape),), nothing, nothing)
 

@@ -1,4 +1,4 @@
-"""PopArt: value functions learn targets of mean 0 and deviation 1, and say what they said before.
+"""PopArt: value functions learn normalised targets; new statistics leave their outputs unchanged.
 
 van Hasselt, Guez, Hessel, Mnih, Silver 2016, arXiv:1602.07714. A head's output n is the value mean + std n.
 
@@ -6,7 +6,7 @@ van Hasselt, Guez, Hessel, Mnih, Silver 2016, arXiv:1602.07714. A head's output 
     (2)  w' = w std / std',   b' = (std b + mean - mean') / std'       the values stay as they are
 
 Differs from the paper: (1) is bias-corrected as in Adam, so the first targets count in full; and the first
-statistics are not compensated by (2), for there is nothing learned yet to be kept: the values start at their
+statistics are not compensated by (2), because nothing has been learned yet: the values start at their
 targets' mean. Shapes: M value functions, B batch, H width of their last hidden layer.
 """
 
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from policy_training.checkpoint import State
-from policy_training.optim import copy_into
+from policy_training.optimizers.adam import copy_into
 
-LEAST_STD = 1e-2  # of targets; smaller ones are taken for constant
+LEAST_STD = 1e-2  # of targets; those with a smaller one are treated as constant
 
 
 class Scale(NamedTuple):
@@ -37,7 +37,8 @@ class Scale(NamedTuple):
 
 
 def rescaled(weight: Tensor, bias: Tensor, old: Scale, new: Scale) -> tuple[Tensor, Tensor]:
-    """(2): last layers (M, H, 1) and (M, 1, 1) that say under `new` what these say under `old`."""
+    """(2): last layers (M, H, 1) and (M, 1, 1) whose values under `new` equal those of these layers under
+    `old`."""
     mean, std = (new_.unsqueeze(-1) for new_ in new)
     old_mean, old_std = (old_.unsqueeze(-1) for old_ in old)
     return weight * (old_std / std), (old_std * bias + old_mean - mean) / std
@@ -57,7 +58,8 @@ class PopArt:
         self.scale = self._scale()
 
     def follow(self, targets: Tensor, *heads: tuple[Tensor, Tensor]) -> None:
-        """Count targets (M, B) in; from the second time on, last layers keep what they say."""
+        """Update the statistics with targets (M, B); from the second time on, the last layers keep their
+        values."""
         first, old, y = not bool(self.weight), self.scale, targets.double()
         seen = torch.stack((y.mean(dim=1, keepdim=True), y.square().mean(dim=1, keepdim=True)))
         self.moments.lerp_(seen, self.rate)
@@ -77,7 +79,7 @@ class PopArt:
         return Scale(mean.float(), std.float())
 
     def state_dict(self) -> State:
-        """Everything that an exact continuation needs; the last layers belong to their network."""
+        """Everything that an exact resume needs; the last layers belong to their network."""
         return {"moments": self.moments, "weight": self.weight}
 
     def load_state_dict(self, state: State) -> None:

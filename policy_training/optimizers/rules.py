@@ -2,7 +2,7 @@
 
     theta <- theta + alpha * direction,    (state, direction) = rule.step(phi, state, gradient)
 
-Hand-made rules have no meta-parameters, so that they and learned ones go through the same code and are tuned
+Hand-made rules have no meta-parameters, so that they and learned ones run through the same code and are tuned
 alike. Shapes: N coordinates of all agents together, S numbers of state for each, M meta-parameters.
 """
 
@@ -15,7 +15,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Place:
-    """Where coordinates lie, for rules that look beyond one: U agents with equal tensors, in this order."""
+    """How coordinates are arranged, for rules that look beyond a single one: U agents with equal tensors, in
+    this order."""
 
     shapes: tuple[tuple[int, ...], ...]  # of one agent's tensors, P numbers together; N = U * P
     loss: Tensor  # (U,) the agent's loss at this update
@@ -23,12 +24,12 @@ class Place:
 
 
 class UpdateRule(Protocol):
-    """What training, meta-training and `torch.optim` ask of a rule."""
+    """The interface of a rule for training, meta-training and `torch.optim`."""
 
     name: str
     size: int  # M
     width: int  # S
-    separable: bool  # whether coordinates can be dealt with apart; if not, `step` needs a place
+    separable: bool  # whether coordinates are independent; if not, `step` needs a place
 
     def initial(self, rng: torch.Generator) -> Tensor:
         """Untrained meta-parameters (M,)."""

@@ -1,4 +1,4 @@
-"""What the algorithms that know layouts let one choose."""
+"""Settings of the algorithms that support layouts."""
 
 import math
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ class LayoutSettings:
     """Which optimizer moves what. By default every network has an optimizer and a loss of its own."""
 
     layout: Literal["separate", "single", "grouped", "isolated", "shared"] = "separate"
-    "Separate: networks of their own, as fast as can be. The others are told in policy_training/optimizers."
+    "Separate: networks of their own, the fastest. The others: policy_training/optimizers/layouts.py."
     trunk: Literal["disjoint", "shared"] = "disjoint"
     "Shared: all but the last layers are common, in any layout but separate."
     trunk_owner: str = ""
-    "In isolated, the loss that a shared trunk follows: actor, reward_critic, cost_critic; none is the first."
+    "In isolated, the loss that moves a shared trunk: actor (the default), reward_critic, cost_critic."
     clip_scope: ClipScope = "global"
-    "Whether long gradients are cut together or for each loss, in any layout but separate."
+    "Whether gradients are clipped together or per loss, in any layout but separate."
     cost_critic_lr: float | None = None
     "Adam's rate for the cost critics; none means that of the reward critic."
     target_norm: Literal["none", "popart"] = "none"
-    "PopArt: the value functions learn targets of mean 0 and deviation 1, in any layout but separate."
+    "PopArt: the value functions learn normalised targets, in any layout but separate."
     popart_rate: float = 0.1
     "Share of the newest targets in their running mean and deviation, in (0, 1]."
 
@@ -44,5 +44,5 @@ class LayoutSettings:
             raise ValueError(f"cost_critic_lr is {self.cost_critic_lr}; it must be above 0")
 
     def plan(self, longest: float = math.inf) -> Plan:
-        """The layout itself; ValueError for separate, which is none."""
+        """The layout; ValueError for separate, which has none."""
         return Plan(self.layout, self.clip_scope, longest, self.trunk_owner)  # type: ignore[arg-type]

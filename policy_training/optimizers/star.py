@@ -3,7 +3,7 @@
 Harrison, Metz, Sohl-Dickstein 2022, arXiv:2209.11208.
 
     (1)  m_k <- b_k m_k + (1 - b_k) g,    v <- c v + (1 - c) g^2,    k = 1 .. 3, b_k and c meta-learned
-    (2)  row <- f row + (1 - f) mean_columns(g^2),  column so, too;   r = sqrt(row column / mean(row))
+    (2)  row <- f row + (1 - f) mean_columns(g^2),  column likewise;   r = sqrt(row column / mean(row))
     (3)  nominal = mean_k m_k / (sqrt(v) + e)                           Adam with aggregated momenta
     (4)  o = MLP(features), two layers of 4;  features have mean square 1 over each tensor
     (5)  direction = -(exp(1e-3 o1) nominal + exp(1e-3 o2) o3 / (sqrt(v) + e) sqrt(mean v))
@@ -50,7 +50,7 @@ class Star:
     ) -> tuple[Tensor, Tensor]:
         """State: m_k, v, row and column, each as wide as the coordinates."""
         if place is None:
-            raise ValueError("star looks at whole tensors; say where the coordinates lie")
+            raise ValueError("star needs whole tensors; pass the place of the coordinates")
         decay = torch.sigmoid(phi[: len(START)])[:, None]
         square = grad * grad
         row, column = _means(square, place)

@@ -1,0 +1,1 @@
+"""From a run to the robot: export, thresholds, campaigns. Imports evaluation and below."""

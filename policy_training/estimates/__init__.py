@@ -1,0 +1,1 @@
+"""Targets, advantages and critics. Imports optimizers and below."""

@@ -1,0 +1,1 @@
+"""Evaluation of trained policies: episodes, curves, tables, videos. Imports runs and below."""

@@ -1,0 +1,1 @@
+"""The two training loops, and what they log, show and validate. Imports runs and below."""

@@ -1,0 +1,37 @@
+"""Actors of both families without torch, for worker processes."""
+
+import numpy as np
+from torch import Tensor, nn
+
+from policy_training.experience.episodes import (
+    MeanPolicy,
+    MlpPolicy,
+)
+from policy_training.networks.gaussian import FARTHEST, GaussianActor
+from policy_training.networks.squashed import Actor
+
+
+def plain_policy(actor: nn.Module) -> MlpPolicy | MeanPolicy:
+    """The deterministic part of an actor of either family, as copied arrays."""
+    if isinstance(actor, GaussianActor):
+        return mean_policy(actor)
+    if isinstance(actor, Actor):
+        return _squashed_policy(actor)
+    raise TypeError(f"{type(actor).__name__} is no actor")
+
+
+def mean_policy(actor: GaussianActor) -> MeanPolicy:
+    """The mean of an on-policy actor, unbounded."""
+    layers = tuple((_copy(w[0].T), _copy(b[0, 0])) for w, b in actor.mlp.layout.views(actor.mlp.flat))
+    return MeanPolicy(_copy(actor.scaling.shift), _copy(actor.scaling.scale), FARTHEST, layers)
+
+
+def _squashed_policy(actor: Actor) -> MlpPolicy:
+    layers = [(_copy(w[0].T), _copy(b[0, 0])) for w, b in actor.mlp.layout.views(actor.mlp.flat)]
+    weight, bias = layers[-1]  # means, then log standard deviations
+    layers[-1] = (weight[: actor.action_size], bias[: actor.action_size])
+    return MlpPolicy(_copy(actor.scaling.shift), _copy(actor.scaling.scale), tuple(layers))
+
+
+def _copy(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().numpy()).copy()

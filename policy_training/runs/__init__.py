@@ -1,0 +1,1 @@
+"""Runs: configuration, folder, presets, loading. Imports algorithms and below."""

@@ -1,0 +1,1 @@
+"""Policy updates: Lagrangians, trust regions, meta-gradients. Imports estimates and below."""

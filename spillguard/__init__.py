@@ -1,0 +1,1 @@
+"""The program `spillguard`: one table of commands of all packages."""
