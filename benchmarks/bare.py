@@ -12,19 +12,19 @@ import numpy as np
 import onnxruntime as ort
 
 MUJOCO = ("mj_kinematics", "mj_comPos", "mj_jacSite", "mj_collision", "mju_cholFactor", "mju_cholSolve")
-"""Every function of MuJoCo that `spillguard_core` calls to decide."""
+"""Every function of MuJoCo that `spillguard_core` calls for a decision."""
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 @dataclass
 class BareCalls:
-    """Calls in the order in which they were made, each with arguments of its own."""
+    """Calls in their order, each with its own arguments."""
 
     onnx: list[Call] = field(default_factory=list)
     mujoco: list[Call] = field(default_factory=list)
 
     def seconds(self) -> tuple[float, float]:
-        """[s] of the processor in onnxruntime and in MuJoCo, for all calls once.
+        """Processor time [s] in onnxruntime and in MuJoCo, for all calls once.
 
         Writing a posture into MuJoCo's state is part of it, without it there is nothing to compute.
         """
@@ -39,7 +39,7 @@ class BareCalls:
 
 @contextlib.contextmanager
 def noted() -> Iterator[BareCalls]:
-    """Notes the calls that are made inside. It takes time itself, so nothing in it is timed."""
+    """Records the calls that are made inside. Recording takes time, so nothing in it is timed."""
     calls = BareCalls()
     run = ort.InferenceSession.run
 

@@ -1,79 +1,40 @@
-"""Sequences of adversarial proposals that end in silence: how many broke a limit, touched, or did not rest.
+"""Sequences of adversarial proposals that end in silence: how many broke a limit, made contact, or did not
+come to rest.
 
 Not a speed: the limit is zero. Every sequence passes the gate with the deployed parameters and moves the arm
-of the simulated cell (`sim/braking.py`); the critic sees no danger, so that the hard limits alone do it.
+of the simulated cell (`sim/pouring/braking.py`); the critic accepts everything, so that only the hard limits
+act.
 """
 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.bundles import SHIPPED
 from benchmarks.record import RESULTS, commit, machine
-from policy_training.deployed import deployed_config
-from sim.braking import Ending, run
-from spillguard_core.arm import JOINT_NAMES
-from spillguard_core.bundle import load_bundle
+from benchmarks.sequences import SequenceArgs, hard_limits_alone, shared_out
+from sim.pouring.braking import Ending, run
 
 CHUNK = 250  # sequences that one process runs from one seed
 EDGE = 0.005  # [m, rad] closer to a limit than this counts as at its edge
 
 
-@dataclass
-class Args:
-    """Braking from whatever the gate let through."""
-
-    sequences: int = 20_000
-    """Sequences, half in the cell's workspace and half in one too wide to matter."""
-    seed: int = 0
-    """Seed."""
-    workers: int = 2
-    """Processes."""
-    bundle: Path = SHIPPED
-    """Bundle whose limits and world model are used."""
-
-
-def no_danger(obs: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A critic that accepts everything: q_c (B,)."""
-    del action
-    return np.zeros(len(obs), dtype=np.float32)
-
-
 def endings(bundle: Path, sequences: int, seed: int) -> list[Ending]:
-    """What `sequences` of one seed come to."""
-    loaded = load_bundle(bundle, JOINT_NAMES)
-    config = deployed_config(loaded, None)
-    models = replace(loaded.models(config.clearance), critic=no_danger)
-    return list(run(models, config, sequences, seed))
-
-
-def parallel(args: Args) -> Iterator[Ending]:
-    """All of them, in processes."""
-    with ProcessPoolExecutor(args.workers) as pool:
-        sizes = [min(CHUNK, args.sequences - first) for first in range(0, args.sequences, CHUNK)]
-        jobs = [
-            pool.submit(endings, args.bundle, size, 1000 * args.seed + 2 * n) for n, size in enumerate(sizes)
-        ]
-        for job in jobs:
-            yield from job.result()
+    """The outcomes of `sequences` of one seed, half of them in a workspace too wide to have an effect."""
+    return list(run(*hard_limits_alone(bundle), sequences, seed))
 
 
 def main() -> int:
     """Exit status 0 only if nothing was broken."""
-    args, console, start = tyro.cli(Args), Console(), time.monotonic()
-    found = list(track(parallel(args), "sequences", total=args.sequences, console=console))
+    args, console, start = tyro.cli(SequenceArgs), Console(), time.monotonic()
+    running = shared_out(endings, args, CHUNK, lambda number: 1000 * args.seed + 2 * number)
+    found = list(track(running, "sequences", total=args.sequences, console=console))
     table = Table(
         "proposals", "sequences", "at an edge", "contact", "beyond a limit", "too fast", "not at rest"
     )

@@ -7,22 +7,33 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.record import ROOT
-from policy_training.export import Contents, export_bundle
-from policy_training.networks import Actor, DeterministicPolicy, EnsembleCritic, SafetyCritic, Spaces
-from sim.cell_model import guard_model_xml
-from spillguard_core.manifest import Calibration, Provenance, Threshold
-from spillguard_core.observation import POUR_TERMS, observation_scaling
+from policy_training.deployment.calibrate import rewrite, upper_bound
+from policy_training.deployment.export import Contents, export_bundle
+from policy_training.experience.spaces import Spaces
+from policy_training.networks.squashed import Actor, DeterministicPolicy, EnsembleCritic, SafetyCritic
+from sim.pouring.cell_model import guard_model_xml
+from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.bundle.manifest import Calibration, Conditions, Provenance, Threshold
+from spillguard_core.gate.task import observation_scaling
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_core.tasks.pouring.observation import POUR_TERMS
 
 SHIPPED = ROOT / "artifacts" / "pour_coffee"
 WIDTHS = (256, 256)
-POURED = 12  # place of the poured mass in the observation
+POURED = 12  # index of the poured mass in the observation
 SPEED = 0.12  # of the action; 0.03 m/s
 
 
-CERTIFICATE = Calibration(  # so that the monitor takes the bundle; nothing was measured, and the text says so
-    delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=0, violations=0, missed=0, bound=1.0,
-    highest_threshold=0.5, own_successes=0, own_disturbed=0,
-)  # fmt: skip
+def certified(bundle: Path, threshold: float) -> Path:
+    """With a certificate that the monitor accepts whatever its parameters. Nothing was measured."""
+    manifest = load_bundle(bundle).manifest
+    found = Calibration(
+        delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=360, violations=0, missed=0,
+        bound=upper_bound(0, 360, 0.95), highest_threshold=threshold, own_successes=0, own_disturbed=0,
+        conditions=Conditions(manifest.files, manifest.limits, clearance=0.0, settings={"free_tilt": 3.2}),
+    )  # fmt: skip
+    rewrite(bundle, Threshold(threshold, "none: the critic sees no danger", found), key=None)
+    return bundle
 
 
 class UpOrDown(nn.Module):
@@ -47,7 +58,7 @@ class Slow(nn.Module):
 
 
 class Calm(nn.Module):
-    """A critic of the usual size that finds nothing dangerous."""
+    """A critic of the usual size that accepts everything."""
 
     def __init__(self, critic: nn.Module) -> None:
         super().__init__()
@@ -61,7 +72,7 @@ class Calm(nn.Module):
 def make_bundle(out: Path, policy: nn.Module | None = None) -> Path:
     """Networks of the usual size; an untrained policy unless one is given."""
     torch.manual_seed(0)
-    shift, scale = observation_scaling(POUR_TERMS)
+    shift, scale = observation_scaling(POURING, POUR_TERMS)
     spaces = Spaces(len(shift), 4, shift, scale)
     spread = np.random.default_rng(0).uniform(-1.0, 1.0, (16, len(shift))).astype(np.float32)
     contents = Contents(
@@ -71,7 +82,7 @@ def make_bundle(out: Path, policy: nn.Module | None = None) -> Path:
         guard_xml=guard_model_xml(),
         task="spillguard/PourCoffee-v0",
         terms=POUR_TERMS,
-        threshold=Threshold(0.5, "none: the critic sees no danger", CERTIFICATE),
+        threshold=Threshold(0.5, "none: the critic sees no danger"),
         provenance=Provenance("benchmark", 0, "0" * 40, {}, {"torch": torch.__version__}, {}),
     )
-    return export_bundle(contents, out)
+    return certified(export_bundle(contents, out), 0.5)

@@ -1,8 +1,8 @@
-"""The bare peer of policy and monitor: a process that hands one number on. Started by `benchmarks.latency`.
+"""The bare peer of policy and monitor: a process that forwards one number. Started by `benchmarks.latency`.
 
-Parameter `second`: false stands where the policy stands (load cell in, proposal out), true where the monitor
-stands (proposal in, command out). Parameter `period` [s]: above zero a steady timer hands the latest number
-on, as the nodes do; with zero each message is handed on at once.
+Parameter `second`: false takes the policy's place (load cell in, proposal out), true the monitor's (proposal
+in, command out). Parameter `period` [s]: above zero a steady timer forwards the latest number, as the nodes
+do; with zero each message is forwarded at once.
 """
 
 import signal
@@ -10,8 +10,8 @@ from types import FrameType
 
 import rclpy
 from geometry_msgs.msg import TwistStamped, WrenchStamped
-from rclpy.clock import Clock, ClockType
-from rclpy.experimental import EventsExecutor
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
+from rclpy.experimental import EventsExecutor  # type: ignore[attr-defined]
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -20,7 +20,7 @@ COMMAND = "joint_trajectory_controller/joint_trajectory"
 
 
 class Echo(Node):
-    """Keeps the latest number and hands it on."""
+    """Keeps the latest number and forwards it."""
 
     def __init__(self) -> None:
         super().__init__("echo")

@@ -1,6 +1,6 @@
 """Steps/s of PourCoffee over the bare ``mj_step`` loop: same model, start and commands, same physics.
 
-Time is the processor's, which a busy neighbour disturbs less; all runs in one thread.
+Processor time, which other processes disturb less than wall time; all in one thread.
 """
 
 import time
@@ -26,18 +26,18 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Episode:
-    """One scripted pour: what the environment was given and what it gave to MuJoCo."""
+class RecordedPour:
+    """One scripted pour: the environment's actions and its commands to MuJoCo."""
 
     seed: int
     actions: list[NDArray[np.float32]]
     start: Array  # MuJoCo's integration state after reset
-    controls: list[Array]  # (7,) each, one a physics step
+    controls: list[Array]  # (7,) each, one per physics step
     end: Array
 
 
 @dataclass
-class Args:
+class EnvBenchArguments:
     """Benchmark of the environment."""
 
     repeats: int = 5
@@ -52,12 +52,12 @@ def _state(data: mujoco.MjData, model: mujoco.MjModel) -> Array:
     return state
 
 
-def recorded(env: gymnasium.Env, seed: int) -> Episode:
-    """Pour once with the scripted controller and note the command of every step of the physics."""
+def recorded(env: gymnasium.Env, seed: int) -> RecordedPour:
+    """Pour once with the scripted controller and record the command of every physics step."""
     controller = CONTROLLERS[ENV]
     obs, _ = env.reset(seed=seed)
     cell = env.unwrapped.cell  # type: ignore[attr-defined]
-    episode = Episode(seed, [], _state(cell.data, cell.model), [], np.empty(0))
+    episode = RecordedPour(seed, [], _state(cell.data, cell.model), [], np.empty(0))
     run = Rollout.rollout
 
     def noted(self: Rollout, model: Any, data: Any, initial_state: Any, control: Any, **more: Any) -> Any:
@@ -74,11 +74,11 @@ def recorded(env: gymnasium.Env, seed: int) -> Episode:
     return replace(episode, end=_state(cell.data, cell.model))
 
 
-def seconds(env: gymnasium.Env, episode: Episode, bare_first: bool) -> tuple[float, float]:
+def seconds(env: gymnasium.Env, episode: RecordedPour, bare_first: bool) -> tuple[float, float]:
     """[s] for the steps of one episode, in the environment and in the bare loop; the reset is left out.
 
-    They take turns every `TURN` control steps, because a shared machine is faster in one second and slower
-    in the next. Refuses if the physics were not the same to the last bit.
+    They alternate every `TURN` control steps, because the speed of a shared machine varies within seconds. An
+    error if the physics is not bit-equal.
     """
     env.reset(seed=episode.seed)
     model: mujoco.MjModel = env.unwrapped.cell.model  # type: ignore[attr-defined]
@@ -116,9 +116,9 @@ def seconds(env: gymnasium.Env, episode: Episode, bare_first: bool) -> tuple[flo
 
 def main() -> None:
     """Print the ratio."""
-    args = tyro.cli(Args)
+    args = tyro.cli(EnvBenchArguments)
     ensure_registered()
-    env = gymnasium.make(ENV, disable_env_checker=True)  # as training makes it
+    env = gymnasium.make(ENV, disable_env_checker=True)  # made as in training
     episodes = [recorded(env, seed) for seed in range(args.episodes)]
     ratios, rates = [], []
     for repeat in range(args.repeats):

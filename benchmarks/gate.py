@@ -1,7 +1,7 @@
 """One decision (observation, policy, critic, limits) over the bare onnxruntime and MuJoCo calls in it.
 
-The bundle pours in the simulated cell. Every cycle is timed twice: as it runs on the robot, and as the
-calls alone that the decision before made, tensors and postures ready. Both in one thread, processor time.
+The bundle pours in the simulated cell. Every cycle is timed twice: as it runs on the robot, and as the bare
+calls of the previous decision, with tensors and postures prepared. Both in one thread, processor time.
 """
 
 import tempfile
@@ -16,20 +16,23 @@ import tyro
 from benchmarks.bare import noted
 from benchmarks.bundles import SHIPPED, make_bundle
 from benchmarks.record import Ratio, report
-from sim.cell import PourCell
-from sim.scenario import sample_scenario
-from spillguard_core.arm import ACTION_SCALE, JOINT_NAMES, Vec
-from spillguard_core.bundle import Bundle, load_bundle
-from spillguard_core.decision import Decision, GateConfig, Inputs, Proposal, Request, Verdict
-from spillguard_core.gate import decide, initial_decision
-from spillguard_core.observation import observe
+from sim.pouring.cell import PourCell
+from sim.pouring.deployed_config import deployed_config
+from sim.pouring.guarded import seen_at_rest
+from sim.pouring.scenario import sample_scenario
+from spillguard_core.bundle.bundle import Bundle, load_bundle
+from spillguard_core.gate.decision import Decision, Inputs, Proposal, Request
+from spillguard_core.gate.gate import decide
+from spillguard_core.gate.reasons import Verdict
+from spillguard_core.gate.task import observe
+from spillguard_core.robot.arm import Vec
+from spillguard_core.tasks.pouring.action import ACTION_SCALE
 
-CLEARANCE = 0.008  # [m]
-LONGEST = 500e-6  # [s] that a decision may take, 99 of 100 times
+LONGEST = 500e-6  # [s] limit of a decision, in 99 of 100 cases
 
 
 @dataclass
-class Args:
+class GateBenchArguments:
     """Benchmark of one gate decision."""
 
     bundle: Path | None = None
@@ -40,27 +43,22 @@ class Args:
     """Decisions in a repeat."""
 
 
-class Cell:
+class GatedCell:
     """The simulated cell, and the gate that moves its arm."""
 
     def __init__(self, bundle: Bundle, clearance: bool) -> None:
-        self.bundle, models = bundle, bundle.models(CLEARANCE)
+        self.bundle, self.config = bundle, deployed_config(bundle, bundle.manifest.threshold.value)
+        models = bundle.models(self.config.clearance)
         self.models = models if clearance else replace(models, world=None)
-        self.kinematics = models.kinematics
-        self.config = GateConfig(
-            limits=bundle.manifest.limits.arrays(), period=0.01, command_timeout=0.1, teleop_timeout=0.2,
-            state_timeout=0.05, sensor_timeout=0.2, position_tolerance=0.01, max_tracking_error=0.05,
-            tracking_cycles=3, tracking_lag=0.06, settle_time=1.0, still_speed=0.02, coast_time=0.02,
-            clearance=CLEARANCE, critic_threshold=bundle.manifest.threshold.value, critic_release=0.9,
-            free_tilt=0.9, max_suspension=60.0,
-        )  # fmt: skip
+        self.kinematics = models.tool
         self.world, self.rng = PourCell(), np.random.default_rng(0)
         self.restart()
 
     def restart(self) -> None:
         """The next cup; the gate is reset and resumed."""
         self.world.reset(sample_scenario(self.rng))
-        self.now, self.decision, self.measured = 100.0, initial_decision(), self.world.measure()
+        self.now, self.measured = 100.0, self.world.measure()
+        self.decision = seen_at_rest(self.measured, self.config, self.models, self.now)
         for request in (Request.RESET, Request.RESUME):
             self.follow(self.decide(np.zeros(4), (request,)))
         with noted() as self.bare:
@@ -73,8 +71,8 @@ class Cell:
         return decide(inputs, self.decision, self.config, self.models)
 
     def cycle(self) -> Decision:
-        """All of a cycle: what the policy proposes, and what the gate makes of it."""
-        obs = observe(self.bundle.terms, self.measured, self.kinematics)
+        """A whole cycle: the policy's proposal and the gate's decision."""
+        obs = observe(self.bundle.task, self.bundle.terms, self.measured, self.kinematics)
         (action,) = self.bundle.policy(obs[None])
         return self.decide(np.asarray(action * ACTION_SCALE, dtype=np.float64))
 
@@ -86,7 +84,7 @@ class Cell:
         self.measured = self.world.measure()
 
     def over(self) -> bool:
-        """Poured, failed, or held for a reason of its own."""
+        """Whether it is poured, failed, or held."""
         outcome = self.world.outcome()
         return outcome.success or outcome.violated or self.decision.verdict >= Verdict.HOLD
 
@@ -101,8 +99,8 @@ class Times:
     wall: float  # of the decision, on the clock
 
 
-def timed_cycle(cell: Cell, bare_first: bool) -> tuple[Times, Decision]:
-    """Who comes second finds the weights in the cache, so the order has to change."""
+def timed_cycle(cell: GatedCell, bare_first: bool) -> tuple[Times, Decision]:
+    """The second one finds the weights in the cache, so the order has to alternate."""
     bare = cell.bare.seconds() if bare_first else (0.0, 0.0)
     wall, start = time.perf_counter(), time.process_time()
     decision = cell.cycle()
@@ -114,16 +112,16 @@ def timed_cycle(cell: Cell, bare_first: bool) -> tuple[Times, Decision]:
 
 
 def chosen_bundle(asked: Path | None, scratch: Path) -> tuple[Bundle, str]:
-    """The bundle and what to call it."""
+    """The bundle and its name."""
     path = asked or SHIPPED
     if (path / "manifest.json").exists():
-        return load_bundle(path, JOINT_NAMES), path.name
+        return load_bundle(path), path.name
     if asked:
         raise FileNotFoundError(f"{asked} holds no manifest.json; give the directory of a bundle")
-    return load_bundle(make_bundle(scratch / "bundle"), JOINT_NAMES), "untrained networks, 256 x 256"
+    return load_bundle(make_bundle(scratch / "bundle")), "untrained networks, 256 x 256"
 
 
-def measured(cell: Cell, cycles: int) -> tuple[list[Times], Counter[str]]:
+def measured(cell: GatedCell, cycles: int) -> tuple[list[Times], Counter[str]]:
     """Times of the cycles in which the arm may move, and all verdicts."""
     times, verdicts = [], Counter[str]()
     for cycle in range(cycles):
@@ -145,7 +143,7 @@ def total(times: list[Times], *names: str) -> float:
 
 
 def rows(name: str, repeats: list[list[Times]], aimed: bool) -> list[Ratio]:
-    """The three ratios of one cell, a value a repeat."""
+    """The three ratios of one cell, one value per repeat."""
     slowest = [float(np.percentile([taken.decision for taken in times], 99)) for times in repeats]
     both = [total(times, "decision") / total(times, "onnx", "mujoco") for times in repeats]
     onnx = [total(times, "decision") / total(times, "onnx") for times in repeats]
@@ -170,15 +168,15 @@ def shown(times: list[Times]) -> str:
 
 def main() -> None:
     """Print the ratios."""
-    args = tyro.cli(Args)
+    args = tyro.cli(GateBenchArguments)
     with tempfile.TemporaryDirectory() as scratch:
         bundle, name = chosen_bundle(args.bundle, Path(scratch))
-        wide = load_bundle(make_bundle(Path(scratch) / "wide"), JOINT_NAMES)
+        wide = load_bundle(make_bundle(Path(scratch) / "wide"))
     cells = {
-        "with the world model": Cell(bundle, True),
-        "without": Cell(bundle, False),
-        # how much of the ratio is the size of the networks: the rest of the decision costs the same
-        "networks of 256 x 256": Cell(wide, True),
+        "with the world model": GatedCell(bundle, True),
+        "without": GatedCell(bundle, False),
+        # shows how much of the ratio depends on the networks' size: the rest of the decision costs the same
+        "networks of 256 x 256": GatedCell(wide, True),
     }
     times: dict[str, list[list[Times]]] = {key: [] for key in cells}
     verdicts = Counter[str]()

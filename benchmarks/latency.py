@@ -1,9 +1,9 @@
 """From an observation to the command that answers it, through both processes, over a bare two-process echo.
 
-The load cell jumps at random moments; the policy of this bundle then turns the lip around, and the clock
+The load cell jumps at random moments; the policy of this bundle then reverses the lip's motion, and the clock
 stops at the first command that does. Both processes work on timers (20, 100 Hz), whose phases cost 30 ms on
 average. The peer is the same pair of processes with the same timers and nothing in them; an echo without
-timers stands beside it. All three run at the same time, each in its own namespace, and are asked in turns.
+timers stands beside it. All three run at the same time, each in its own namespace, and are measured in turns.
 """
 
 import os
@@ -17,8 +17,10 @@ import numpy as np
 import rclpy
 import tyro
 from geometry_msgs.msg import PoseStamped, WrenchStamped
-from rclpy.clock import Clock, ClockType
-from rclpy.experimental import EventsExecutor
+from numpy.typing import NDArray
+from rclpy.client import Client
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
+from rclpy.experimental import EventsExecutor  # type: ignore[attr-defined]
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
@@ -26,13 +28,13 @@ from trajectory_msgs.msg import JointTrajectory
 
 from benchmarks.bundles import SPEED, UpOrDown, make_bundle
 from benchmarks.record import Ratio, report
-from sim.cell import guard_kinematics
-from spillguard_core.arm import ACTION_SCALE, MONITOR_PERIOD, POLICY_PERIOD
-from spillguard_core.kinematics import NOMINAL_POSTURE
-from spillguard_ros import convert
-from spillguard_ros.follower import TrajectoryFollower
-from spillguard_ros.graph import Graph, private_environment
-from spillguard_ros.sensors import BASE_FRAME
+from sim.pouring.cell import guard_kinematics
+from sim.pouring.gen3 import GEN3, JOINT_NAMES, NOMINAL_POSTURE
+from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD
+from spillguard_core.tasks.pouring.action import ACTION_SCALE
+from spillguard_ros.node import convert
+from spillguard_sim.follower import TrajectoryFollower
+from spillguard_sim.graph import Graph, private_environment
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
 LIGHT, HEAVY = 0.0, 0.1  # [kg]
@@ -42,7 +44,7 @@ SYSTEMS = ("graph", "timed", "bare")
 
 
 @dataclass
-class Args:
+class LatencyBenchArguments:
     """Benchmark of the latency through the two processes."""
 
     repeats: int = 7
@@ -51,7 +53,7 @@ class Args:
     """Jumps of each load cell in a repeat."""
 
 
-class Cell(Node):
+class IdealCell(Node):
     """An ideal arm with sensors for the graph, load cells for all, and a stopwatch on every command topic."""
 
     def __init__(self) -> None:
@@ -71,7 +73,7 @@ class Cell(Node):
         self.create_timer(MONITOR_PERIOD, self._sense, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def jump(self, name: str) -> float:
-        """The other load, at once. Returns the steady time [s]."""
+        """Switch to the other load at once. Returns the steady time [s]."""
         self.load[name] = LIGHT if self.load[name] == HEAVY else HEAVY
         self._weigh(name)
         return time.monotonic()
@@ -82,14 +84,16 @@ class Cell(Node):
 
     def _sense(self) -> None:
         stamp = self.get_clock().now().to_msg()
-        self._joints.publish(convert.to_joint_state(*self._follower.desired(time.monotonic()), stamp))
+        self._joints.publish(
+            convert.to_joint_state(JOINT_NAMES, *self._follower.desired(time.monotonic()), stamp)
+        )
         self._weigh("graph")
         self._wrist.publish(convert.to_wrench(0.05, "wrist", stamp))
-        self._target.publish(convert.to_pose(np.array([0.6, 0.25, 0.12]), BASE_FRAME, stamp))
+        self._target.publish(convert.to_pose(np.array([0.6, 0.25, 0.12]), GEN3.base_frame, stamp))
 
     def _listener(self, name: str) -> Callable[[JointTrajectory], None]:
         def on_graph(msg: JointTrajectory) -> None:
-            now, trajectory = time.monotonic(), convert.trajectory(msg)
+            now, trajectory = time.monotonic(), convert.trajectory(msg, JOINT_NAMES)
             self._follower.accept(trajectory, now)
             q, qd = trajectory.positions[0], trajectory.velocities[0]
             climb = float(guard_kinematics().lip_twist(q, qd)[2]) / LIP_SPEED  # -1 down, 1 up
@@ -116,15 +120,15 @@ def start(graph: Graph, bundle: Path) -> None:
 
 
 class Stopwatch:
-    """Asks one system after the other."""
+    """Measures one system after the other."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: IdealCell) -> None:
         self._cell, self._executor = cell, EventsExecutor()
         self._executor.add_node(cell)
         self._rng = np.random.default_rng(0)
 
     def spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-        """Take in messages."""
+        """Process messages."""
         end = time.monotonic() + seconds
         while not until() and (left := end - time.monotonic()) > 0.0:
             self._executor.spin_once(timeout_sec=min(left, 0.02))
@@ -141,32 +145,32 @@ class Stopwatch:
 
     def insist(self, service: str) -> None:
         """Call a service of the graph until it is granted."""
-        client, end, answer = (
-            self._cell.create_client(Trigger, f"graph/{service}"),
-            time.monotonic() + 20.0,
-            "",
-        )
+        client: Client = self._cell.create_client(Trigger, f"graph/{service}")
+        end, answer = time.monotonic() + 20.0, ""
         while time.monotonic() < end:
             if client.service_is_ready():
                 future = client.call_async(Trigger.Request())
                 self.spin(2.0, future.done)
-                if future.done() and future.result().success:
+                said = future.result() if future.done() else None
+                if said is not None and said.success:
                     return
-                answer = future.result().message if future.done() else "no answer"
+                answer = "no answer" if said is None else said.message
             self.spin(0.2)
         raise RuntimeError(f"{service} was not granted within 20 s: {answer or 'it never appeared'}")
 
 
-def measure(args: Args, folder: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+def measure(args: LatencyBenchArguments, folder: Path) -> dict[str, NDArray[np.float64]]:
     """Latencies (repeats, rounds) [s] by system."""
     environment = private_environment()
     os.environ.update(environment)
     bundle = make_bundle(folder / "bundle", UpOrDown())
-    found = {name: np.full((args.repeats, args.rounds), np.nan) for name in SYSTEMS}
+    found: dict[str, NDArray[np.float64]] = {
+        name: np.full((args.repeats, args.rounds), np.nan) for name in SYSTEMS
+    }
     with Graph(folder / "logs", environment) as graph:
         start(graph, bundle)
         rclpy.init()
-        watch = Stopwatch(Cell())
+        watch = Stopwatch(IdealCell())
         for service in ("safety_monitor/reset", "safety_monitor/resume"):
             watch.insist(service)
         for name in (*SYSTEMS, *SYSTEMS):
@@ -180,7 +184,7 @@ def measure(args: Args, folder: Path) -> dict[str, np.ndarray[tuple[int, ...], n
 
 def main() -> None:
     """Print the ratio."""
-    args = tyro.cli(Args)
+    args = tyro.cli(LatencyBenchArguments)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(args, Path(folder))
     lost = {name: int(np.isnan(values).sum()) for name, values in found.items()}

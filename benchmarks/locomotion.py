@@ -1,6 +1,6 @@
 """Steps/s of each locomotion task over Gymnasium's v5: same model, observation, start and actions.
 
-Time is the processor's, which a busy neighbour disturbs less; all runs in one thread, without wrappers.
+Processor time, which other processes disturb less than wall time; all in one thread, without wrappers.
 """
 
 import time
@@ -14,15 +14,15 @@ import tyro
 from numpy.typing import NDArray
 
 from benchmarks.record import Ratio, report
-from sim.cost_env import CostEnv
 from sim.registration import ENVIRONMENTS
+from sim.tasks.cost_env import CostEnv
 
 TURN = 50  # steps
 Array = NDArray[np.float32]
 
 
 @dataclass
-class Args:
+class LocomotionBenchArguments:
     """Benchmark of the locomotion tasks."""
 
     repeats: int = 9
@@ -43,7 +43,7 @@ def tasks() -> dict[str, type[CostEnv]]:
 
 
 def plain(cls: type[CostEnv]) -> gymnasium.Env[Any, Any]:
-    """Gymnasium's environment below ours, with the same options."""
+    """Gymnasium's environment that ours extends, with the same options."""
     below = next(c for c in cls.__mro__ if c.__module__.startswith("gymnasium.envs.mujoco."))
     return below(**cls.options)  # type: ignore[call-arg]
 
@@ -58,7 +58,7 @@ def seconds(env: gymnasium.Env[Any, Any], actions: Array) -> float:
 
 
 def repeat(ours: Any, theirs: Any, steps: int, seed: int) -> tuple[float, float]:
-    """[s] of ours and theirs. Refuses if the physics were not the same to the last bit."""
+    """[s] of ours and theirs. An error if the physics is not bit-equal."""
     space = ours.action_space
     actions = np.random.default_rng(seed).uniform(-1.0, 1.0, (steps, space.shape[0])).astype(np.float32)
     own, other = actions * space.high, actions * theirs.action_space.high
@@ -79,7 +79,7 @@ def repeat(ours: Any, theirs: Any, steps: int, seed: int) -> tuple[float, float]
 
 def main() -> None:
     """Print the ratios."""
-    args = tyro.cli(Args)
+    args = tyro.cli(LocomotionBenchArguments)
     ratios, figures = [], {}
     for name, cls in tasks().items():
         ours, theirs = cls(), plain(cls)

@@ -2,8 +2,7 @@
 
 ``python -m benchmarks.omnisafe_runs --peer PYTHON``, where PYTHON is the interpreter of an environment that
 has OmniSafe (0.5.0 with safety-gymnasium 1.0.0 runs on Python 3.8 to 3.10). Nothing is installed here. A
-training that has come to its end is not repeated; one that was cut off starts again, for OmniSafe cannot
-resume.
+complete training is not repeated; an interrupted one starts again, because OmniSafe cannot resume.
 
 Returns and costs are what OmniSafe logs: means over the last 100 episodes, where ours are over those of an
 iteration.
@@ -26,8 +25,8 @@ from typing import Any
 import tyro
 
 from benchmarks.safety_gym import TASKS
-from policy_training.checkpoint import write_atomically
-from policy_training.runs import provenance
+from policy_training.files import write_atomically
+from policy_training.runs.folder import provenance
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +37,12 @@ COLUMNS = {
     "TotalEnvSteps": "step", "Metrics/EpRet": "return", "Metrics/EpCost": "cost",
     "Train/KL": "kl", "Metrics/LagrangeMultiplier": "nu/cost", "Time/Total": "seconds",
 }  # fmt: skip
-"""OmniSafe's name of a column, and ours."""
+"""OmniSafe's names of columns, and ours."""
 PACKAGES = ("omnisafe", "safety-gymnasium", "gymnasium", "mujoco", "torch", "numpy")
 
 
 @dataclass(frozen=True)
-class Args:
+class OmnisafeArguments:
     """Train OmniSafe, for `spillguard plot` and `spillguard table`."""
 
     peer: Path
@@ -57,7 +56,7 @@ class Args:
     steps: int = 1_000_000
     """Environment steps of a run, a multiple of OmniSafe's 20,000 an epoch."""
     workers: int = 2
-    """Runs side by side, a process and a thread each."""
+    """Parallel runs, one process with one thread each."""
     runs: Path = Path("runs/omnisafe")
     """Folder of the runs; OmniSafe's own logs are in raw/ below it."""
 
@@ -67,7 +66,7 @@ def limit_of(settings: Mapping[str, Any]) -> float:
     for part in ("lagrange_cfgs", "algo_cfgs"):
         if "cost_limit" in settings.get(part, {}):
             return float(settings[part]["cost_limit"])
-    raise ValueError(f"OmniSafe's {settings.get('algo')} knows no cost limit")
+    raise ValueError(f"OmniSafe's {settings.get('algo')} has no cost limit")
 
 
 def convert(log: Path, run: Path, origin: Mapping[str, object]) -> None:
@@ -101,7 +100,7 @@ def convert(log: Path, run: Path, origin: Mapping[str, object]) -> None:
 
 
 def versions(peer: Path) -> dict[str, str]:
-    """Of what the peer runs on. RuntimeError if it lacks one of them, or does not start."""
+    """Versions of the peer's packages. RuntimeError if one is missing, or if it does not start."""
     program = "import importlib.metadata as m, sys; print(*map(m.version, sys.argv[1:]))"
     try:
         done = subprocess.run(
@@ -125,8 +124,8 @@ def finished_log(folder: Path, steps: int) -> Path | None:
     return None
 
 
-def train(args: Args, origin: Mapping[str, object], algo: str, task: str, seed: int) -> Path:
-    """One run; its folder. RuntimeError if OmniSafe does not come to its end."""
+def train(args: OmnisafeArguments, origin: Mapping[str, object], algo: str, task: str, seed: int) -> Path:
+    """Train one run. Returns its folder. RuntimeError if OmniSafe fails."""
     raw = args.runs / "raw" / f"{algo}-{task}-s{seed}"
     log = finished_log(raw, args.steps)
     if log is None:
@@ -139,7 +138,7 @@ def train(args: Args, origin: Mapping[str, object], algo: str, task: str, seed: 
         if done.returncode or log is None:
             said = (raw / "output.txt").read_text().strip()[-2000:]
             name = f"OmniSafe's {algo} on {task}, seed {seed},"
-            raise RuntimeError(f"{name} did not come to its end:\n{said}")
+            raise RuntimeError(f"{name} did not finish:\n{said}")
     run = args.runs / OURS[task] / f"omnisafe_{algo.lower()}" / f"{args.steps}-s{seed}"
     convert(log, run, origin)
     logger.info("%s", run)
@@ -147,8 +146,8 @@ def train(args: Args, origin: Mapping[str, object], algo: str, task: str, seed: 
 
 
 def main() -> int:
-    """Exit status 1 if a training did not come to its end."""
-    args = tyro.cli(Args, description=__doc__)
+    """Exit status 1 if a training failed."""
+    args = tyro.cli(OmnisafeArguments, description=__doc__)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     unknown = [task for task in args.tasks if task not in OURS]
     if unknown:

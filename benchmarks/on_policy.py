@@ -4,9 +4,9 @@
 OmniSafe (0.5.0 with safety-gymnasium 1.0.0 runs on Python 3.8 to 3.10). Nothing is installed here.
 
 CPU time of whole iterations, experience and update; the peer's is the difference of a long and a short
-training, so that what it does once does not count. Without a peer ours alone is printed, as figures.
-No update stops early in either, since how often one would depends on luck. PPO-Lag's value functions have
-passes of their own here and share the policy's there, so both make equally many.
+training, which removes the cost of its start. Without a peer only our figures are printed. No update stops
+early in either, because that depends on chance. PPO-Lag's value functions have passes of their own here and
+share the policy's there, so both make equally many.
 """
 
 import json
@@ -26,9 +26,10 @@ from rich.progress import track
 from benchmarks.on_policy_peer import NOT_INSTALLED
 from benchmarks.record import Ratio, report
 from policy_training.algorithms import CONFIGS
-from policy_training.on_policy_loop import OnPolicyTrainer
+from policy_training.loops.on_policy import OnPolicyTrainer
 from policy_training.processor import set_processor
-from policy_training.runs import OnPolicyLoop, RunConfig, create_run
+from policy_training.runs.config import OnPolicyLoop, RunConfig
+from policy_training.runs.folder import create_run
 
 CHILD = Path(__file__).with_name("on_policy_peer.py")
 PEERS = {"ppo_lag": "PPOLag", "cpo": "CPO", "pcpo": "PCPO"}
@@ -37,7 +38,7 @@ AIM = 2.0
 
 
 @dataclass(frozen=True)
-class Args:
+class OnPolicyBenchArguments:
     """Benchmark of the on-policy family against OmniSafe."""
 
     peer: Path | None = None
@@ -54,7 +55,7 @@ class Args:
     """Steps of a minibatch."""
 
 
-def our_config(algo: str, args: Args) -> RunConfig:
+def our_config(algo: str, args: OnPolicyBenchArguments) -> RunConfig:
     """The same settings as the peer's, seed 1."""
     settings: dict[str, Any] = {"critic_epochs": args.passes, "critic_batch": args.batch}
     if algo == "ppo_lag":
@@ -63,7 +64,7 @@ def our_config(algo: str, args: Args) -> RunConfig:
     return RunConfig(algo, ENV, 1, loop, algorithm=replace(CONFIGS[algo](), **settings))
 
 
-def our_seconds(algo: str, args: Args) -> float:
+def our_seconds(algo: str, args: OnPolicyBenchArguments) -> float:
     """CPU seconds of one environment step, update included."""
     with tempfile.TemporaryDirectory() as folder:
         config = our_config(algo, args)
@@ -77,7 +78,7 @@ def our_seconds(algo: str, args: Args) -> float:
     return passed / (args.iterations * args.samples)
 
 
-def peer_seconds(algo: str, args: Args) -> tuple[float, str]:
+def peer_seconds(algo: str, args: OnPolicyBenchArguments) -> tuple[float, str]:
     """The same of the peer, and its version. RuntimeError if it does not run."""
     found = []
     for epochs in (1, 1 + args.iterations):
@@ -95,7 +96,7 @@ def peer_seconds(algo: str, args: Args) -> tuple[float, str]:
 
 def main() -> None:
     """Print the ratios."""
-    args = tyro.cli(Args)
+    args = tyro.cli(OnPolicyBenchArguments)
     set_processor()
     torch.set_num_threads(1)
     ours: dict[str, list[float]] = {algo: [] for algo in PEERS}

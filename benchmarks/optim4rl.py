@@ -28,7 +28,7 @@ STEPS = 4
 
 
 @dataclass(frozen=True)
-class Args:
+class Optim4rlBenchArguments:
     """Benchmark of meta-training."""
 
     repeats: int = 5
@@ -54,7 +54,7 @@ class GruCells(nn.Module):
 
 
 def rate(work: Callable[[], object], amount: int) -> float:
-    """Amount a second of processor time; the best of three."""
+    """Amount per second of processor time; the best of three."""
     best = float("inf")
     for _ in range(3):
         began = time.process_time()
@@ -118,7 +118,7 @@ def meta_iteration(units: int) -> Callable[[], object]:
 
 def main() -> None:
     """Print the ratios."""
-    args = tyro.cli(Args)
+    args = tyro.cli(Optim4rlBenchArguments)
     set_processor()
     kinds = list(NETWORK)
     ours: dict[str, list[float]] = {kind: [] for kind in kinds}

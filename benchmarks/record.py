@@ -1,4 +1,4 @@
-"""What a benchmark prints and keeps: ratios with the command, the commit and the machine they came from."""
+"""The output of a benchmark: ratios with the command, the commit and the machine."""
 
 import json
 import os
@@ -24,13 +24,13 @@ class Ratio:
     """One ratio, measured several times in turn with what it is compared to."""
 
     name: str
-    values: list[float]  # one a repeat
+    values: list[float]  # one per repeat
     aim: float | None = None  # none: for information
     higher_is_better: bool = True
 
     @property
     def met(self) -> bool | None:
-        """The median keeps the aim; None without an aim."""
+        """Whether the median meets the aim; None without an aim."""
         if self.aim is None:
             return None
         median = float(np.median(self.values))
@@ -49,7 +49,7 @@ def commit() -> str:
 
 
 def _shown(arguments: list[str]) -> list[str]:
-    """Arguments without the folders of this machine."""
+    """Arguments without absolute paths."""
     return [Path(argument).name if argument.startswith("/") else argument for argument in arguments]
 
 

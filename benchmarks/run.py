@@ -1,4 +1,4 @@
-"""``spillguard bench``: every benchmark one after the other; one that lacks a package says so."""
+"""``spillguard bench``: every benchmark one after the other; one that lacks a package reports it."""
 
 import importlib.util
 import subprocess
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 
 from benchmarks.record import ROOT
+from policy_training.terminal import UsageError, parsed, subcommand
 
 NEEDS = {
     "env": ("gymnasium", "train"),
@@ -21,11 +21,11 @@ NEEDS = {
     "gate": ("torch", "train"),
     "latency": ("rclpy", "train,ros"),
 }
-"""A package that the benchmark cannot do without, and the extras that bring it."""
+"""A package that the benchmark needs, and the extras that install it."""
 
 
 @dataclass
-class Args:
+class BenchArguments:
     """Run the benchmarks and keep their results in benchmarks/results."""
 
     only: tuple[str, ...] = tuple(NEEDS)
@@ -36,13 +36,14 @@ class Args:
     """A Python with OmniSafe for the comparison of the on-policy family; without it there is no ratio."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@subcommand("bench")
+def main(words: Sequence[str]) -> int:
     """Exit status 1 if a benchmark could not be run."""
-    args, console, failed = tyro.cli(Args, args=arguments, prog="spillguard bench"), Console(), []
+    args, console, failed = parsed(BenchArguments, words, "spillguard bench"), Console(), []
+    unknown = [name for name in args.only if name not in NEEDS]
+    if unknown:
+        raise UsageError(f"no benchmark is called {unknown[0]!r}; there are {', '.join(NEEDS)}")
     for name in args.only:
-        if name not in NEEDS:
-            console.print(f"no benchmark is called {name!r}; there are {', '.join(NEEDS)}")
-            return 2
         package, extras = NEEDS[name]
         if importlib.util.find_spec(package) is None:
             console.print(

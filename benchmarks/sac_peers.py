@@ -1,8 +1,7 @@
-"""SAC of Stable-Baselines3 and of SBX, fed like ours: random transitions, one update a call.
-
-Each peer is a child process, so that nothing we set for our own process reaches it, and SBX (JAX), which
-needs other packages than this project pins, may run in any Python that has it: ``python sac_peers.py sb3|sbx
-highest|medium`` reads the width, the batch size and then numbers of updates, and prints seconds for each.
+"""SAC of Stable-Baselines3 and of SBX, fed like ours: random transitions, one update per call. Each peer is a
+child process, so that settings of our process do not affect it, and SBX (JAX), whose packages differ from
+this project's pins, may run in any Python that has it: ``python sac_peers.py sb3|sbx highest|medium`` reads
+the width, the batch size and then numbers of updates, and prints seconds for each.
 """
 
 import os
@@ -34,12 +33,12 @@ def make_peer(algorithm: type[Any], hidden: tuple[int, ...], batch_size: int, **
     import gymnasium
     from stable_baselines3.common.logger import configure
 
-    class Spaces(gymnasium.Env):  # only its spaces are used
+    class PeerSpaces(gymnasium.Env):  # only its spaces are used
         observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBS,), np.float32)
         action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32)
 
     model = algorithm(
-        "MlpPolicy", Spaces(), buffer_size=TRANSITIONS, batch_size=batch_size, seed=0,
+        "MlpPolicy", PeerSpaces(), buffer_size=TRANSITIONS, batch_size=batch_size, seed=0,
         policy_kwargs={"net_arch": list(hidden)}, **options,
     )  # fmt: skip
     model.set_logger(configure(None, []))
@@ -57,7 +56,7 @@ def make_peer(algorithm: type[Any], hidden: tuple[int, ...], batch_size: int, **
 
 
 def seconds(model: Any, updates: int, batch_size: int) -> float:
-    """CPU time [s] for that many updates, one a call, as in a loop with one update per environment step."""
+    """CPU time [s] for that many updates, one per call, as in a loop with one update per environment step."""
     start = time.process_time()
     for _ in range(updates):
         model.train(1, batch_size)
@@ -65,7 +64,7 @@ def seconds(model: Any, updates: int, batch_size: int) -> float:
 
 
 def make_algorithm(peer: str, precision: str) -> tuple[type[Any], dict[str, Any]]:
-    """The peer's class and what it is given besides the networks. One thread."""
+    """The peer's class and its arguments besides the networks. One thread."""
     if peer == "sbx":
         from sbx import SAC
 

@@ -3,7 +3,7 @@
 ``python -m benchmarks.safety_gym --peer PYTHON``, where PYTHON is the interpreter of an environment that has
 Safety-Gymnasium (safety-gymnasium 1.0.0 installs on Python 3.8 to 3.10). Nothing is installed here.
 
-The peer plays one episode and notes every state. Then ours, put into the state that the peer was in before
+The peer plays one episode and records every state. Then ours, put into the state that the peer was in before
 each step and given its action, must reach the same state, reward and cost. Goal tasks are also played from
 the seed alone, without correction. Speeds are CPU time of the same actions.
 """
@@ -40,7 +40,7 @@ TASKS = {
 """Name without ``spillguard/`` here, and there."""
 
 SAME = 1e-6  # reward and cost after equal states
-# Its solver stops at the 50th iteration, and one more changes a step by as much as the peer's differs.
+# The solver stops at the 50th iteration; one more changes a step by as much as the difference to the peer.
 SAME_HUMANOID = 1e-4
 ALIKE = 1e-6  # [m, rad] of two states that count as one
 STILL = 1e-6  # [m/s, rad/s] of a vase at rest
@@ -53,8 +53,8 @@ class PeerError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Config:
-    """What to compare."""
+class SafetyGymArguments:
+    """Compare our tasks with Safety-Gymnasium's."""
 
     peer: str  # interpreter of an environment that has Safety-Gymnasium
     tasks: tuple[str, ...] = tuple(TASKS)
@@ -98,7 +98,8 @@ def _set_state(env: Any, record: Record, t: int) -> None:
 def differences(env: Any, seed: int, record: Record, scale: float) -> dict[str, float]:
     """Largest differences one step after equal states; `scale` turns the peer's action into ours.
 
-    Apart: steps in which a vase is pushed, for collisions of boxes have changed between versions of MuJoCo.
+    Steps in which a vase is pushed are separate, because collisions of boxes differ between versions of
+    MuJoCo.
     """
     env.reset(seed=seed)
     worst: dict[str, float] = {}
@@ -151,7 +152,7 @@ def reset_seconds(env: Any, resets: int = 50) -> float:
     return (time.process_time() - start) / resets
 
 
-def compare(config: Config, task: str) -> tuple[list[Ratio], dict[str, str]]:
+def compare(config: SafetyGymArguments, task: str) -> tuple[list[Ratio], dict[str, str]]:
     """One task over all seeds."""
     rows: dict[str, list[float]] = {}
     goal = "Goal" in task
@@ -186,7 +187,7 @@ def compare(config: Config, task: str) -> tuple[list[Ratio], dict[str, str]]:
 
 def main() -> None:
     """Compare, print and keep."""
-    config = tyro.cli(Config, description=__doc__)
+    config = tyro.cli(SafetyGymArguments, description=__doc__)
     sim.registration.ensure_registered()
     unknown = [task for task in config.tasks if f"spillguard/{task}" not in gymnasium.registry]
     ratios: list[Ratio] = []

@@ -1,4 +1,4 @@
-"""The real Safety-Gymnasium, driven for `benchmarks.safety_gym`: states, actions and what it answered.
+"""The real Safety-Gymnasium, driven for `benchmarks.safety_gym`: states, actions and results.
 
 It needs other packages than this project, so it runs in an interpreter of its own and imports nothing of
 ours: ``PYTHON safety_gym_peer.py OUT.npz TASK SEED STEPS``. Goal tasks are driven towards the goal, with
@@ -26,7 +26,7 @@ def towards_goal(task, obs, rng):
 
 
 def run(task, seed, steps):
-    """What happened, by name."""
+    """Play one episode; its arrays by name."""
     import gymnasium
     import mujoco
     import safety_gymnasium

@@ -2,7 +2,7 @@
 
 Simulated arm, policy and safety monitor run with the recording on, as in the demo. Periods are those that the
 monitor recorded. Memory, file descriptors, threads and ROS entities are compared after a warm-up, in which
-everything is loaded and touched once. Not part of `spillguard bench`, for it takes its time.
+everything is loaded and used once. Not part of `spillguard bench`, because of its length.
 """
 
 import json
@@ -20,6 +20,7 @@ from types import FrameType
 import numpy as np
 import rclpy
 import tyro
+from mcap.records import Message, Metadata
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -28,17 +29,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 import sim  # noqa: F401 (chooses how to draw before anything else loads MuJoCo)
 from benchmarks.record import Ratio, report
-from spillguard_ros import flight
-from spillguard_ros.demo import pour
-from spillguard_ros.graph import Graph, private_environment
-from spillguard_ros.operator import Operator, OperatorError
-from spillguard_ros.recording import parts, records
+from spillguard_ros.operator.client import Operator, OperatorError
+from spillguard_ros.recording import flight
+from spillguard_ros.recording.mcap_files import parts, records
+from spillguard_sim.demo import START_TIMEOUT, is_up, pour
+from spillguard_sim.graph import Graph, private_environment
 
 NODES = ("sim_arm", "safety_monitor", "policy")
 LATE = 1.5  # periods after which a deadline counts as missed
 SAMPLE_PERIOD = 1.0  # [s]
-ENTITY_PERIOD = 15.0  # [s]; a look at the whole graph takes some milliseconds
-EDGE = 10  # samples at either end, the most of which is compared: a passing one is no growth
+ENTITY_PERIOD = 15.0  # [s]; inspecting the whole graph takes some milliseconds
+EDGE = 10  # samples at either end, whose maxima are compared: a transient is no growth
 SCHEDULERS = {os.SCHED_OTHER: "SCHED_OTHER", os.SCHED_FIFO: "SCHED_FIFO"}
 ENTITIES = {
     ("rt", "publishers"): "publishers",
@@ -49,11 +50,11 @@ ENTITIES = {
 
 
 @dataclass
-class Args:
+class SoakArguments:
     """Pour for a long time. Exit status 0 only if few deadlines are missed and nothing grows."""
 
     minutes: float = 60.0
-    """How long; Ctrl-C ends it with what there is."""
+    """Length; Ctrl-C ends it early, with a result."""
     bundle: Path = Path("artifacts/pour_coffee")
     """Directory of the bundle."""
     seed: int = 0
@@ -110,7 +111,7 @@ def processor_times() -> NDArray[np.float64]:
 
 
 def entities(node: Node) -> Counter[str]:
-    """Endpoints in the graph as `node` sees it, by node and kind, those of equal name counted apart."""
+    """Endpoints in the graph as `node` sees it, by node and kind; equal names are counted separately."""
     found: Counter[str] = Counter()
     for topic, _ in node.get_topic_names_and_types(no_demangle=True):
         sides = {
@@ -125,14 +126,14 @@ def entities(node: Node) -> Counter[str]:
 
 
 def growth(time: Iterable[float], values: Iterable[float]) -> tuple[float, float]:
-    """Slope by a linear fit [1/h], and what it makes over the whole time."""
+    """Slope of a linear fit [1/h], and its total over the whole time."""
     t, x = np.asarray(list(time)), np.asarray(list(values))
     slope = float(np.polyfit(t - t[0], x, 1)[0]) if len(t) > 1 else float("nan")
     return 3600.0 * slope, slope * float(t[-1] - t[0])
 
 
 def gain(values: list[int]) -> int:
-    """By how much the most at the end is above the most at the start."""
+    """Growth of the maximum from the start to the end."""
     edge = min(EDGE, len(values) // 2)
     return max(values[-edge:]) - max(values[:edge])
 
@@ -142,9 +143,9 @@ def periods(recording: Path) -> tuple[NDArray[np.float64], float]:
     found, nominal = [], float("nan")
     for part in parts(recording):
         for topic, record in records(part):
-            if topic == flight.TOPIC:
+            if topic == flight.TOPIC and isinstance(record, Message):
                 found.append(float(json.loads(record.data)["period"]))
-            elif topic == "":
+            elif isinstance(record, Metadata):
                 nominal = flight.decode_config(record.metadata["config"]).period
     every = np.array(found)
     return every[np.isfinite(every)], nominal
@@ -152,9 +153,9 @@ def periods(recording: Path) -> tuple[NDArray[np.float64], float]:
 
 @dataclass
 class Soak:
-    """What was seen while it ran."""
+    """Observations during the run."""
 
-    args: Args
+    args: SoakArguments
     graph: Graph
     progress: Progress
     task: TaskID
@@ -166,12 +167,12 @@ class Soak:
     loads: list[float] = field(default_factory=list)  # of the machine, averaged over a minute by the system
     schedulers: dict[str, str] = field(default_factory=dict)
     processors: NDArray[np.float64] = field(default_factory=processor_times)  # at the start
-    ended: str = ""  # why, if it was before its time
+    ended: str = ""  # reason, if it ended early
     _next_sample: float = 0.0
     _next_entities: float = 0.0
 
     def watch(self) -> None:
-        """Look at the processes whenever it is time. OperatorError where one has ended."""
+        """Sample the processes at each interval. OperatorError if one has ended."""
         for name in self.graph.dead():
             raise OperatorError(f"{name} ended; what it printed is in {self.graph.log(name)}")
         now = time.monotonic()
@@ -191,9 +192,11 @@ class Soak:
             self.entities.append(entities(self.operator.node))
 
     def pour_until_the_end(self) -> None:
-        """Cup after cup."""
-        self.operator = operator = Operator(watch=self.watch)
+        """Cup after cup. The time counts from the moment when all processes are up."""
+        operator = Operator(watch=self.watch)
         try:
+            operator.wait(lambda: is_up(operator), START_TIMEOUT)
+            self.operator, self.begun = operator, time.monotonic()
             while time.monotonic() - self.begun < 60.0 * self.args.minutes:
                 self.cups.append(pour(operator, len(self.cups) + 1, self.args.time_limit).success)
             operator.bring_to_rest()
@@ -209,7 +212,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def run(args: Args, folder: Path) -> Soak:
+def run(args: SoakArguments, folder: Path) -> Soak:
     """Start everything, pour, and end everything."""
     environment, bundle = private_environment(), args.bundle.resolve()
     os.environ.update(environment)
@@ -227,7 +230,7 @@ def run(args: Args, folder: Path) -> Soak:
 
 
 def ratios(soak: Soak, period: NDArray[np.float64], nominal: float) -> list[Ratio]:
-    """What decides, each with its aim."""
+    """The criteria, each with its aim."""
 
     def at_most(name: str, value: float, aim: float) -> Ratio:
         return Ratio(name, [value], aim, higher_is_better=False)
@@ -246,7 +249,7 @@ def ratios(soak: Soak, period: NDArray[np.float64], nominal: float) -> list[Rati
 
 
 def figures(soak: Soak, period: NDArray[np.float64], nominal: float, recording: Path) -> dict[str, str]:
-    """What stands below the table."""
+    """The remarks below the table."""
     first, last = soak.entities[0], soak.entities[-1]
     seen = next(iter(soak.usages.values()))
     total, idle, stolen = processor_times() - soak.processors
@@ -276,8 +279,8 @@ def figures(soak: Soak, period: NDArray[np.float64], nominal: float, recording: 
 
 
 def main() -> int:
-    """Exit status 0 if it held, 1 if not, 2 if there is nothing to judge."""
-    args, console = tyro.cli(Args), Console()
+    """Exit status 0 if it held, 1 if not, 2 if there is no result."""
+    args, console = tyro.cli(SoakArguments), Console()
     folder = args.out.resolve() / datetime.now().strftime("%Y%m%d-%H%M%S")
     soak = run(args, folder)
     if not soak.entities or min(map(len, soak.usages.values())) < 2:

@@ -1,9 +1,9 @@
 """Updates/s of SAC, SAC-Lag and Meta SAC-Lag over each other and over SAC of Stable-Baselines3 and SBX.
 
-Equal networks (256 x 256 ReLU), batch (256), one update a call, one thread, observations and actions of
-Hopper's size, the same random transitions. Contenders take turns, in another order each time. Time is the
-processor's, which a busy neighbour disturbs less; with one thread a quiet machine's clock shows the same.
-Ours runs as `spillguard train` sets its process up, the peers as they come.
+Equal networks (256 x 256 ReLU), batch (256), one update per call, one thread, observations and actions of
+Hopper's size, the same random transitions. Contenders take turns, in another order each time. Processor time,
+which other processes disturb less; with one thread on a quiet machine wall time is equal. Ours runs with the
+process settings of `spillguard train`, the peers with their defaults.
 """
 
 import subprocess
@@ -20,8 +20,8 @@ import tyro
 from benchmarks.record import Ratio, report
 from benchmarks.sac_peers import ACTIONS, OBS, TRANSITIONS, transitions
 from policy_training.algorithms import CONFIGS, OFF_POLICY
-from policy_training.buffers import Memory, MemoryConfig
-from policy_training.networks import Spaces
+from policy_training.experience.replay import Memory, MemoryConfig
+from policy_training.experience.spaces import Spaces
 from policy_training.processor import set_processor
 
 WIDTH, BATCH = 256, 256
@@ -29,7 +29,7 @@ Contender = Callable[[int], float]  # number of updates -> [s]
 
 
 @dataclass
-class Args:
+class TrainingBenchArguments:
     """Benchmark of the gradient updates."""
 
     repeats: int = 9
@@ -80,7 +80,7 @@ def peer(name: str, precision: str, python: Path) -> Contender:
     return lambda updates: float(ask(f"{updates}\n"))
 
 
-def measured(contenders: dict[str, Contender], args: Args) -> dict[str, list[float]]:
+def measured(contenders: dict[str, Contender], args: TrainingBenchArguments) -> dict[str, list[float]]:
     """Updates/s (repeats) of every contender, in turns."""
     names = list(contenders)
     for name in names:
@@ -96,7 +96,7 @@ def measured(contenders: dict[str, Contender], args: Args) -> dict[str, list[flo
 
 def main() -> None:
     """Print the ratios."""
-    args = tyro.cli(Args)
+    args = tyro.cli(TrainingBenchArguments)
     set_processor()
     contenders = {
         f"{name} {precision}": ours(name, precision)

@@ -1,0 +1,1 @@
+"""The table of the monitor's states, computed from the gate."""

@@ -1,0 +1,1 @@
+"""Learned optimizers compared with their controls."""
