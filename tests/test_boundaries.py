@@ -31,7 +31,7 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -43,7 +43,7 @@ def normal(requirement: str) -> str:
 def test_import_contracts_hold() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
@@ -55,17 +55,16 @@ def test_core_imports_without_the_training_stack_and_without_ros() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_nodes_import_without_the_training_stack() -> None:
+@pytest.mark.parametrize("package", ["spillguard_ros", "spillguard_sim"])
+def test_nodes_import_without_the_training_stack(package: str) -> None:
     pytest.importorskip("rclpy")
-    done = run_python(BLOCK.format(blocked=TRAINING) + IMPORT_ALL.format(package="spillguard_ros"))
+    done = run_python(BLOCK.format(blocked=TRAINING) + IMPORT_ALL.format(package=package))
     assert done.returncode == 0, done.stderr
 
 
 def test_demo_starts_without_the_training_stack() -> None:
     pytest.importorskip("rclpy")
-    code = (
-        "sys.argv = ['spillguard', 'demo', '--help']\nfrom policy_training.cli import main\nsys.exit(main())"
-    )
+    code = "sys.argv = ['spillguard', 'demo', '--help']\nfrom spillguard.cli import main\nsys.exit(main())"
     done = run_python(BLOCK.format(blocked=TRAINING) + code)
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout
@@ -88,7 +87,7 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_colcon_packages_carry_the_version_of_the_distribution() -> None:
-    for package in ("spillguard_core", "spillguard_ros"):
+    for package in ("spillguard_core", "spillguard_ros", "spillguard_sim"):
         folder = ROOT / "ros_ws/src" / package
         assert ElementTree.parse(folder / "package.xml").findtext("version") == PROJECT["version"]
         assert f'version="{PROJECT["version"]}"' in (folder / "setup.py").read_text()

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from policy_training import doctor
+from spillguard import doctor
 
 
 def test_matmul_at_full_precision_is_exact_to_float32() -> None:
     found = doctor.matmul("highest", seconds=0.02)
-    assert found.rate > 0.1
+    assert found.rate > 0.0  # how much says what else the machine does
     assert 0.0 < found.error < 1e-5  # 256 products of 24 bits each
 
 

@@ -1,35 +1,38 @@
-"""The simulated arm, noting every command that reached it and every state it was in. Tests only."""
+"""The simulated arm, recording every command it received and each of its states. Tests only."""
 
 import os
 import pickle
 import sys
 import time
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
-from spillguard_ros import convert
-from spillguard_ros.driver import CONTROLLER
-from spillguard_ros.follower import TrajectoryFollower
-from spillguard_ros.runtime import run
-from spillguard_ros.sim_arm import SimArm
+from sim.pouring.gen3 import JOINT_NAMES
+from spillguard_core.robot.arm import MONITOR_PERIOD
+from spillguard_ros.monitor.driver import CONTROLLER
+from spillguard_ros.node import convert
+from spillguard_ros.node.runtime import run
+from spillguard_sim.follower import TrajectoryFollower
+from spillguard_sim.sim_arm import SimArm
 
 
 class NotedArm(SimArm):
-    """Everything is the simulated arm's own; the notes are pickled tuples, one after the other.
+    """The simulated arm unchanged, plus notes: pickled tuples, one after the other.
 
-    ("state", steady time, q, qd, desired q, desired qd) every tick;
-    ("command", steady time, frame, times, positions, velocities, desired q, desired qd on arrival);
-    ("refused", steady time, frame, reason).
+    ("state", steady time, q, qd, desired q, desired qd, told qd, inside) every tick: told qd is the velocity
+    setpoint of the servos, inside whether joints and lip were within their bounds; ("command", steady time,
+    frame, times, positions, velocities); ("refused", steady time, frame, reason).
 
-    Services make its driver report a fault or nothing at all, and switch its controller off and on.
+    Services make its driver report a fault or fall silent, and switch its controller off and on.
     """
 
     _faulted, _switched_off, _silent = False, False, False
 
     def configure(self) -> None:
-        """Open the notes first: nothing may reach the arm without one."""
+        """Open the notes first: no command may reach the arm unrecorded."""
         if not self.has_parameter("notes"):
             self.declare_parameter("notes", "")
         path = self.get_parameter("notes").value
@@ -41,7 +44,7 @@ class NotedArm(SimArm):
 
     def _on_fault(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._faulted = response.success = request.data
-        self._on_second()  # told at once
+        self._on_second()  # reported at once
         return response
 
     def _on_silence(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -53,7 +56,7 @@ class NotedArm(SimArm):
             super()._on_second()
 
     def _on_switch_off(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """An inactive controller takes nothing and leaves the servos where they are."""
+        """An inactive controller accepts no command and leaves the servos at their setpoints."""
         self._catch_up()
         self._switched_off = response.success = request.data
         self._follower = TrajectoryFollower(self._last_q)
@@ -73,18 +76,20 @@ class NotedArm(SimArm):
             return
         now, frame = time.monotonic(), msg.header.frame_id
         try:
-            command = convert.trajectory(msg)
+            command = convert.trajectory(msg, JOINT_NAMES)
         except ValueError as error:
             self._note(("refused", now, frame, str(error)))
         else:
-            before = self._follower.desired(self._simulated())
-            self._note(("command", now, frame, command.times, command.positions, command.velocities, *before))
+            self._note(("command", now, frame, command.times, command.positions, command.velocities))
         super()._on_command(msg)
 
     def _advance(self) -> None:
+        before = self._last_q
         super()._advance()
         data, desired = self._cell.data, self._follower.desired(self._now)
-        self._note(("state", time.monotonic(), data.qpos[:7].copy(), data.qvel[:7].copy(), *desired))
+        told = np.maximum(np.abs(self._last_q - before) / MONITOR_PERIOD, np.abs(self._last_qd))
+        seen = data.qpos[:7].copy(), data.qvel[:7].copy()
+        self._note(("state", time.monotonic(), *seen, *desired, told, self._cell._inside()))
 
     def _note(self, entry: tuple[object, ...]) -> None:
         os.write(self._notes, pickle.dumps(entry))

@@ -1,6 +1,11 @@
-"""A fault, how often it was injected, what came of it, and what it is held to."""
+"""A fault, the number of injections, the results, and the criteria.
+
+The response time to each fault is proven in simulated time (`tests/simulated`). Here processes are real and
+the machine may be overloaded: order, states and safety are asserted, times are only measured and stored.
+"""
 
 import json
+import logging
 import math
 import os
 from collections import Counter
@@ -10,42 +15,43 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.record import commit, machine
-from spillguard_core.arm import MONITOR_PERIOD
+from spillguard_core.robot.arm import MONITOR_PERIOD
 from tests.faults.commands import clocks
+from tests.ros.harness import LATE
 
-REPEATS = int(os.environ.get("SPILLGUARD_FAULT_REPEATS", "2"))
+REPEATS = int(os.environ.get("SPILLGUARD_FAULT_REPEATS", "1"))
 RESULTS = os.environ.get("SPILLGUARD_FAULT_RESULTS", "")
-"""A JSON file to which each case adds what it measured; empty: nothing is kept."""
+"""A JSON file to which each case adds its measurements; empty: none are stored."""
 CLOCKS = clocks()
-MESSAGES = 0.01  # [s] for the message that carries the fault and for the command that answers it
-JITTER = 0.1  # [s] more than the bound that a machine shared with others may take
+MESSAGES = 0.01  # [s] for the message with the fault and for the command that responds
 BRAKING = 0.28  # [s] from 1.39 rad/s at 5 rad/s^2
-SERVO = 0.12  # [s] by which the arm comes to rest after its set point: two of the lag that is allowed
-STUTTER = "limit_broken"  # what a servo may do that has to catch up with a command that came late
-# [s] over which commands reach: after a longer standstill of the machine the arm stutters, whatever is sent.
-STALL = CLOCKS["coast_time"]
+SERVO = 0.12  # [s] from the setpoint's rest to the arm's rest: twice the allowed lag
 STOPS, HOLDS, RESTS, GOES_ON = "stops until a reset", "holds", "comes to rest by itself", "goes on"
+MOST_LATE = 10  # consecutive injections before which an overloaded machine may stop the arm
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault and the right answer to it."""
+    """A fault and the correct response to it."""
 
     name: str
-    fault: str  # for the reader
+    fault: str  # description for people
     answer: str  # STOPS, HOLDS, RESTS or GOES_ON
     reasons: tuple[str, ...] = ()  # any of these codes
-    detection: float = float("nan")  # [s] from the fault until the monitor can know
+    detection: float = float("nan")  # [s] from the fault until the monitor can detect it
+    lasting: bool = True  # the arm stays at rest as long as the fault lasts
 
     @property
     def bound(self) -> float:
-        """[s] from the fault to the command that holds; NaN where nothing is to hold."""
+        """[s] from the fault to the command that holds; NaN if no hold is expected."""
         return self.detection + 2.0 * MONITOR_PERIOD + MESSAGES
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """What came of one injection. Times [s] from the fault; NaN where there was no hold."""
+    """Result of one injection. Times [s] from the fault; NaN if there was no hold."""
 
     to_hold: float
     to_rest: float
@@ -53,55 +59,50 @@ class Repeat:
     verdict: str
     reason: str
     followed: float = float("nan")  # share of the cycles in which the policy was followed
-    stalled: float = 0.0  # [s] for which arm or monitor were kept from running, at the longest
-    silence: float = 0.0  # [s] between two commands, at the longest
+    other: tuple[str, ...] = ()  # reasons given in the other cycles
+    moved: bool = False  # the arm was commanded to move after it had come to rest
     unsafe: tuple[str, ...] = ()
 
 
-def spoiled(case: Case, repeat: Repeat) -> bool:
-    """Whether the machine, not the fault, made the arm do what it did. Never, when a command was unsafe."""
-    if set(repeat.unsafe) - {STUTTER}:
-        return False
-    if case.answer == GOES_ON:
-        return repeat.stalled > STALL or repeat.silence > CLOCKS["state_timeout"]
-    return case.answer != RESTS and repeat.reason not in case.reasons
+def late(case: Case, repeat: Repeat) -> bool:
+    """Whether the arm was stopped by an overloaded machine before the fault could take effect."""
+    wanted = "STOP" if case.answer == STOPS else "HOLD"
+    told = repeat.verdict == wanted and repeat.reason in case.reasons
+    return case.answer in (STOPS, HOLDS) and not told and repeat.reason in LATE
 
 
 def run(case: Case, once: Callable[[], Repeat], times: int = REPEATS) -> None:
-    """Inject the fault so often, and judge. What the machine spoilt is taken again, as often at most."""
-    repeats, again = [], 0
+    """Inject the fault `times` times, and judge. Repeat an injection if the arm had been stopped before."""
+    repeats: list[Repeat] = []
+    again = 0
     while len(repeats) < times:
         repeat = once()
-        if spoiled(case, repeat) and again < times:
+        assert repeat.unsafe == (), repeat  # whatever else happened
+        if late(case, repeat) and again < MOST_LATE * times:
             again += 1
-        else:
-            repeats.append(repeat)
+            continue
+        log.info("%s: %s", case.name, repeat)
+        repeats.append(repeat)
     keep(case, repeats, again)
-    conclude(case, repeats)
-
-
-def conclude(case: Case, repeats: list[Repeat]) -> None:
-    """Hold the figures to what the case promises, with the allowance of a shared machine."""
     for repeat in repeats:
-        stuttered = max(repeat.stalled, repeat.silence) > STALL
-        assert set(repeat.unsafe) <= ({STUTTER} if stuttered else set()), repeats
+        conclude(case, repeat)
+
+
+def conclude(case: Case, repeat: Repeat) -> None:
+    """Check the result of the fault against the case."""
+    assert repeat.unsafe == (), repeat
     if case.answer == GOES_ON:
-        assert all(repeat.verdict != "STOP" and repeat.followed >= 0.9 for repeat in repeats), repeats
+        assert set(repeat.other) <= set(LATE), repeat
         return
-    if case.answer == RESTS:
-        times = [repeat.to_rest for repeat in repeats]
-    else:
-        times = [repeat.to_hold for repeat in repeats]
-        wanted = "STOP" if case.answer == STOPS else "HOLD"
-        assert {repeat.verdict for repeat in repeats} == {wanted}, repeats
-        assert {repeat.reason for repeat in repeats} <= set(case.reasons), repeats
-        rest = [repeat.to_rest <= repeat.to_hold + BRAKING + SERVO + JITTER for repeat in repeats]
-        assert all(rest), repeats
-    assert all(t <= repeat.bound + JITTER for t, repeat in zip(times, repeats, strict=True)), repeats
+    assert math.isfinite(repeat.to_rest), repeat
+    if case.answer != RESTS:
+        assert repeat.verdict == ("STOP" if case.answer == STOPS else "HOLD"), repeat
+        assert repeat.reason in case.reasons and math.isfinite(repeat.to_hold), repeat
+    assert not (case.lasting and repeat.moved), repeat
 
 
 def keep(case: Case, repeats: list[Repeat], again: int) -> None:
-    """Add a case to the results, where they are asked for. Times in ms."""
+    """Add a case to the results, if they are requested. Times in ms."""
     if not RESULTS:
         return
     path = Path(RESULTS)
@@ -123,7 +124,6 @@ def keep(case: Case, repeats: list[Repeat], again: int) -> None:
         "to_rest": column("to_rest"),
         "bound": column("bound"),
         "followed": column("followed", 100.0),
-        "stalled": column("stalled"),
         "again": again,
         "unsafe": [text for repeat in repeats for text in repeat.unsafe],
     }

@@ -1,4 +1,4 @@
-"""What the arm was told and what it did, from the notes of `arm.py`, and what of it was unsafe."""
+"""Commands sent and the arm's motion, from the notes of `arm.py`, and what in them was unsafe."""
 
 import pickle
 from dataclasses import dataclass, field
@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import yaml
 
-from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD, ArmLimits, Vec
-from spillguard_core.kinematics import joint_differences
-from spillguard_ros.graph import launch_file
+from sim.pouring.gen3 import GEN3_LIMITS
+from spillguard_core.robot.arm import MONITOR_PERIOD, ArmLimits, Vec, joint_differences
+from spillguard_sim.graph import launch_file
 
 STILL = 0.02  # [rad/s]
-LATE = 0.03  # [s] by which two messages may come closer together or further apart than they were decided
 SLACK = 1.0 + 1e-6
 ROUNDING = 1e-3  # [rad]
-LONGEST = 0.15  # [s] between two commands that still have to do with each other
-FOREIGN = "foreign"  # frame of commands that a test sends past the monitor
+LONGEST = 0.15  # [s] between two commands that must be consistent with each other
+FOREIGN = "foreign"  # frame of commands that a test sends bypassing the monitor
 
 
 def clocks() -> dict[str, float]:
-    """Clocks and tolerances of the safety monitor, as it is launched."""
+    """Clocks and tolerances of the safety monitor, as launched."""
     (node,) = yaml.safe_load(launch_file("params/safety_monitor.yaml").read_text()).values()
     values: dict[str, float] = node["ros__parameters"]
     return values
@@ -30,30 +29,30 @@ def clocks() -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class Command:
-    """One trajectory as it reached the arm."""
+    """One trajectory."""
 
-    time: float  # [s] steady clock
+    time: float  # [s] steady clock: decision time, or arrival time of one that reached the arm
     times: Vec  # (P,) [s]
     positions: Vec  # (P, 7) [rad]
     velocities: Vec  # (P, 7) [rad/s]
-    q: Vec  # (7,) [rad] desired on arrival
-    qd: Vec  # (7,) [rad/s] desired on arrival
 
     @property
     def holds(self) -> bool:
-        """Whether it asks for rest at once: a command that goes on has a second point to brake to."""
+        """Whether it commands rest at once: a command that continues has a second point to brake to."""
         return len(self.times) == 1
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The arm in one tick: where it is and where it was to be."""
+    """The arm in one tick: actual and desired state."""
 
     time: float  # [s] steady clock
     q: Vec  # (7,) [rad]
     qd: Vec  # (7,) [rad/s]
     desired_q: Vec  # (7,) [rad]
     desired_qd: Vec  # (7,) [rad/s]
+    told_qd: Vec  # (7,) [rad/s] largest setpoint of the servos
+    inside: bool  # joints and lip within their bounds
 
     @property
     def speed(self) -> float:
@@ -62,15 +61,16 @@ class State:
 
     @property
     def rests(self) -> bool:
-        """Told to rest, and at rest."""
+        """Commanded to rest, and at rest."""
         return float(np.abs(self.desired_qd).max()) < STILL and self.speed < STILL
 
 
 @dataclass
 class Notes:
-    """Reads the arm's notes as they grow."""
+    """Reads the notes of arm and monitor as they grow."""
 
     path: Path
+    sent: list[Command] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     foreign: list[Command] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Notes:
     _at: int = 0
 
     def read(self) -> None:
-        """Take in what was added."""
+        """Read what was added."""
         if not self.path.exists():
             return
         with self.path.open("rb") as stream:
@@ -95,6 +95,8 @@ class Notes:
         match kind:
             case "state":
                 self.states.append(State(time, *values))
+            case "sent":
+                self.sent.append(Command(time, *values))
             case "command":
                 frame, *rest = values
                 (self.foreign if frame == FOREIGN else self.commands).append(Command(time, *rest))
@@ -102,15 +104,15 @@ class Notes:
                 self.refused.append(values[1])
 
     def clear(self) -> None:
-        """Forget what was read, but for the last command: the next one goes on from there."""
+        """Forget what was read, except the last command sent: the next one continues from it."""
         self.read()
-        for kept in (self.foreign, self.refused, self.states):
+        for kept in (self.foreign, self.commands, self.refused, self.states):
             kept.clear()
-        del self.commands[:-1]
+        del self.sent[:-1]
 
 
 def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
-    """What is unsafe in a command by itself; empty if nothing."""
+    """What is unsafe in a single command; empty if nothing."""
     q, qd = command.positions, command.velocities
     if not (np.isfinite(q).all() and np.isfinite(qd).all() and np.isfinite(command.times).all()):
         return "not finite"
@@ -127,29 +129,30 @@ def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
 
 
 def unsafe_step(before: Command, after: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
-    """What is unsafe in going from one command on to the next; empty if nothing.
+    """What is unsafe in the transition from one command to the next; empty if nothing.
 
-    Commands in between may have been lost, so the time that passed counts. A command to rest does not tell
-    how fast the arm was to be when it came.
+    A late decision starts where the previous path stands by then, so the time between the decisions counts;
+    so does an early one, which leaves the end of the previous ramp unfinished. A command to rest does not
+    contain the speed at which it was decided.
     """
-    passed = max(after.time - before.time, MONITOR_PERIOD)
+    passed = after.time - before.time
     if before.holds and after.holds and passed > LONGEST:
-        return ""  # a reset in between: the arm may have been moved by hand
+        return ""  # after a reset: the arm may have been moved by hand
     (q, qd), (wanted_q, wanted_qd) = _aim(before), _aim(after)
     span = passed + (after.times[0] - MONITOR_PERIOD if after.holds else 0.0)
-    change = np.abs(wanted_qd - qd)
-    if not before.holds and not (change <= limits.acceleration * (span + LATE) * SLACK).all():
+    change, early = np.abs(wanted_qd - qd), 2.0 * max(MONITOR_PERIOD - passed, 0.0)
+    if not before.holds and not (change <= limits.acceleration * (span + early) * SLACK).all():
         return f"changes speed by {change.max():.4f} rad/s in {1e3 * span:.0f} ms"
     braking = before.times[0] if before.holds and not after.holds else 0.0
     leap = np.abs(wanted_q - q - 0.5 * span * (qd + wanted_qd))
-    spread = 0.25 * limits.acceleration * (span + 2.0 * braking) ** 2 + ROUNDING
-    if not (leap <= spread + LATE * np.maximum(np.abs(qd), np.abs(wanted_qd))).all():
+    spread = 0.25 * limits.acceleration * (span + early + 2.0 * braking) ** 2 + ROUNDING
+    if not (leap <= spread).all():
         return f"leaps by {leap.max():.4f} rad in {1e3 * span:.0f} ms"
     return ""
 
 
 def _aim(command: Command) -> tuple[Vec, Vec]:
-    """Position (7,) [rad] and speed (7,) [rad/s] decided for the end of the period, or those of rest."""
+    """Position (7,) [rad] and velocity (7,) [rad/s] decided for the end of the period, or those of rest."""
     if command.holds:
         return command.positions[0], command.velocities[0]
     speed = command.velocities[0]
@@ -157,19 +160,20 @@ def _aim(command: Command) -> tuple[Vec, Vec]:
 
 
 def all_unsafe(notes: Notes) -> list[str]:
-    """Everything unsafe in what reached the arm."""
-    found = [unsafe(command) for command in notes.commands]
-    found += [unsafe_step(*pair) for pair in pairwise(notes.commands)]
+    """Everything unsafe in the commands sent, the commands received and the arm's motion."""
+    found = [unsafe(command) for command in (*notes.sent, *notes.commands)]
+    found += [unsafe_step(*pair) for pair in pairwise(notes.sent)]
     found += [f"the arm had to refuse a command: {reason}" for reason in notes.refused]
     for state in notes.states:
-        q, limits = state.q, GEN3_LIMITS
-        if not ((limits.position_min <= q) & (q <= limits.position_max)).all():
-            found.append(f"the arm is beyond a position limit: {q}")
+        if not state.inside:
+            found.append(f"the arm is beyond a position limit or outside the workspace: {state.q}")
+        if not (state.told_qd <= GEN3_LIMITS.velocity * SLACK).all():
+            found.append(f"the servos are told to move at {state.told_qd} rad/s")
     return [text for text in found if text]
 
 
 def hold_after(notes: Notes, fault: float) -> Command | None:
-    """The first command after the fault [s] that asks for rest."""
+    """The first command after the fault [s] that commands rest."""
     return next((command for command in notes.commands if command.time > fault and command.holds), None)
 
 
@@ -179,12 +183,12 @@ def rest_after(notes: Notes, fault: float) -> float:
 
 
 def off_track_after(notes: Notes, seen: Vec, fault: float) -> float:
-    """Steady time [s] at which the desired posture was too far from `seen` (7,) to pass; NaN if never."""
+    """Steady time [s] at which the desired posture was off `seen` (7,) beyond tolerance; NaN if never."""
     allowed = clocks()
     for state in notes.states:
-        beyond = np.abs(joint_differences(state.desired_q, seen)) - allowed["tracking_lag"] * np.abs(
-            state.desired_qd
-        )
+        beyond = np.abs(joint_differences(state.desired_q, seen, GEN3_LIMITS.turn)) - allowed[
+            "tracking_lag"
+        ] * np.abs(state.desired_qd)
         if state.time > fault and beyond.max() > allowed["max_tracking_error"]:
             return state.time
     return float("nan")

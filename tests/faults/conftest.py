@@ -1,4 +1,4 @@
-"""Graphs in which things go wrong."""
+"""Graphs for fault injection."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spillguard_ros.graph import Graph
+from spillguard_sim.graph import Graph
 from tests.faults.commands import Notes
 from tests.faults.harness import Cell, MakeCell, Watcher
 from tests.ros.bundles import Orbit, make_bundle
@@ -23,7 +23,7 @@ def orbit_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class ReverseOrbit(Orbit):
-    """The same circle the other way round."""
+    """The same circle in the opposite direction."""
 
     def forward(self, obs: Tensor) -> Tensor:
         """Observation (B, 14) -> action (B, 4)."""
@@ -35,7 +35,7 @@ class ReverseOrbit(Orbit):
 
 @pytest.fixture(scope="session")
 def reverse_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that is as good, and does something else."""
+    """An equally valid bundle with different behaviour."""
     return make_bundle(tmp_path_factory.mktemp("reverse") / "bundle", ReverseOrbit())
 
 
@@ -57,7 +57,7 @@ def make_cell(orbit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> M
 
 @pytest.fixture(scope="module")
 def cell(make_cell: MakeCell) -> Iterator[Cell]:
-    """One graph for all faults that leave every process alive."""
+    """One graph for all faults that kill no process."""
     with make_cell() as cell:
         cell.start_arm()
         cell.start_relay()
@@ -69,7 +69,7 @@ def cell(make_cell: MakeCell) -> Iterator[Cell]:
 
 @pytest.fixture
 def no_policy(cell: Cell) -> Iterator[Cell]:
-    """The policy makes room for another one."""
+    """The cell without a policy process."""
     cell.stop("policy")
     yield cell
     cell.start_policy()

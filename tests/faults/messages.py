@@ -1,6 +1,6 @@
-"""What can become of a message on its way: what is sent in its place, and how much later [s].
+"""Faults of messages in transit: what is sent instead, and with which delay [s].
 
-A fault is made with its figures and then asked for every message, in order.
+A fault is created with its parameters and then called for every message, in order.
 """
 
 import math
@@ -12,20 +12,20 @@ from typing import Any
 from geometry_msgs.msg import TwistStamped, WrenchStamped
 from sensor_msgs.msg import JointState
 
-from spillguard_ros import convert
+from spillguard_ros.node import convert
 
 Sent = list[tuple[float, Any]]
 Fault = Callable[[Any], Sent]
 
 
 def lose(share: float) -> Fault:
-    """That share of the messages never arrives."""
+    """This share of the messages is lost."""
     rng = random.Random(0)
     return lambda msg: [] if rng.random() < share else [(0.0, msg)]
 
 
 def thin(every: int) -> Fault:
-    """One message of `every` arrives."""
+    """Only one message in `every` arrives."""
     count = 0
 
     def fault(msg: Any) -> Sent:
@@ -37,17 +37,17 @@ def thin(every: int) -> Fault:
 
 
 def delay(seconds: float) -> Fault:
-    """All arrive, later."""
+    """All messages arrive late."""
     return lambda msg: [(seconds, msg)]
 
 
 def duplicate(times: int, spacing: float = 0.0) -> Fault:
-    """Each arrives several times."""
+    """Each message arrives several times."""
     return lambda msg: [(number * spacing, msg) for number in range(times)]
 
 
 def reorder() -> Fault:
-    """Each second message overtakes the one before it."""
+    """Every second message overtakes the one before it."""
     kept: list[Any] = []
 
     def fault(msg: Any) -> Sent:
@@ -60,7 +60,7 @@ def reorder() -> Fault:
 
 
 def freeze() -> Fault:
-    """The first one again and again."""
+    """The first message, repeated."""
     first: list[Any] = []
 
     def fault(msg: Any) -> Sent:
@@ -72,7 +72,7 @@ def freeze() -> Fault:
 
 
 def freeze_values() -> Fault:
-    """The first one's values with the stamps of those that come."""
+    """The first message's values with current stamps."""
     first: list[Any] = []
 
     def fault(msg: Any) -> Sent:
@@ -86,7 +86,7 @@ def freeze_values() -> Fault:
 
 
 def freeze_stamp() -> Fault:
-    """The first one's stamp with the values of those that come."""
+    """The first message's stamp with current values."""
     first: list[Any] = []
 
     def fault(msg: Any) -> Sent:
@@ -99,7 +99,7 @@ def freeze_stamp() -> Fault:
 
 
 def zero_stamp() -> Fault:
-    """No stamp at all."""
+    """A stamp that was never set."""
 
     def fault(msg: Any) -> Sent:
         msg.header.stamp = convert.stamp_of(0.0)
@@ -109,7 +109,7 @@ def zero_stamp() -> Fault:
 
 
 def shift_stamp(seconds: float) -> Fault:
-    """Stamps of another clock."""
+    """Stamps from another clock."""
 
     def fault(msg: Any) -> Sent:
         msg.header.stamp = convert.stamp_of(convert.seconds(msg.header.stamp) + seconds)
@@ -124,7 +124,7 @@ def joints(kind: str) -> Fault:
     def fault(msg: JointState) -> Sent:
         match kind:
             case "renamed":
-                msg.name = [f"axis_{number}" for number in range(7)]
+                msg.name = [f"gen3_{name}" for name in msg.name]
             case "twice":
                 msg.name = [msg.name[0], *msg.name[:6]]
             case "six":
@@ -139,7 +139,7 @@ def joints(kind: str) -> Fault:
                 msg.position, msg.velocity = [0.3, *msg.position], [0.0, *msg.velocity]
             case "values swapped":
                 msg.position = msg.position[::-1]
-            case "turned":  # a whole turn of a continuous joint: the same posture
+            case "turned":  # a full turn of a continuous joint: the same posture
                 msg.position[2] += 2.0 * math.pi
             case _:
                 raise ValueError(f"no such change of a joint state: {kind}")
@@ -148,8 +148,28 @@ def joints(kind: str) -> Fault:
     return fault
 
 
+def gripper_between() -> Fault:
+    """After each joint state comes one of a gripper alone, as from a second broadcaster."""
+
+    def fault(msg: JointState) -> Sent:
+        alone = JointState(header=msg.header, name=["finger"], position=[0.3], velocity=[0.0])
+        return [(0.0, msg), (0.0, alone)]
+
+    return fault
+
+
+def frame(frame_id: str) -> Fault:
+    """Another frame id."""
+
+    def fault(msg: Any) -> Sent:
+        msg.header.frame_id = frame_id
+        return [(0.0, msg)]
+
+    return fault
+
+
 def position(joint: int, value: float, add: bool = False) -> Fault:
-    """One joint reads `value` [rad], or that much more than it should."""
+    """One joint reads `value` [rad], or is off by that much."""
 
     def fault(msg: JointState) -> Sent:
         msg.position[joint] = msg.position[joint] + value if add else value
@@ -203,6 +223,6 @@ FAULTS: dict[str, Callable[..., Fault]] = {
     made.__name__: made
     for made in (
         lose, thin, delay, duplicate, reorder, freeze, freeze_values, freeze_stamp, zero_stamp, shift_stamp,
-        joints, position, velocity, twist, scale, force,
+        joints, gripper_between, frame, position, velocity, twist, scale, force,
     )
 }  # fmt: skip

@@ -1,8 +1,9 @@
-"""Stands between the arm and policy and monitor: hands every message on, or does to it what it was told.
+"""Relay between the arm and policy and monitor: forwards every message, or applies the ordered fault.
 
-What comes on `raw/<topic>` goes out on `<topic>`. An order is JSON on `fault_relay/order`: a number, the
-topics, the name of a fault of `messages.py` and its figures; an order without a fault ends all of them. The
-answer on `fault_relay/began` gives the number and the steady time [s] at which a first message was treated.
+Messages on `raw/<topic>` are forwarded to `<topic>`. An order is JSON on `fault_relay/order`: a number, the
+topics, the name of a fault of `messages.py` and its parameters; an order without a fault ends all of them.
+The answer on `fault_relay/began` has the number and the steady time [s] at which the first message was
+affected.
 """
 
 import heapq
@@ -19,7 +20,7 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
-from spillguard_ros.runtime import ShellNode, run
+from spillguard_ros.node.runtime import ShellNode, run
 from tests.faults.messages import FAULTS, Fault
 
 STATES = ("joint_states", "load_cell/wrench", "wrist/wrench", "target_pose")
@@ -31,17 +32,17 @@ KINDS = {
     "target_pose": PoseStamped,
     PROPOSAL: TwistStamped,
 }
-TICK = 0.002  # [s] while messages wait for their time
+TICK = 0.002  # [s] while messages are delayed
 
 
 class Relay(ShellNode):
-    """One thread; a message that has to wait is sent by a timer."""
+    """Single-threaded; delayed messages are sent by a timer."""
 
     def __init__(self) -> None:
         super().__init__("fault_relay")
 
     def configure(self) -> None:
-        """Open the topics; nothing is wrong yet."""
+        """Open the topics, with no fault active."""
         self._faults: dict[str, Fault] = {}
         self._number, self._begun = 0, True
         self._waiting: list[tuple[float, int, str, Any]] = []
@@ -49,7 +50,7 @@ class Relay(ShellNode):
         self._timer: Timer | None = None
         self._out = {topic: self.create_publisher(kind, topic, 10) for topic, kind in KINDS.items()}
         for topic, kind in KINDS.items():
-            # As bytes: a message that nothing happens to is not worth unpacking.
+            # As raw bytes: unaffected messages need not be deserialised.
             self.create_subscription(kind, f"raw/{topic}", self._listener(topic, kind), 10, raw=True)
         self.create_subscription(String, "fault_relay/order", self._on_order, 10)
         self._answer = self.create_publisher(String, "fault_relay/began", 10)

@@ -1,16 +1,16 @@
-"""The policy node on a computer that becomes ten times too slow: SIGUSR1, and SIGUSR2 ends it. Tests only."""
+"""The policy node on a computer that is ten times slower from SIGUSR1 until SIGUSR2. Tests only."""
 
 import signal
 import sys
 import time
 
-from spillguard_core.arm import POLICY_PERIOD, Vec
+from spillguard_core.robot.arm import POLICY_PERIOD, Vec
+from spillguard_ros.node.runtime import run
 from spillguard_ros.policy import Policy
-from spillguard_ros.runtime import run
 
 
 class SlowPolicy(Policy):
-    """Everything is the policy node's own; while it is slow, one answer takes ten periods."""
+    """The policy node unchanged, except that while slow, one answer takes ten periods."""
 
     slow = False
 

@@ -1,4 +1,4 @@
-"""The checks of the fault tests find what they are there to find: no process needed."""
+"""The checks of the fault tests detect what they should: no process needed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD, Vec
+from benchmarks.faults import late
+from sim.pouring.gen3 import GEN3_LIMITS
+from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from tests.faults.commands import Command, clocks, unsafe, unsafe_step
 
 COAST = clocks()["coast_time"]
@@ -15,20 +17,20 @@ SPEED = np.full(7, 0.4)  # [rad/s]
 
 
 def going_on(time: float, q: Vec, qd: Vec) -> Command:
-    """A command to go on from there, as the monitor sends it."""
+    """A command that continues from there, in the monitor's form."""
     brake = float(np.max(np.abs(qd) / GEN3_LIMITS.acceleration))
     times = np.array([COAST, COAST + brake]) + MONITOR_PERIOD
     positions = np.stack([q + COAST * qd, q + (COAST + 0.5 * brake) * qd])
-    return Command(time, times, positions, np.stack([qd, 0.0 * qd]), q, qd)
+    return Command(time, times, positions, np.stack([qd, 0.0 * qd]))
 
 
 def rest(time: float, q: Vec, duration: float = COAST + MONITOR_PERIOD) -> Command:
     """A command to rest."""
-    return Command(time, np.array([duration]), q[None], np.zeros((1, 7)), q, 0.0 * q)
+    return Command(time, np.array([duration]), q[None], np.zeros((1, 7)))
 
 
 def stream() -> list[Command]:
-    """Steady motion, then a hold: nothing wrong."""
+    """Steady motion, then a hold: no fault."""
     steps = [going_on(MONITOR_PERIOD * k, MONITOR_PERIOD * k * SPEED, SPEED) for k in range(10)]
     last, brake = 9 * MONITOR_PERIOD, float(SPEED[0] / GEN3_LIMITS.acceleration[0])
     end = last * SPEED + 0.5 * brake * SPEED
@@ -43,9 +45,9 @@ def found(commands: list[Command]) -> list[str]:
 
 def test_nothing_is_wrong_with_good_commands() -> None:
     assert found(stream()) == []
-    assert found(stream()[::2]) == []  # every other one lost
-    jitter = [replace(command, time=command.time + 0.008 * (k % 2)) for k, command in enumerate(stream())]
-    assert found(jitter) == []
+    assert found(stream()[::2]) == []  # every other decision late by a period
+    soon = 4 * MONITOR_PERIOD + 0.002
+    assert found([*stream()[:5], going_on(soon, soon * SPEED, SPEED), *stream()[5:]]) == []
 
 
 def moved(command: Command, by: float) -> Command:
@@ -95,3 +97,20 @@ def test_a_jump_of_the_speed_is_found() -> None:
     commands = stream()
     commands[5] = going_on(commands[5].time, 5 * MONITOR_PERIOD * SPEED, -SPEED)
     assert any("changes speed" in text for text in found(commands))
+
+
+@pytest.mark.parametrize(
+    ("answer", "figures", "too_late"),
+    [
+        ("holds", {"to_hold": [130.0, 229.9], "bound": [130.0, 130.0]}, False),
+        ("holds", {"to_hold": [130.0, 230.1], "bound": [130.0, 130.0]}, True),
+        ("holds", {"to_hold": [None], "bound": [130.0]}, True),
+        ("comes to rest by itself", {"to_rest": [600.0], "bound": [450.0]}, True),
+        ("goes on", {"followed": [100.0, 90.0]}, False),
+        ("goes on", {"followed": [100.0, 89.9]}, True),
+    ],
+)
+def test_the_benchmark_holds_to_its_bounds(
+    answer: str, figures: dict[str, list[float | None]], too_late: bool
+) -> None:
+    assert late({"answer": answer, **figures}) is too_late

@@ -1,4 +1,4 @@
-"""Faults of files and clocks: what the arm does, and how soon."""
+"""Faults of files and clocks: the arm's response, and its timing."""
 
 import os
 import resource
@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from rosgraph_msgs.msg import Clock as ClockMsg
 
-from spillguard_ros import convert
+from spillguard_ros.node import convert
 from tests.faults.cases import GOES_ON, Case, Repeat, run
 from tests.faults.harness import Cell
+from tests.ros.harness import PATIENCE
 
 
 def damaged(bundle: Path) -> None:
@@ -22,7 +23,7 @@ def damaged(bundle: Path) -> None:
 
 
 def replaced(bundle: Path, other: Path) -> None:
-    """Every file another one's."""
+    """Every file replaced by another bundle's."""
     for file in bundle.iterdir():
         shutil.copy(other / file.name, file.with_suffix(".new"))
         os.replace(file.with_suffix(".new"), file)
@@ -49,11 +50,11 @@ def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle:
 
 
 def restart(cell: Cell, **more: object) -> None:
-    """The monitor anew, with other parameters."""
+    """Restart the monitor with other parameters."""
     cell.stop("safety_monitor")
     cell.start_monitor(**more)
     cell.watcher.forget()
-    cell.until(lambda: bool(cell.watcher.latest()), 15.0, "a new monitor")
+    cell.until(lambda: bool(cell.watcher.latest()), PATIENCE, "a new monitor")
 
 
 def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
@@ -69,8 +70,9 @@ def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
         fault = time.monotonic()
         resource.prlimit(cell.graph.pid("safety_monitor"), resource.RLIMIT_FSIZE, limit)
         repeat = cell.answer(case, fault)
-        cell.until(lambda: cell.watcher.latest()["recorder"] != "on", 10.0, "a status that tells")
-        cell.until(cell.moving, 2.0, "an arm that goes on after the recording has ended")
+        cell.until(lambda: cell.watcher.latest()["recorder"] != "on", PATIENCE, "a status that tells")
+        ended = time.monotonic()
+        cell.until(lambda: cell.goes_on(ended), PATIENCE, "an arm that goes on after the recording has ended")
         return repeat
 
     try:
@@ -93,17 +95,17 @@ class SimulatedTime:
         self._clock.publish(ClockMsg(clock=convert.stamp_of(self.now)))
 
     def end(self) -> None:
-        """No more of it."""
+        """Stop the clock."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_publisher(self._clock)
 
 
 @pytest.fixture
 def clock(no_policy: Cell) -> Iterator[SimulatedTime]:
-    """Policy and monitor live by it."""
+    """Policy and monitor run on it."""
     cell, clock = no_policy, SimulatedTime(no_policy)
-    cell.start_policy("simulated_policy", use_sim_time="true")
-    restart(cell, use_sim_time="true")
+    cell.start_policy("simulated_policy", use_sim_time=True)
+    restart(cell, use_sim_time=True)
     yield clock
     restart(cell)
     cell.stop("simulated_policy")

@@ -1,11 +1,11 @@
-"""Faults in the messages between nodes, injected by a relay: what the arm does, and how soon."""
+"""Faults in messages between nodes, injected by a relay: the arm's response, and its timing."""
 
 import math
 from dataclasses import dataclass, field
 
 import pytest
 
-from spillguard_core.arm import MONITOR_PERIOD, POLICY_PERIOD
+from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD
 from tests.faults.cases import CLOCKS, GOES_ON, HOLDS, MESSAGES, STOPS, Case, Repeat, run
 from tests.faults.commands import off_track_after
 from tests.faults.harness import Cell
@@ -20,7 +20,7 @@ STATE, SENSOR, COMMAND = (CLOCKS[f"{name}_timeout"] for name in ("state", "senso
 
 @dataclass(frozen=True)
 class Relayed:
-    """A case and the order that the relay gets."""
+    """A case and the relay's order for it."""
 
     case: Case
     topics: tuple[str, ...]
@@ -29,25 +29,34 @@ class Relayed:
 
 
 def state(name: str, text: str, reasons: str, detection: float, fault: str, **figures: object) -> Relayed:
-    """A joint state that stops the arm."""
+    """A joint state fault that stops the arm."""
     case = Case(f"state_{name}", f"joint state: {text}", STOPS, tuple(reasons.split()), detection)
     return Relayed(case, JOINTS, fault, figures)
 
 
-def sensor(name: str, text: str, reason: str, detection: float, fault: str, **figures: object) -> Relayed:
-    """A load cell that makes the arm hold."""
+def sensor(name: str, text: str, reason: str, detection: float, fault: str, /, **figures: object) -> Relayed:
+    """A load cell fault that makes the arm hold."""
     case = Case(f"load_cell_{name}", f"load cell: {text}", HOLDS, (reason,), detection)
     return Relayed(case, LOAD_CELL, fault, figures)
 
 
-def proposal(name: str, text: str, reason: str, detection: float, fault: str, **figures: object) -> Relayed:
-    """A proposal that makes the arm hold."""
-    case = Case(f"proposal_{name}", f"proposal: {text}", HOLDS, (reason,), detection)
+def proposal(
+    name: str,
+    text: str,
+    reason: str,
+    detection: float,
+    fault: str,
+    /,
+    lasting: bool = True,
+    **figures: object,
+) -> Relayed:
+    """A proposal fault that makes the arm hold."""
+    case = Case(f"proposal_{name}", f"proposal: {text}", HOLDS, (reason,), detection, lasting)
     return Relayed(case, PROPOSALS, fault, figures)
 
 
 def goes_on(name: str, text: str, topics: tuple[str, ...], fault: str, **figures: object) -> Relayed:
-    """Something that must not stop the arm."""
+    """A fault that must not stop the arm."""
     return Relayed(Case(name, text, GOES_ON), topics, fault, figures)
 
 
@@ -56,12 +65,12 @@ INVALID, STALE, OLD = "STATE_INVALID", "STATE_STALE", "PROPOSAL_STALE"
 OUTSIDE, OFF_TRACK = "STATE_OUT_OF_LIMITS", "TRACKING_ERROR"
 PATIENCE = CLOCKS["tracking_cycles"] * MONITOR_PERIOD  # [s]
 CASES = (
-    # What a joint state says
+    # Contents of the joint state
     state("nan", "a position is NaN", INVALID, AT_ONCE, "position", joint=3, value=NAN),
     state("inf", "a position is infinite", INVALID, AT_ONCE, "position", joint=2, value=INF),
     state("speed_nan", "a velocity is NaN", INVALID, AT_ONCE, "velocity", joint=5, value=NAN),
     state("range", "a joint beyond its limit", OUTSIDE, AT_ONCE, "position", joint=3, value=2.7),
-    state("names", "other names", INVALID, AT_ONCE, "joints", kind="renamed"),
+    state("names", "other names", STALE, STATE, "joints", kind="renamed"),
     state("twice", "a name twice", INVALID, AT_ONCE, "joints", kind="twice"),
     state("six", "six joints", INVALID, AT_ONCE, "joints", kind="six"),
     state("count", "seven names, six positions", INVALID, AT_ONCE, "joints", kind="six values"),
@@ -85,8 +94,9 @@ CASES = (
     ),
     goes_on("state_reversed", "joint state: names and values reversed", JOINTS, "joints", kind="reversed"),
     goes_on("state_gripper", "joint state: a joint more", JOINTS, "joints", kind="gripper"),
+    goes_on("state_gripper_alone", "joint state: a gripper's in between", JOINTS, "gripper_between"),
     goes_on("state_turn", "joint state: a continuous joint a turn further", JOINTS, "joints", kind="turned"),
-    # When it comes, and its stamp
+    # Its timing and stamp
     state("lost", "all lost", STALE, STATE, "lose", share=1.0),
     state("late", "delayed by 0.5 s", STALE, STATE, "delay", seconds=0.5),
     state("frozen", "values and stamp frozen", STALE, STATE, "freeze"),
@@ -112,12 +122,14 @@ CASES = (
     # The task's sensors
     sensor("lost", "all lost", "SENSOR_STALE", SENSOR, "lose", share=1.0),
     sensor("frozen", "value and stamp frozen", "SENSOR_STALE", SENSOR, "freeze"),
+    sensor("frame", "in another frame", "SENSOR_INVALID", AT_ONCE, "frame", frame_id="tool0"),
     sensor("nan", "NaN", "SENSOR_INVALID", AT_ONCE, "force", value=NAN),
     # Proposals
     proposal("nan", "NaN", "PROPOSAL_INVALID", AT_ONCE, "twist", value=NAN),
     proposal("inf", "infinite", "PROPOSAL_INVALID", AT_ONCE, "twist", value=INF),
+    proposal("frame", "in another frame", "PROPOSAL_INVALID", AT_ONCE, "frame", frame_id="tool0"),
     proposal("lost", "all lost, the policy is alive", OLD, COMMAND, "lose", share=1.0),
-    proposal("thin", "one of ten arrives", OLD, COMMAND, "thin", every=10),
+    proposal("thin", "one of ten arrives", OLD, COMMAND, "thin", lasting=False, every=10),
     proposal("past", "stamp 1 s back", OLD, AT_ONCE, "shift_stamp", seconds=-1.0),
     proposal("future", "stamp 1 s ahead", OLD, AT_ONCE, "shift_stamp", seconds=1.0),
     proposal("frozen", "the first one again and again", OLD, COMMAND + POLICY_PERIOD, "freeze"),
@@ -139,7 +151,7 @@ def test_fault_in_a_message(cell: Cell, relayed: Relayed) -> None:
 
 
 def test_values_that_stand_still_while_the_arm_moves(cell: Cell) -> None:
-    """The stamps go on: only that the arm seems not to follow can tell."""
+    """The stamps advance: only the tracking error reveals the fault."""
     case = Case(
         "state_values_frozen", "joint state: values frozen, stamps advance", STOPS, ("TRACKING_ERROR",)
     )
@@ -149,7 +161,7 @@ def test_values_that_stand_still_while_the_arm_moves(cell: Cell) -> None:
         fault = cell.order(JOINTS, "freeze_values")
         cell.notes.read()
         seen = cell.notes.states[-1].q
-        cell.poll(lambda: cell.resting(fault), 3.0)
+        cell.until(lambda: cell.resting(fault), 0.0, "rest")
         off_track = off_track_after(cell.notes, seen, fault) - fault
         patience = CLOCKS["tracking_cycles"] * MONITOR_PERIOD
         bound = off_track + patience + 2.0 * MONITOR_PERIOD + MESSAGES

@@ -1,14 +1,17 @@
-"""Faults that must not stop a pour, and one that nobody sees: whole cups, poured under them."""
+"""Faults that must not stop a pour, and one that goes unnoticed: complete pours under them."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from sim.pouring.outcome import SUCCESS_SHARE
 from tests.faults.cases import GOES_ON, REPEATS, Case, Repeat, run
 from tests.faults.harness import Cell
 from tests.faults.relay import PROPOSAL, STATES
 
-POUR_TIME = 20.0  # [s] allowed; the machine may be busy
+POUR_TIME = 200.0  # [s] allowed for what takes five; the machine may be busy
+LATELY = 0.2  # [s]
 FLOOD = {"times": 10, "spacing": 0.005}
 CUPS = max(1, REPEATS // 4)
 
@@ -24,9 +27,13 @@ def pouring(cell: Cell) -> Iterator[Cell]:
 
 
 def finished(cell: Cell) -> bool:
-    """The cell says how it went."""
+    """The cell has reported the outcome. A stop by a busy machine is undone."""
     seen = cell.watcher.outcome
-    return bool(seen) and (seen["success"] == "true" or seen["spilled"] != "0" or bool(cell.harm()))
+    poured = bool(seen) and int(seen["landed"]) >= SUCCESS_SHARE * int(seen["total"])
+    if bool(seen) and ((poured and seen["upright"] == "true") or seen["spilled"] != "0" or bool(cell.harm())):
+        return True
+    cell.goes_on(time.monotonic() - LATELY)
+    return False
 
 
 @pytest.mark.parametrize(

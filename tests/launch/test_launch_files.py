@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_sim.graph import NODES as MODULES
+
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
@@ -16,11 +19,14 @@ NODES = {
     "operator_page": "PageParameters",
 }  # fmt: skip
 FROM_LAUNCH = {  # parameters that a launch argument sets
-    "safety_monitor": {"bundle", "public_key", "record", "driver_status"},
-    "policy": {"bundle", "public_key"},
+    "safety_monitor": {
+        "bundle", "robot", "site", "public_key", "record", "driver_status", "driver_controller",
+        "allow_uncalibrated",
+    },
+    "policy": {"bundle", "robot", "public_key"},
     "sim_arm": {"seed", "speed"},
-    "operator_page": {"bundle", "public_key"},
-}
+    "operator_page": {"bundle", "robot", "site", "public_key"},
+}  # fmt: skip
 # Declared by kortex_bringup's gen3.launch.py (ros2_kortex 1fdbef3, April 2026).
 KORTEX_ARGUMENTS = {
     "robot_type", "robot_ip", "dof", "use_fake_hardware", "fake_sensor_commands", "robot_controller",
@@ -56,9 +62,13 @@ def parameters(node: str) -> dict[str, object]:
 def declared(node: str) -> dict[str, bool]:
     """Parameters that the node declares: is each one required?"""
     pytest.importorskip("rclpy")
-    own = getattr(import_module(f"spillguard_ros.{node}"), NODES[node])
-    scheduling = import_module("spillguard_ros.realtime").Scheduling
-    return {entry.name: entry.default is MISSING for cls in (own, scheduling) for entry in fields(cls)}
+    own = getattr(import_module(MODULES[node]), NODES[node])
+    shared = [import_module("spillguard_ros.node.realtime").Scheduling]
+    if node in ("safety_monitor", "policy"):
+        shared.append(import_module("spillguard_ros.node.sensors").frame_parameters(POURING))
+    if node == "safety_monitor":
+        shared.append(import_module("spillguard_ros.monitor.parameters").settings_parameters(POURING.rules))
+    return {entry.name: entry.default is MISSING for cls in (own, *shared) for entry in fields(cls)}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -69,7 +79,8 @@ def test_launch_files_compile_and_describe(file: Path) -> None:
 
 
 def test_the_promised_arguments_are_there() -> None:
-    assert {"bundle", "params", "namespace", "record"} <= set(constant("pour_nodes.launch.py", "ARGUMENTS"))
+    promised = {"bundle", "robot", "site", "params", "namespace", "record", "allow_uncalibrated"}
+    assert promised <= set(constant("pour_nodes.launch.py", "ARGUMENTS"))
     assert {"robot_ip", "use_fake_hardware"} <= set(constant("pour_kinova.launch.py", "DRIVER_ARGUMENTS"))
 
 
@@ -102,8 +113,38 @@ def test_launch_sets_only_parameters_that_the_node_declares(node: str) -> None:
     assert all(f'"{name}"' in "".join(f.read_text() for f in FILES) for name in FROM_LAUNCH[node])
 
 
+def defaults(name: str) -> dict[str, str]:
+    """Arguments that a launch file declares with a constant default."""
+    calls = [node for node in ast.walk(tree(name)) if isinstance(node, ast.Call)]
+    declared = [call for call in calls if getattr(call.func, "id", "") == "DeclareLaunchArgument"]
+    words = {
+        call.args[0].value: {word.arg: word.value for word in call.keywords}
+        for call in declared
+        if isinstance(call.args[0], ast.Constant)
+    }
+    return {
+        argument: given["default_value"].value
+        for argument, given in words.items()
+        if isinstance(given.get("default_value"), ast.Constant)
+    }
+
+
+def test_driver_is_named_in_full() -> None:
+    """Exactly as the driver says it: a part of a name is another one's, too."""
+    driver = import_module("spillguard_ros.monitor.driver")
+    assert driver.CONTROLLERS == "controller_manager: Controllers Activity"
+    kinova = defaults("pour_kinova.launch.py")
+    assert kinova["driver_status"] == driver.CONTROLLERS
+    assert kinova["driver_controller"] == driver.CONTROLLER
+    assert defaults("pour_sim.launch.py")["driver_status"] == driver.CONTROLLERS
+
+
 def test_nodes_of_the_launch_files_are_installed_as_executables() -> None:
-    setup = (ROOT / "ros_ws/src/spillguard_ros/setup.py").read_text()
     for node in NODES:
-        assert f'"{node}"' in setup
-        assert (ROOT / "ros_ws/src/spillguard_ros/scripts" / node).stat().st_mode & 0o111
+        package = ROOT / "ros_ws/src" / MODULES[node].split(".")[0]
+        assert f'"{node}"' in (package / "setup.py").read_text()
+        stub = package / "scripts" / node
+        assert stub.stat().st_mode & 0o111
+        assert f"from {MODULES[node]} import main" in stub.read_text()
+    sim = "".join((LAUNCH / "pour_sim.launch.py").read_text().split())
+    assert 'package="spillguard_sim",executable="sim_arm"' in sim

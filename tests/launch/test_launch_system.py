@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 LAUNCH = Path(__file__).parents[2] / "launch"
+PATIENCE = 120.0  # [s] for anything to happen on a machine that others use, too
 SHIPPED = Path(__file__).parents[2] / "artifacts" / "pour_coffee"
 launch = pytest.importorskip("launch")
 pytest.importorskip("launch_ros")
@@ -67,7 +68,7 @@ class Launched:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait_for(self, text: str, times: int = 1, seconds: float = 40.0) -> str:
+    def wait_for(self, text: str, times: int = 1, seconds: float = PATIENCE) -> str:
         """The log, once it holds `text` that often."""
         end = time.monotonic() + seconds
         while (log := self.log.read_text()).count(text) < times:
@@ -121,7 +122,7 @@ def test_the_arm_moves_only_after_reset_and_resume_and_a_deactivated_monitor_sta
     from lifecycle_msgs.msg import State, Transition
     from lifecycle_msgs.srv import ChangeState, GetState
 
-    from spillguard_ros.operator import Operator
+    from spillguard_ros.operator.client import Operator
 
     launch_sim(SHIPPED).wait_for("cup 1")
     rclpy.init()
@@ -130,21 +131,21 @@ def test_the_arm_moves_only_after_reset_and_resume_and_a_deactivated_monitor_sta
         operator.spin(5.0)
         assert operator.command_received == -math.inf
         for service in ("safety_monitor/reset", "safety_monitor/resume"):
-            operator.insist(service, 20.0)
-        assert operator.wait(lambda: operator.command_received > 0.0, 5.0)
+            operator.insist(service, PATIENCE)
+        assert operator.wait(lambda: operator.command_received > 0.0, PATIENCE)
 
         change = operator.node.create_client(ChangeState, "safety_monitor/change_state")
-        assert operator.wait(change.service_is_ready, 10.0)
+        assert operator.wait(change.service_is_ready, PATIENCE)
         request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
-        assert operator.wait(change.call_async(request).done, 10.0)
-        operator.spin(1.0)
+        assert operator.wait(change.call_async(request).done, PATIENCE)
+        assert operator.wait(lambda: time.monotonic() - operator.command_received > 1.0, PATIENCE)
         silent_since = operator.command_received
         operator.spin(2.0)
         assert operator.command_received == silent_since
         state = operator.node.create_client(GetState, "safety_monitor/get_state")
-        assert operator.wait(state.service_is_ready, 10.0)
+        assert operator.wait(state.service_is_ready, PATIENCE)
         answer = state.call_async(GetState.Request())
-        assert operator.wait(answer.done, 10.0)
+        assert operator.wait(answer.done, PATIENCE)
         assert answer.result().current_state.id == State.PRIMARY_STATE_INACTIVE
     finally:
         operator.close()

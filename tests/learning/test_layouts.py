@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policy_training.algorithms import PpoLag, PpoLagConfig
-from policy_training.networks import Spaces
+from policy_training.algorithms.ppo_lag import PpoLag, PpoLagConfig
+from policy_training.experience.spaces import Spaces
 from tests.learning.test_one_step import BEST, CASES, action_of, trained
 from tests.learning.test_one_step_on_policy import CLIPPED, COMMON, PRICED, STATE, share
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from policy_training.episodes import HELD_OUT_SEEDS, run_episodes
-from policy_training.loops import train
-from policy_training.presets import NAV2D, preset
-from policy_training.runs import create_run, load_policy
-from policy_training.validation import plain_policy
+from policy_training.experience.episodes import HELD_OUT_SEEDS, run_episodes
+from policy_training.loops.off_policy import train
+from policy_training.networks.plain import plain_policy
+from policy_training.runs.folder import create_run
+from policy_training.runs.presets import NAV2D, preset
+from policy_training.runs.trained import load_policy
 
 
 @pytest.mark.parametrize("algo", ["sac_lag", "meta_sac_lag"])

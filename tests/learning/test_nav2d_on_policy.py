@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from policy_training.algorithms import ON_POLICY
-from policy_training.episodes import HELD_OUT_SEEDS, run_episodes
-from policy_training.on_policy_loop import train_on_policy
-from policy_training.presets import NAV2D, preset
-from policy_training.runs import create_run, load_policy
-from policy_training.validation import plain_policy
+from policy_training.experience.episodes import HELD_OUT_SEEDS, run_episodes
+from policy_training.loops.on_policy import train_on_policy
+from policy_training.networks.plain import plain_policy
+from policy_training.runs.folder import create_run
+from policy_training.runs.presets import NAV2D, preset
+from policy_training.runs.trained import load_policy
 
 # Seeds that did not arrive with as much random motion at the start as the others begin with.
 HARDER = [("cpo", 8), ("pcpo", 4)]

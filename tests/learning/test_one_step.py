@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from policy_training.algorithms import CONFIGS, OFF_POLICY
-from policy_training.buffers import Memory, MemoryConfig
-from policy_training.networks import Spaces
+from policy_training.experience.replay import Memory, MemoryConfig
+from policy_training.experience.spaces import Spaces
 
 PEAK, EPS = 0.8, 0.3
 BEST = 2.0 * EPS - 1.0

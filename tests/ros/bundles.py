@@ -1,4 +1,4 @@
-"""Small bundles for the tests of the graph: real files, simple policies, no training."""
+"""Small bundles for tests of the graph: real files, simple policies, no training."""
 
 from pathlib import Path
 
@@ -6,24 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from policy_training.export import Contents, export_bundle
-from sim.cell_model import guard_model_xml
-from spillguard_core.manifest import Calibration, Provenance, Threshold
-from spillguard_core.observation import POUR_TERMS, observation_scaling
+from benchmarks.bundles import certified
+from policy_training.deployment.export import Contents, export_bundle
+from sim.pouring.cell_model import guard_model_xml
+from spillguard_core.bundle.manifest import Provenance, Threshold
+from spillguard_core.gate.task import observation_scaling
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_core.tasks.pouring.observation import POUR_TERMS
 
-CENTRE = (0.68, 0.0, 0.34)  # [m] of the orbit; everything that could be touched lies below
+CENTRE = (0.68, 0.0, 0.34)  # [m] of the orbit; all obstacles lie below
 RADIUS = 0.05  # [m]
 TURN_RATE = 1.6  # [rad/s], which makes 0.08 m/s
 
 
-CERTIFICATE = Calibration(  # so that the monitor takes the bundle; nothing was measured, and the text says so
-    delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=0, violations=0, missed=0, bound=1.0,
-    highest_threshold=0.5, own_successes=0, own_disturbed=0,
-)  # fmt: skip
-
-
 class Orbit(nn.Module):
-    """Moves the lip on a level circle for ever: an arm that is never at rest by itself."""
+    """Moves the lip on a horizontal circle for ever: the arm never rests by itself."""
 
     def forward(self, obs: Tensor) -> Tensor:
         """Observation (B, 14) -> action (B, 4)."""
@@ -36,7 +33,7 @@ class Orbit(nn.Module):
 
 
 class CalmCritic(nn.Module):
-    """Sees no danger anywhere."""
+    """Considers every action safe."""
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """q_c (B,)."""
@@ -44,10 +41,10 @@ class CalmCritic(nn.Module):
 
 
 def make_bundle(out: Path, policy: nn.Module) -> Path:
-    """Export a policy with a critic that lets everything pass."""
-    shift, scale = observation_scaling(POUR_TERMS)
+    """Export a policy with a critic that passes everything."""
+    shift, scale = observation_scaling(POURING, POUR_TERMS)
     spread = np.random.default_rng(0).uniform(-1.0, 1.0, size=(16, len(shift))).astype(np.float32)
-    return export_bundle(
+    exported = export_bundle(
         Contents(
             policy=policy,
             safety_critic=CalmCritic(),
@@ -55,8 +52,9 @@ def make_bundle(out: Path, policy: nn.Module) -> Path:
             guard_xml=guard_model_xml(),
             task="spillguard/PourCoffee-v0",
             terms=POUR_TERMS,
-            threshold=Threshold(0.5, "none: the critic sees no danger", CERTIFICATE),
+            threshold=Threshold(0.5, "none: the critic sees no danger"),
             provenance=Provenance("test", 0, "0" * 40, {}, {"torch": torch.__version__}, {}),
         ),
         out,
     )
+    return certified(exported, 0.5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spillguard_ros.graph import Graph
+from spillguard_sim.graph import Graph
 from tests.ros.bundles import Orbit, make_bundle
 from tests.ros.harness import MakeStage, Stage, Witness, listening_first, private_ros
 

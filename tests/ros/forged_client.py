@@ -1,4 +1,4 @@
-"""A client of the operator page that is no browser and says what it likes."""
+"""A client of the operator page that is not a browser and can send anything."""
 
 import socket
 import time
@@ -19,7 +19,7 @@ CAMERA = {
 
 
 class ForgedClient:
-    """Speaks viser's protocol over a bare socket to 127.0.0.1, whatever `host` it claims to mean."""
+    """Speaks viser's protocol over a raw socket to 127.0.0.1, whatever `host` it claims."""
 
     def __init__(self, port: int, origin: str | None = None, host: str = "127.0.0.1") -> None:
         protocol: Any = f"viser-v{viser.__version__}"
@@ -28,7 +28,7 @@ class ForgedClient:
             subprotocols=[protocol], origin=origin, max_size=None, proxy=None,  # type: ignore[arg-type]
         )  # fmt: skip
         self.heard: list[dict[str, Any]] = []
-        with suppress(ConnectionClosed):  # which `listen` will tell
+        with suppress(ConnectionClosed):  # reported by `listen`
             self.send(CAMERA)
 
     def __enter__(self) -> "ForgedClient":
@@ -42,7 +42,7 @@ class ForgedClient:
         self._socket.send(msgspec.msgpack.encode(message))
 
     def listen(self, duration: float) -> bool:
-        """Take in messages for `duration` [s]; False once the server has hung up."""
+        """Receive messages for `duration` [s]; False once the server has disconnected."""
         end = time.monotonic() + duration
         while (left := end - time.monotonic()) > 0.0:
             try:
@@ -58,8 +58,8 @@ class ForgedClient:
         return True
 
     def buttons(self) -> dict[str, str]:
-        """Label or first option of every button that it was given, with its number."""
-        deadline = time.monotonic() + 20.0
+        """Label or first option of every button received, with its id."""
+        deadline = time.monotonic() + 120.0
         while time.monotonic() < deadline and not any("STOP" in str(m.get("props")) for m in self.heard):
             self.listen(0.5)
         self.listen(0.5)
@@ -71,10 +71,10 @@ class ForgedClient:
         }
 
     def press(self, uuid: str, value: object = True) -> None:
-        """What a browser sends when a button is pressed."""
+        """Send what a browser sends when a button is pressed."""
         self.send({"type": "GuiUpdateMessage", "uuid": uuid, "updates": {"value": value}})
 
     def heard_text(self, duration: float = 1.0) -> str:
-        """All that the server said so far."""
+        """All text received from the server so far."""
         self.listen(duration)
         return str(self.heard)

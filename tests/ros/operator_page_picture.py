@@ -1,6 +1,6 @@
-"""Makes docs/operator_page.png: `python -m tests.ros.operator_page_picture`.
+"""Creates docs/operator_page.png: `python -m tests.ros.operator_page_picture`.
 
-The shipped policy pours one cup and begins a second one in the simulated cell; a browser looks on.
+The shipped policy pours one cup and begins a second one in the simulated cell, viewed in a browser.
 """
 
 import logging
@@ -12,10 +12,10 @@ from pathlib import Path
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from spillguard_core.decision import Verdict
-from spillguard_ros.graph import Graph, private_environment
-from spillguard_ros.operator import Operator
-from spillguard_ros.page_access import TOKEN_VARIABLE, new_token
+from spillguard_core.gate.reasons import Verdict
+from spillguard_ros.operator.client import Operator
+from spillguard_ros.operator.page_access import TOKEN_VARIABLE, new_token
+from spillguard_sim.graph import Graph, private_environment
 from tests.ros.browser import MISSING, OperatorBrowser, chromium, find_chromium, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -23,11 +23,11 @@ PICTURE = ROOT / "docs" / "operator_page.png"
 SECONDS = 1.5  # into the second pour
 ONE_POUR = 9.0  # [s]
 ATTEMPTS = 5
-SIZE, SMALL = {"width": 1360, "height": 800}, {"width": 900, "height": 500}  # [px]; small is quick to draw
+SIZE, SMALL = {"width": 1360, "height": 800}, {"width": 900, "height": 500}  # [px]; small renders fast
 
 
 def pour(operator: Operator, seconds: float) -> bool:
-    """Let the policy pour for a while; False if the monitor stopped the arm, as it does on a busy machine."""
+    """Let the policy pour for a while; False if the monitor stopped the arm, as on a busy machine."""
     operator.insist("safety_monitor/reset", 10.0)
     operator.insist("safety_monitor/resume", 1.0)
     operator.wait(lambda: operator.verdict < Verdict.STOP, 2.0)
@@ -35,7 +35,7 @@ def pour(operator: Operator, seconds: float) -> bool:
 
 
 def take(operator: Operator, window: OperatorBrowser, token: str) -> bool:
-    """Pour, and save the picture during the second pour. False if it would not go on for so long."""
+    """Pour, and save the picture during the second pour. False if that was interrupted."""
     window.close_warnings()
     window.enter(token)
     window.see("Unlocked")

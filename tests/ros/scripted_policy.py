@@ -1,17 +1,18 @@
-"""The policy node with the scripted controller in place of the bundle's graph. Tests only."""
+"""The policy node with the scripted controller instead of the bundle's graph. Tests only."""
 
 import sys
 
 import numpy as np
 
-from sim.scripted import pour_controller
-from spillguard_core.arm import ACTION_SCALE, Vec
+from sim.pouring.scripted import pour_controller
+from spillguard_core.robot.arm import Vec
+from spillguard_core.tasks.pouring.action import ACTION_SCALE
+from spillguard_ros.node.runtime import run
 from spillguard_ros.policy import Policy
-from spillguard_ros.runtime import run
 
 
 class ScriptedPolicy(Policy):
-    """Everything is the policy node's own, but what is proposed."""
+    """The policy node, except for its proposals."""
 
     def _propose(self, obs: Vec) -> Vec:
         return pour_controller(np.asarray(obs, dtype=np.float32)) * ACTION_SCALE

@@ -1,4 +1,4 @@
-"""What the simulated arm takes from its command topic, and how it follows: no processes needed."""
+"""Commands that the simulated arm accepts, and how it follows them: no processes needed."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,12 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from spillguard_core.arm import GRAVITY, JOINT_NAMES
-from spillguard_core.trajectory import Trajectory
-from spillguard_ros import convert
-from spillguard_ros.follower import TrajectoryFollower
+from sim.pouring.gen3 import JOINT_NAMES
+from spillguard_core.gate.trajectory import Trajectory
+from spillguard_core.robot.arm import GRAVITY
+from spillguard_core.tasks.pouring.action import AXES
+from spillguard_ros.node import convert
+from spillguard_sim.follower import TrajectoryFollower
 
 NAN = float("nan")
 
@@ -19,11 +21,13 @@ def command() -> JointTrajectory:
     """Two points, at 10 ms and 30 ms; joint k goes to 0.01 k."""
     q = 0.01 * np.arange(7)
     times = np.array([0.01, 0.03])
-    return convert.to_trajectory(Trajectory(times, np.stack([0.5 * q, q]), np.stack([q, np.zeros(7)])))
+    return convert.to_trajectory(
+        JOINT_NAMES, Trajectory(times, np.stack([0.5 * q, q]), np.stack([q, np.zeros(7)]))
+    )
 
 
 def test_good_command_comes_through_unchanged() -> None:
-    got = convert.trajectory(command())
+    got = convert.trajectory(command(), JOINT_NAMES)
     np.testing.assert_allclose(got.times, [0.01, 0.03], atol=1e-12)
     np.testing.assert_array_equal(got.positions[1], 0.01 * np.arange(7))
 
@@ -31,7 +35,9 @@ def test_good_command_comes_through_unchanged() -> None:
 def test_command_is_read_by_joint_name() -> None:
     msg = command()
     msg.joint_names = list(JOINT_NAMES[::-1])
-    np.testing.assert_array_equal(convert.trajectory(msg).positions[1], 0.01 * np.arange(7)[::-1])
+    np.testing.assert_array_equal(
+        convert.trajectory(msg, JOINT_NAMES).positions[1], 0.01 * np.arange(7)[::-1]
+    )
 
 
 def nan_position(msg: JointTrajectory) -> None:
@@ -98,7 +104,7 @@ def test_bad_command_is_refused(damage: object, reason: str) -> None:
     msg = command()
     damage(msg)  # type: ignore[operator]
     with pytest.raises(ValueError, match=reason):
-        convert.trajectory(msg)
+        convert.trajectory(msg, JOINT_NAMES)
 
 
 def test_follower_interpolates_and_holds_the_last_point() -> None:
@@ -126,7 +132,7 @@ def test_new_command_replaces_the_old_one_from_the_present_state() -> None:
 def test_joint_state_is_read_by_name_and_may_carry_more_joints() -> None:
     names = ["finger", *JOINT_NAMES[::-1]]
     msg = JointState(name=names, position=[9.0, *map(float, range(7))], velocity=[9.0] + [0.5] * 7)
-    q, qd = convert.joint_state(msg)
+    q, qd = convert.joint_state(msg, JOINT_NAMES)
     np.testing.assert_array_equal(q, np.arange(7)[::-1])
     np.testing.assert_array_equal(qd, np.full(7, 0.5))
 
@@ -136,13 +142,13 @@ def test_joint_state_is_read_by_name_and_may_carry_more_joints() -> None:
 )
 def test_joint_state_without_each_joint_once_is_no_number(names: list[str]) -> None:
     zeros = [0.0] * len(names)
-    q, qd = convert.joint_state(JointState(name=names, position=zeros, velocity=zeros))
+    q, qd = convert.joint_state(JointState(name=names, position=zeros, velocity=zeros), JOINT_NAMES)
     assert np.isnan(q).all()
     assert np.isnan(qd).all()
 
 
 def test_joint_state_without_velocities_is_no_number() -> None:
-    q, _ = convert.joint_state(JointState(name=list(JOINT_NAMES), position=[0.0] * 7))
+    q, _ = convert.joint_state(JointState(name=list(JOINT_NAMES), position=[0.0] * 7), JOINT_NAMES)
     assert np.isnan(q).all()
 
 
@@ -150,14 +156,14 @@ def test_values_in_another_frame_are_no_numbers() -> None:
     pose, twist = PoseStamped(), TwistStamped()
     pose.header.frame_id = twist.header.frame_id = "tool"
     assert np.isnan(convert.position(pose, "base_link")).all()
-    assert np.isnan(convert.twist(twist, "base_link")).all()
+    assert np.isnan(convert.action(twist, "base_link", AXES)).all()
 
 
 def test_twist_about_another_axis_is_no_number() -> None:
-    msg = convert.to_twist(np.zeros(4), "base_link", JointState().header.stamp)
-    assert np.isfinite(convert.twist(msg, "base_link")).all()
+    msg = convert.to_action(np.zeros(4), "base_link", JointState().header.stamp, AXES)
+    assert np.isfinite(convert.action(msg, "base_link", AXES)).all()
     msg.twist.angular.z = 0.1
-    assert np.isnan(convert.twist(msg, "base_link")).all()
+    assert np.isnan(convert.action(msg, "base_link", AXES)).all()
 
 
 def test_mass_comes_back_from_its_weight() -> None:

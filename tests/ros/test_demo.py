@@ -1,7 +1,9 @@
 """The demo as a user starts it."""
 
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from spillguard_ros.demo import PAGE_PORT
+from spillguard_sim.demo import PAGE_PORT
+from tests.ros.harness import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,15 +24,19 @@ SCRIPTED = ("--policy-module", "tests.ros.scripted_policy")
 def demo(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the demo."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "spillguard_ros.demo", "--out", str(out), *arguments]
+    command = [sys.executable, "-m", "spillguard_sim.demo", "--out", str(out), *arguments]
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "120"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=3 * PATIENCE, check=False
+    )
 
 
-def test_demo_pours_prints_and_leaves_recording_plot_and_picture(orbit_bundle: Path, tmp_path: Path) -> None:
-    ended = demo(tmp_path, "--bundle", str(orbit_bundle), *SCRIPTED, "--cups", "2")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "success 2 of 2, 0 granules spilled" in ended.stdout
+def test_demo_pours_prints_and_leaves_recording_plot_and_picture(tmp_path: Path) -> None:
+    """Whether the shipped policy pours, and how soon: `tests/simulated`. This machine may be busy."""
+    bundle = ROOT / "artifacts" / "pour_coffee"
+    ended = demo(tmp_path, "--bundle", str(bundle), "--cups", "2", "--required", "0.0")
+    assert re.search(r"^success \d of 2, \d+ granules spilled", ended.stdout, re.MULTILINE), ended
+    assert ("did not hold" in ended.stdout) == (ended.returncode == 1), ended
     (folder,) = tmp_path.iterdir()
     for name in ("flight.mcap", "flight.png"):
         assert (folder / name).stat().st_size > 10_000
@@ -38,23 +45,55 @@ def test_demo_pours_prints_and_leaves_recording_plot_and_picture(orbit_bundle: P
     assert pictured
 
 
-def test_shipped_bundle_pours(tmp_path: Path) -> None:
-    bundle = ROOT / "artifacts" / "pour_coffee"
-    ended = demo(tmp_path, "--bundle", str(bundle), "--cups", "4", "--required", "0.75")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
 def test_demo_goes_on_without_its_page(orbit_bundle: Path, tmp_path: Path) -> None:
     with socket.socket() as other:  # so that the page cannot listen, and ends
-        with suppress(OSError):  # somebody else is there already, which is as good
+        with suppress(OSError):  # the port is already taken, which serves as well
             other.bind(("127.0.0.1", PAGE_PORT))
             other.listen()
         ended = demo(tmp_path, "--bundle", str(orbit_bundle), *SCRIPTED, "--cups", "1", "--page")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    (token,) = [line.split()[1] for line in ended.stdout.splitlines() if line.startswith("token ")]
+    assert "success" in ended.stdout, ended.stdout + ended.stderr
+    (told,) = [line for line in ended.stdout.splitlines() if "operator page" in line]
+    assert told.startswith("no operator page: ") and f"port {PAGE_PORT}" in told
+    assert "token" not in ended.stdout
+
+
+def test_demo_tells_the_address_once_it_answers_and_keeps_the_page_until_ctrl_c(
+    orbit_bundle: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "spillguard_sim.demo",
+        "--out",
+        str(tmp_path),
+        "--page",
+        "--cups",
+        "1",
+    ]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    with subprocess.Popen(
+        [*command, "--bundle", str(orbit_bundle), *SCRIPTED], env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:  # fmt: skip
+        try:
+            assert running.stdout is not None
+            for line in running.stdout:
+                if "operator page  http" in line:
+                    socket.create_connection(("127.0.0.1", PAGE_PORT), timeout=10.0).close()  # at once
+                    continue
+                if "stays open until Ctrl-C" in line:
+                    break
+            else:
+                pytest.fail("the demo ended with its last cup")
+            socket.create_connection(("127.0.0.1", PAGE_PORT), timeout=10.0).close()
+            running.send_signal(signal.SIGINT)
+            rest = running.stdout.read()
+        finally:
+            running.kill()
+    assert "success" in rest
     logs = "".join(file.read_text() for file in tmp_path.glob("*/logs/*.log"))
-    assert f"cannot listen on 127.0.0.1 port {PAGE_PORT}" in logs
-    assert token not in logs
+    assert "token          the one that was given" in logs  # and not the token itself
 
 
 def test_demo_fails_where_pours_fail(orbit_bundle: Path, tmp_path: Path) -> None:

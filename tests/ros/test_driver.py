@@ -1,55 +1,140 @@
-"""What the driver's own status makes of the monitor: no processes needed."""
+"""How the monitor judges the driver's own status: no processes needed."""
 
 import math
 
 import pytest
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from spillguard_ros import convert
-from spillguard_ros.driver import driver_fault
+from spillguard_ros.monitor.driver import CONTROLLERS, Report, Reports, namesakes, read_report
+from spillguard_ros.node import convert
 
 CONTROLLER = "joint_trajectory_controller"
 TIMEOUT = 3.0
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 )  # fmt: skip
+JITTERS = "\nHigh execution jitter or mean error : [ twist_controller ]"
+BOTH_JITTER = f"{JITTERS}; \nHigh periodicity jitter or mean error : [ {CONTROLLER} ]"
+NO_HARDWARE = "No hardware components are currently active to activate controllers"
+GOOD, BAD = Report(""), Report(f"{CONTROLLER} is inactive")
 
 
-def status(level: bytes, **states: str) -> DiagnosticStatus:
-    """As the controller manager of ros2_control says it."""
-    values = {f"{name}.state": state for name, state in states.items()}
-    return convert.to_status("controller_manager: Controllers Activity", level, "all said", values)
+def status(level: bytes, states: dict[str, str], text: str = "all said") -> DiagnosticStatus:
+    """A status in the form of ros2_control's controller manager."""
+    return convert.to_status(CONTROLLERS, level, text, {f"{name}.state": s for name, s in states.items()})
 
 
-@pytest.mark.parametrize("level", [OK, WARN])
-@pytest.mark.parametrize("age", [0.0, TIMEOUT])
-def test_active_controller_of_a_driver_that_speaks_is_in_order(level: bytes, age: float) -> None:
-    seen = status(level, joint_trajectory_controller="active", twist_controller="inactive")
-    assert driver_fault(seen, age, CONTROLLER, TIMEOUT) == ""
+def test_active_controller_is_in_order_whatever_the_others_are() -> None:
+    seen = status(OK, {CONTROLLER: "active", "twist_controller": "inactive"})
+    assert read_report(seen, CONTROLLER) == GOOD
 
 
 def test_controller_may_be_named_without_its_suffix() -> None:
-    old = convert.to_status("controller_manager: Controllers Activity", OK, "", {CONTROLLER: "active"})
-    assert driver_fault(old, 0.0, CONTROLLER, TIMEOUT) == ""
+    old = convert.to_status(CONTROLLERS, OK, "", {CONTROLLER: "active"})
+    assert read_report(old, CONTROLLER) == GOOD
 
 
 @pytest.mark.parametrize(
-    ("level", "states", "text"),
+    ("level", "text"), [(ERROR, JITTERS), (ERROR, BOTH_JITTER), (WARN, JITTERS), (WARN, "anything")]
+)
+def test_jitter_of_any_controller_is_a_warning(level: bytes, text: str) -> None:
+    report = read_report(status(level, {CONTROLLER: "active"}, text), CONTROLLER)
+    assert report.fault == ""
+    assert report.warning == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("level", "states", "text", "fault"),
     [
-        (ERROR, {CONTROLLER: "active"}, "reports: all said"),
-        (STALE, {CONTROLLER: "active"}, "reports: all said"),
-        (OK, {CONTROLLER: "inactive"}, f"{CONTROLLER} is inactive"),
-        (OK, {CONTROLLER: ""}, f"{CONTROLLER} is "),
-        (OK, {"twist_controller": "active"}, f"{CONTROLLER} is unknown"),
-        (OK, {}, f"{CONTROLLER} is unknown"),
+        (ERROR, {CONTROLLER: "active"}, "actuator 4 is in fault", "reports: actuator 4 is in fault"),
+        (ERROR, {CONTROLLER: "active"}, f"{JITTERS}; {NO_HARDWARE}", NO_HARDWARE),
+        (ERROR, {CONTROLLER: "active"}, "", "reports: "),
+        (STALE, {CONTROLLER: "active"}, JITTERS, "reports: High execution jitter"),
+        (ERROR, {CONTROLLER: "inactive"}, JITTERS, f"{CONTROLLER} is inactive"),
+        (OK, {CONTROLLER: "inactive"}, "", f"{CONTROLLER} is inactive"),
+        (OK, {CONTROLLER: ""}, "", f"{CONTROLLER} is in no state"),
+        (OK, {f"arm2_{CONTROLLER}": "active"}, "", f"{CONTROLLER} is not among its controllers"),
+        (OK, {}, "", f"{CONTROLLER} is not among its controllers"),
+        (ERROR, {CONTROLLER: "active"}, f"{JITTERS}EMERGENCY STOP PRESSED", "EMERGENCY STOP PRESSED"),
+        (ERROR, {CONTROLLER: "active"}, f"{JITTERS} EMERGENCY STOP", "EMERGENCY STOP"),
     ],
 )
-def test_anything_else_is_a_fault(level: bytes, states: dict[str, str], text: str) -> None:
-    assert driver_fault(status(level, **states), 0.0, CONTROLLER, TIMEOUT) == text
+def test_anything_else_is_a_fault(level: bytes, states: dict[str, str], text: str, fault: str) -> None:
+    assert fault in read_report(status(level, states, text), CONTROLLER).fault
 
 
-@pytest.mark.parametrize("age", [TIMEOUT + 0.1, -0.1, math.nan, math.inf])
+def test_words_of_a_driver_are_one_short_line() -> None:
+    report = read_report(status(ERROR, {CONTROLLER: "active"}, "broken\n\x1b" + "x" * 10_000), CONTROLLER)
+    assert report.fault.isprintable()
+    assert len(report.fault) < 200
+
+
+def reports(*told: tuple[float, Report]) -> Reports:
+    heard = Reports(CONTROLLERS, TIMEOUT)
+    for when, report in told:
+        heard.add(report, when)
+    return heard
+
+
+@pytest.mark.parametrize("age", [0.0, TIMEOUT])
+def test_driver_that_speaks_well_is_in_order(age: float) -> None:
+    assert reports((10.0, GOOD)).fault(10.0 + age) == ""
+
+
+@pytest.mark.parametrize("age", [TIMEOUT + 0.1, -0.1, math.nan])
 def test_driver_that_is_silent_is_a_fault(age: float) -> None:
-    seen = status(OK, joint_trajectory_controller="active")
-    assert "allowed 3.0 s" in driver_fault(seen, age, CONTROLLER, TIMEOUT)
-    assert driver_fault(None, 0.0, CONTROLLER, TIMEOUT) == "has not reported yet"
+    assert "allowed 3.0 s" in reports((10.0, GOOD)).fault(10.0 + age)
+    assert "has not reported yet" in reports().fault(10.0)
+
+
+def test_the_newest_fault_is_told() -> None:
+    assert reports((10.0, GOOD), (11.0, BAD)).fault(11.5) == BAD.fault
+
+
+def test_a_good_report_does_not_hide_a_bad_one_of_the_same_name() -> None:
+    """Two managers of one name: our controller is off, the other manager reports in between."""
+    heard = Reports(CONTROLLERS, TIMEOUT)
+    for step in range(10):
+        heard.add(BAD if step % 2 else GOOD, 0.5 * step)
+        assert step == 0 or BAD.fault in heard.fault(0.5 * step + 0.1)
+    heard.add(GOOD, 5.0)
+    assert "contradicts itself" in heard.fault(5.1)
+
+
+def test_a_fault_that_is_over_for_as_long_as_reports_have_to_agree_is_forgotten() -> None:
+    heard = reports((10.0, BAD), (11.0, GOOD), (12.0, GOOD))
+    assert "contradicts itself" in heard.fault(12.9)
+    heard.add(GOOD, 13.0)
+    assert heard.fault(13.1) == ""
+
+
+def test_two_managers_of_one_name_are_a_fault_though_they_agree() -> None:
+    """As soon as one of them falls silent, the other would stand in for it."""
+    two = [("/", "joint_state_publisher"), ("/arm1", "controller_manager"), ("/arm2", "controller_manager")]
+    told = namesakes(CONTROLLERS, two)
+    assert "/arm1/controller_manager, /arm2/controller_manager" in told
+    assert "use_fqn" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        (CONTROLLERS, [("/", "sim_arm"), ("/", "safety_monitor")]),
+        (CONTROLLERS, [("/", "controller_manager"), ("/", "controller_manager")]),  # two of that name
+        (CONTROLLERS, [("/", "controller_manager"), ("/", "other_controller_manager")]),
+        (
+            f"/arm1/{CONTROLLERS}",
+            [("/arm1", "controller_manager"), ("/arm2", "controller_manager")],
+        ),
+    ],
+)
+def test_one_manager_of_a_name_is_fine(name: str, nodes: list[tuple[str, str]]) -> None:
+    assert namesakes(name, nodes) == ""
+
+
+@pytest.mark.parametrize("keys", [(f"{CONTROLLER}.state",) * 2, (f"{CONTROLLER}.state", CONTROLLER)])
+@pytest.mark.parametrize("states", [("active", "inactive"), ("inactive", "active")])
+def test_status_that_contradicts_itself_is_a_fault(keys: tuple[str, str], states: tuple[str, str]) -> None:
+    said = status(OK, {})
+    said.values = [KeyValue(key=key, value=value) for key, value in zip(keys, states, strict=True)]
+    assert read_report(said, CONTROLLER).fault == f"{CONTROLLER} is active and inactive"

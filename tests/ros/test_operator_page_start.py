@@ -6,18 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spillguard_ros.graph import private_environment
+from spillguard_sim.graph import private_environment
 from tests.ros.browser import free_port
-from tests.ros.harness import MakeStage
+from tests.ros.harness import PATIENCE, MakeStage
 
 ROOT = Path(__file__).parents[2]
 
 
 def ended(make_stage: MakeStage, **parameters: object) -> str:
-    """What a page that refuses to start printed."""
+    """Output of a page that refuses to start."""
     with make_stage() as stage:
         stage.start("operator_page", **parameters)
-        assert stage.graph.wait("operator_page", 30.0) == 1
+        assert stage.graph.wait("operator_page", PATIENCE) == 1
         return stage.graph.log("operator_page").read_text()
 
 
@@ -35,12 +35,12 @@ def test_the_verb_hands_its_options_on(orbit_bundle: Path, tmp_path: Path) -> No
     short.write_text("brief")
     short.chmod(0o600)
     options = {"bundle": orbit_bundle, "host": "0.0.0.0", "port": free_port(), "token-file": short}
-    command = [sys.executable, "-m", "policy_training.cli", "page", "--namespace", "left"]
+    command = [sys.executable, "-m", "spillguard.cli", "page", "--namespace", "left"]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
     environment = {**os.environ, **private_environment()}
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 1
     assert "the token has 5 characters" in done.stdout + done.stderr
@@ -69,7 +69,7 @@ def test_a_made_token_is_printed_once_and_differs_from_run_to_run(make_stage: Ma
         with make_stage() as stage:
             stage.start("operator_page", port=free_port())
             log = stage.graph.log("operator_page")
-            stage.until(lambda log=log: "token  " in log.read_text(), 30.0, "a token")  # type: ignore[misc]
+            stage.until(lambda log=log: "token  " in log.read_text(), PATIENCE, "a token")  # type: ignore[misc]
             (line,) = [line for line in log.read_text().splitlines() if line.startswith("token ")]
             tokens.add(line.split()[1])
     assert len(tokens) == 2

@@ -1,25 +1,27 @@
 """The operator page's server, without ROS and without a browser: what a forged client may do."""
 
-import math
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import mujoco
-import numpy as np
 import pytest
 
-from sim.cell_model import guard_model_xml
-from spillguard_ros import page_access
-from spillguard_ros.page_client import ClientPage
-from spillguard_ros.page_feed import Feed
-from spillguard_ros.page_html import Figures
-from spillguard_ros.page_scene import CellKinematics, Sight, parts
-from spillguard_ros.page_server import PageServer
+from sim.pouring.cell_model import guard_model_xml
+from sim.pouring.gen3 import GEN3
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_ros.operator import page_access
+from spillguard_ros.operator.page_client import ClientPage
+from spillguard_ros.operator.page_feed import Feed
+from spillguard_ros.operator.page_html import Reading
+from spillguard_ros.operator.page_scene import CellKinematics, Sight, parts
+from spillguard_ros.operator.page_server import PageServer
 from tests.ros.browser import free_port
 from tests.ros.forged_client import ForgedClient
+from tests.ros.harness import PATIENCE
 
 TOKEN = "sixteen-or-longer-4711"
-NOTHING = Figures(np.full(3, math.nan), math.nan, math.nan)
+NOTHING: list[Reading] = []
 
 
 def status(verdict: str = "PASS", reason: str = "OK", **more: str) -> dict[str, str]:
@@ -27,11 +29,11 @@ def status(verdict: str = "PASS", reason: str = "OK", **more: str) -> dict[str, 
 
 
 class Opened:
-    """A server without a graph; what the node would be asked for is kept in `pressed`."""
+    """A server without a graph; the requests that the node would get are kept in `pressed`."""
 
     def __init__(self, looking_is_free: bool) -> None:
         model = mujoco.MjModel.from_xml_string(guard_model_xml())
-        cell, token = (parts(model), CellKinematics(model)), page_access.Token(TOKEN)
+        cell, token = (parts(model), CellKinematics(model, GEN3, POURING)), page_access.Token(TOKEN)
         self.pressed: list[tuple[str, int]] = []
         self.port = free_port()
         self.server = PageServer(
@@ -48,8 +50,22 @@ def opened() -> Iterator[Opened]:
     made.server.stop()
 
 
+def until(condition: Callable[[], bool], client: ForgedClient) -> None:
+    """Receive messages until the condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, client.heard
+        client.listen(0.1)
+
+
+def said(client: ForgedClient, text: str) -> bool:
+    """Receive messages until the server has sent this text."""
+    until(lambda: text in str(client.heard), client)
+    return True
+
+
 def entry(client: ForgedClient) -> str:
-    """Number of the token's field."""
+    """Id of the token's field."""
     return next(message["uuid"] for message in client.heard if message["type"] == "GuiTextMessage")
 
 
@@ -57,19 +73,20 @@ def test_a_client_presses_only_after_its_own_token(opened: Opened) -> None:
     with ForgedClient(opened.port) as first, ForgedClient(opened.port) as second:
         buttons, others = first.buttons(), second.buttons()
         first.press(buttons["hold"], "resume")
-        assert "resume refused" in first.heard_text()
+        assert said(first, "resume refused")
         first.press(buttons["STOP"])
-        assert "stop refused" in first.heard_text()
+        assert said(first, "stop refused")
         first.press(entry(first), TOKEN)
-        assert "Unlocked" in first.heard_text()
+        assert said(first, "Unlocked")
         first.press(buttons["STOP"])
         first.press(buttons["hold"], "resume")
         second.press(others["STOP"])
-        second.press(buttons["STOP"])  # the number of the unlocked one's button
+        second.press(buttons["STOP"])  # the id of the unlocked client's button
         second.press(entry(second), TOKEN[:-1])
         second.press(others["hold"], "reset")
-        assert "reset refused" in second.heard_text()
-        first.listen(0.5)
+        assert said(second, "reset refused")
+        until(lambda: len(opened.pressed) > 1, first)
+        first.listen(0.5)  # and nothing more
     assert sorted(service for service, _ in opened.pressed) == ["resume", "stop"]
     assert len({client for _, client in opened.pressed}) == 1
 
@@ -79,10 +96,10 @@ def test_presses_keep_their_order(opened: Opened) -> None:
     with ForgedClient(opened.port) as client:
         buttons = client.buttons()
         client.press(entry(client), TOKEN)
-        assert "Unlocked" in client.heard_text()
+        assert said(client, "Unlocked")
         for name in wanted:
             client.press(buttons["STOP" if name == "stop" else "hold"], True if name == "stop" else name)
-        client.listen(1.0)
+        until(lambda: len(opened.pressed) >= len(wanted), client)
     assert [name for name, _ in opened.pressed] == wanted
 
 
@@ -90,9 +107,9 @@ def test_a_client_cannot_invent_a_service(opened: Opened) -> None:
     with ForgedClient(opened.port) as client:
         buttons = client.buttons()
         client.press(entry(client), TOKEN)
-        assert "Unlocked" in client.heard_text()
+        assert said(client, "Unlocked")
         client.press(buttons["hold"], "shutdown")
-        assert "shutdown refused" in client.heard_text()
+        assert said(client, "shutdown refused")
     assert not opened.pressed
 
 
@@ -111,7 +128,7 @@ def test_another_site_in_the_same_browser_is_turned_away(opened: Opened, host: s
     port = opened.port
     evil = "http://evil.example" if host is None else f"http://{host}:{port}"
     with ForgedClient(port, evil, host or "127.0.0.1") as client:
-        assert not client.listen(5.0)
+        assert not client.listen(PATIENCE)
         assert "STOP" not in str(client.heard)
     with ForgedClient(port, origin=f"http://127.0.0.1:{port}") as client:
         assert "STOP" in client.buttons()
@@ -122,7 +139,7 @@ def test_beyond_loopback_nothing_is_shown_before_the_token() -> None:
     try:
         feed = Feed(started=0.0)
         feed.status(status("HOLD", detail="tell-tale"), "HOLD: tell-tale", 1.0, 0.0)
-        poses = CellKinematics(mujoco.MjModel.from_xml_string(guard_model_xml())).poses(
+        poses = CellKinematics(mujoco.MjModel.from_xml_string(guard_model_xml()), GEN3, POURING).poses(
             None, None, Sight.NEVER, Sight.NEVER
         )
         with ForgedClient(made.port) as client:
@@ -131,9 +148,10 @@ def test_beyond_loopback_nothing_is_shown_before_the_token() -> None:
                 page.draw(feed, NOTHING, poses, 1.0)
             before = client.heard_text()
             client.press(entry(client), TOKEN)
-            assert "Unlocked" in client.heard_text()
+            assert said(client, "Unlocked")
             for page in made.server.pages().values():
                 page.draw(feed, NOTHING, poses, 1.0)
+            said(client, "tell-tale")
             after = client.heard_text()
         assert "tell-tale" not in before and "MeshMessage" not in before
         assert "tell-tale" in after and "MeshMessage" in after

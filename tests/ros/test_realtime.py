@@ -1,4 +1,4 @@
-"""Real-time priority: taken by every thread where the system allows it, gone without where it does not."""
+"""Real-time priority: set on every thread where the system permits it, omitted otherwise."""
 
 import ctypes
 import os
@@ -13,32 +13,33 @@ from pathlib import Path
 
 import pytest
 
-from spillguard_ros.graph import launch_file, private_environment
+from spillguard_sim.graph import launch_file, private_environment
+from tests.ros.harness import PATIENCE
 from tests.ros.test_refusals import run_node
 
 PR_CAPBSET_DROP, CAP_SYS_NICE = 24, 23
-STARTED = "cup 1"  # in the log of a simulated arm that is configured
+STARTED = "cup 1"  # in the log of a configured simulated arm
 PRIORITY = 7
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SCHED_FIFO is Linux's")
 
 
 def without_the_right() -> None:
-    """Nothing that this process becomes may take real-time priority, not even root's."""
+    """No child of this process may take real-time priority, not even as root."""
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYS_NICE, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 
 
 def may_take_priority() -> bool:
-    """Whether a process started here may."""
+    """Whether a process started here may take it."""
     text = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
     return subprocess.run([sys.executable, "-c", text], capture_output=True, check=False).returncode == 0
 
 
 @contextmanager
 def sim_arm(log: Path, priority: int, prepare: Callable[[], None] | None = None) -> Iterator[int]:
-    """A simulated arm that has come up; its process number. It ends in good order."""
-    command = [sys.executable, "-m", "spillguard_ros.sim_arm", "--ros-args"]
+    """A running simulated arm; yields its process id. It is shut down in order."""
+    command = [sys.executable, "-m", "spillguard_sim.sim_arm", "--ros-args"]
     command += [
         "--params-file",
         str(launch_file("params/sim_arm.yaml")),
@@ -49,14 +50,14 @@ def sim_arm(log: Path, priority: int, prepare: Callable[[], None] | None = None)
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, preexec_fn=prepare)
     try:
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + PATIENCE
         while STARTED not in log.read_text():
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         time.sleep(0.2)
         yield process.pid
         process.send_signal(signal.SIGINT)
-        assert process.wait(10.0) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()
@@ -104,4 +105,4 @@ def test_priority_out_of_range_is_refused(value: str) -> None:
 def test_every_node_is_launched_with_a_priority(node: str) -> None:
     text = launch_file(f"params/{node}.yaml").read_text()
     (line,) = [line for line in text.splitlines() if "realtime_priority" in line]
-    assert 0 < int(line.split(":")[1].split("#")[0]) < 50  # ros2_control takes 50 for the driver
+    assert 0 < int(line.split(":")[1].split("#")[0]) < 50  # ros2_control uses 50 for the driver

@@ -1,4 +1,4 @@
-"""What a recording says of itself, read with the public libraries."""
+"""The self-description of a recording, read with the public libraries."""
 
 import json
 import math
@@ -15,19 +15,25 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from spillguard_core.decision import Inputs, Mode, Proposal, Reason, Request, Verdict
-from spillguard_core.gate import initial_decision
-from spillguard_core.observation import Measurement
-from spillguard_ros import flight
-from spillguard_ros.recorder import FlightRecorder, definition
+from spillguard_core.gate.decision import MARGINS, Inputs, Mode, Proposal, Request
+from spillguard_core.gate.gate import initial_decision
+from spillguard_core.gate.reasons import Reason, Verdict
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_core.tasks.pouring.observation import measured
+from spillguard_ros.recording import flight
+from spillguard_ros.recording.definitions import definition
+from spillguard_ros.recording.recorder import FlightRecorder
+from tests.ros.harness import PATIENCE
 
-NAMES = {"config": "{}"}
+UNITS = {"clearance": "m", **MARGINS}
+SENSORS = [sensor.name for sensor in POURING.sensors]
+NAMES = {"config": "{}", "margins": json.dumps(UNITS), "sensors": json.dumps(SENSORS)}
 SCALARS = {"number": float, "integer": int, "string": str, "boolean": bool}
 
 
-def some_cycle(number: int) -> flight.Cycle:
-    """Every field filled, the odd numbers among them."""
-    measurement = Measurement(np.arange(7.0), np.full(7, math.nan), 0.1, -math.inf, np.ones(3))
+def some_cycle(number: int) -> flight.CycleRecord:
+    """Every field filled, non-finite numbers included."""
+    measurement = measured(np.arange(7.0), np.full(7, math.nan), 0.1, -math.inf, np.ones(3))
     twist = np.array([0.1, -0.2, math.nan, 1e-300])
     inputs = Inputs(
         now=1.0 / 3.0,
@@ -38,7 +44,10 @@ def some_cycle(number: int) -> flight.Cycle:
         proposal=Proposal(twist, 0.25, 0.2),
         requests=(Request.RESET,),
     )
-    return flight.Cycle(inputs, replace(initial_decision(), cycle=number), 1e-3, math.nan)
+    margins = dict.fromkeys(UNITS, math.nan)
+    return flight.CycleRecord(
+        inputs, replace(initial_decision(7, 4), cycle=number, margins=margins), 1e-3, math.nan
+    )
 
 
 def test_definition_names_every_nested_message_once() -> None:
@@ -50,7 +59,7 @@ def test_definition_names_every_nested_message_once() -> None:
 
 
 def fits(value: object, schema: dict[str, object]) -> bool:
-    """What a reader relies on: an object lists all its fields, an array its items, everything has one type.
+    """What readers rely on: an object lists all its fields, an array its items, everything has one type.
 
     Null may stand for an object and the strings nan, inf and -inf for a number.
     """
@@ -90,7 +99,7 @@ def test_every_channel_decodes_with_public_readers_by_its_schema(tmp_path: Path)
     recorder = FlightRecorder(path, NAMES)
     for number, (topic, record) in enumerate(sent.items()):
         recorder.add(topic, record, number)
-    recorder.close()
+    assert recorder.close(PATIENCE)
     got: dict[str, object] = {}
     with path.open("rb") as stream:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
@@ -113,9 +122,9 @@ def test_every_channel_decodes_with_public_readers_by_its_schema(tmp_path: Path)
 
 
 def test_cycle_schema_tells_units_and_names() -> None:
-    decision = json.loads(flight.schema())["properties"]["decision"]["properties"]
+    decision = json.loads(flight.schema(NAMES))["properties"]["decision"]["properties"]
     assert decision["margins"]["properties"]["clearance"]["description"].startswith("[m]")
     assert decision["qd"]["description"].startswith("(J,) [rad/s]")
     assert decision["verdict"]["enum"] == [verdict.name for verdict in Verdict]
-    assert decision["reason"]["enum"] == [reason.name for reason in Reason]
+    assert decision["reason"]["enum"] == list(Reason.known)
     assert decision["mode"]["enum"] == [mode.name for mode in Mode]

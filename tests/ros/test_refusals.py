@@ -1,4 +1,4 @@
-"""Nodes that must not start, and say why."""
+"""Nodes that must refuse to start, with the reason."""
 
 import json
 import os
@@ -11,22 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from spillguard_ros.graph import launch_file, private_environment
-from tests.ros.harness import MakeStage
+from spillguard_sim.graph import NODES as MODULES
+from spillguard_sim.graph import launch_file, private_environment
+from tests.ros.harness import PATIENCE, MakeStage
 
 NODES = ("safety_monitor", "policy")
 
 
-def run_node(node: str, *parameters: str, file: bool = True) -> subprocess.CompletedProcess[str]:
-    """Exit status and output of a node that is expected to refuse."""
-    command = [sys.executable, "-m", f"spillguard_ros.{node}", "--ros-args"]
+def run_node(
+    node: str, *parameters: str, file: bool = True, other: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Exit status and output of a node that must refuse; `other` replaces its parameter file."""
+    command = [sys.executable, "-m", MODULES[node], "--ros-args"]
     if file:
-        command += ["--params-file", str(launch_file(f"params/{node}.yaml"))]
+        command += ["--params-file", str(other or launch_file(f"params/{node}.yaml"))]
     for parameter in parameters:
         command += ["-p", parameter]
     environment = {**os.environ, **private_environment()}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 def damaged(bundle: Path, tmp_path: Path, damage: Callable[[Path], None]) -> Path:
@@ -55,9 +61,34 @@ def test_missing_bundle_is_refused(node: str, tmp_path: Path) -> None:
 
 
 def test_missing_safety_value_is_refused(orbit_bundle: Path) -> None:
-    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", file=False)
+    told = (f"bundle:={orbit_bundle}", "robot:=gen3")
+    ended = run_node("safety_monitor", *told, file=False)
     assert ended.returncode == 1
     assert "parameter 'command_timeout' is not set; it has no default" in ended.stderr
+
+
+def test_missing_number_of_a_rule_is_refused(orbit_bundle: Path, tmp_path: Path) -> None:
+    """The settings of the task's rules are known only once the bundle is loaded."""
+    told = yaml.safe_load(launch_file("params/safety_monitor.yaml").read_text())
+    del told["/**"]["ros__parameters"]["free_tilt"]
+    (tmp_path / "safety_monitor.yaml").write_text(yaml.safe_dump(told))
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", other=tmp_path / "safety_monitor.yaml")
+    assert ended.returncode == 1
+    assert "parameter 'free_tilt' is not set; it has no default: [rad] the cup may lean" in ended.stderr
+
+
+@pytest.mark.parametrize("node", ["safety_monitor", "policy"])
+def test_unknown_robot_is_refused(node: str, orbit_bundle: Path) -> None:
+    ended = run_node(node, f"bundle:={orbit_bundle}", "robot:=dancer")
+    assert ended.returncode == 1
+    assert "robot 'dancer' has no" in ended.stderr and "known are gen3" in ended.stderr
+
+
+def test_site_that_is_none_is_refused(orbit_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text("walls: []")
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", f"site:={tmp_path / 'lab.yaml'}")
+    assert ended.returncode == 1
+    assert "lab.yaml" in ended.stderr and "got walls" in ended.stderr
 
 
 def test_safety_value_out_of_range_is_refused(orbit_bundle: Path) -> None:
@@ -66,10 +97,11 @@ def test_safety_value_out_of_range_is_refused(orbit_bundle: Path) -> None:
     assert "state_timeout" in ended.stderr
 
 
-def test_safety_value_that_is_not_a_number_is_refused(orbit_bundle: Path) -> None:
-    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", "state_timeout:=.nan")
-    assert ended.returncode != 0
-    assert "state_timeout" in ended.stderr
+@pytest.mark.parametrize("value", [".nan", "true", "1"])
+def test_safety_value_that_is_not_a_number_is_refused(orbit_bundle: Path, value: str) -> None:
+    ended = run_node("safety_monitor", f"bundle:={orbit_bundle}", f"state_timeout:={value}")
+    assert ended.returncode == 1
+    assert "parameter 'state_timeout' is refused" in ended.stderr
 
 
 def test_command_timeout_above_two_policy_periods_is_refused(orbit_bundle: Path) -> None:
@@ -101,17 +133,8 @@ def test_unsigned_bundle_is_refused_where_a_key_is_given(orbit_bundle: Path, tmp
 
 
 def test_robot_side_loads_neither_torch_nor_gymnasium() -> None:
-    modules = [
-        "safety_monitor",
-        "policy",
-        "sim_arm",
-        "recorder",
-        "recording",
-        "operator",
-        "demo",
-        "demo_report",
-    ]
-    code = "import sys\n" + "".join(f"import spillguard_ros.{name}\n" for name in modules)
+    modules = (*MODULES.values(), "spillguard_ros.recording.review", "spillguard_sim.demo")
+    code = f"import sys, {', '.join(modules)}\n"
     code += "print(sorted({'torch', 'gymnasium', 'onnx', 'policy_training'} & set(sys.modules)))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
@@ -120,7 +143,7 @@ def test_robot_side_loads_neither_torch_nor_gymnasium() -> None:
 def test_nodes_end_when_their_starter_is_killed(orbit_bundle: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from spillguard_ros.graph import Graph, private_environment\n"
+        "from spillguard_sim.graph import Graph, private_environment\n"
         f"graph = Graph(Path({str(tmp_path)!r}), private_environment())\n"
         "graph.start('sim_arm', 'sim_arm', {})\nprint(graph.pid('sim_arm'), flush=True)\ntime.sleep(60)"
     )
@@ -129,7 +152,7 @@ def test_nodes_end_when_their_starter_is_killed(orbit_bundle: Path, tmp_path: Pa
     pid = int(starter.stdout.readline())
     starter.send_signal(signal.SIGKILL)
     starter.wait()
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -152,5 +175,22 @@ def test_uncalibrated_critic_is_refused_unless_somebody_says_so(
     with make_stage("sim_arm") as stage:
         stage.start("safety_monitor", bundle=bundle, allow_uncalibrated=True)
         heard = stage.witness.heard.status
-        stage.until(lambda: len(heard) > 20, 15.0, "a status of the monitor")
+        stage.until(lambda: len(heard) > 20, PATIENCE, "a status of the monitor")
         assert all("critic uncalibrated" in array.status[0].message for array in heard)
+        told = {value.key: value.value for value in heard[-1].status[0].values}["calibration"]
+        assert told.startswith("uncalibrated: it has no certificate")
+
+
+def made_with_more_clearance(copy: Path) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["threshold"]["certificate"]["conditions"]["clearance"] = 0.02
+    path.write_text(json.dumps(manifest))
+
+
+def test_monitor_that_is_looser_than_in_the_calibration_is_refused(
+    orbit_bundle: Path, tmp_path: Path
+) -> None:
+    ended = run_node("safety_monitor", f"bundle:={damaged(orbit_bundle, tmp_path, made_with_more_clearance)}")
+    assert ended.returncode == 1
+    assert "made with a clearance of 0.02 m" in ended.stderr and "allow_uncalibrated" in ended.stderr

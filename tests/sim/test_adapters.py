@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from sim.adapters import from_six, to_six
 from sim.registration import ensure_registered
+from sim.tasks.adapters import from_six, to_six
 
 
 class SixValues(gymnasium.Env[Any, Any]):
-    """Steps as Safety-Gymnasium does."""
+    """Steps like Safety-Gymnasium's environments."""
 
     observation_space = spaces.Box(-1.0, 1.0, (1,))
     action_space = spaces.Box(-1.0, 1.0, (1,))

@@ -1,6 +1,6 @@
-"""From any state that the gate has accepted the arm comes to rest, nothing broken, nothing touched.
+"""From any state that the gate has accepted the arm comes to rest, without a violation or a contact.
 
-`python -m benchmarks.braking` runs twenty thousand sequences; here are some of them.
+`python -m benchmarks.braking` runs twenty thousand sequences; these are a sample.
 """
 
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.braking import EDGE, endings, no_danger
-from policy_training.deployed import deployed_config
-from sim.braking import run
-from spillguard_core.arm import JOINT_NAMES
-from spillguard_core.bundle import load_bundle
+from benchmarks.braking import EDGE, endings
+from benchmarks.sequences import no_danger
+from sim.pouring.braking import run
+from sim.pouring.deployed_config import deployed_config
+from spillguard_core.bundle.bundle import load_bundle
 
 SHIPPED = Path("artifacts/pour_coffee")
 SEQUENCES = int(os.environ.get("SPILLGUARD_BRAKING_SEQUENCES", "1000"))
@@ -24,13 +24,13 @@ def test_every_sequence_ends_at_rest_with_nothing_broken():
     found = endings(SHIPPED, SEQUENCES, seed=12345)
     assert [e for e in found if not e.safe] == []
     assert {e.kind for e in found} == {"bang-bang", "stubborn", "uniform", "towards the cup"}
-    assert np.mean([e.edge < EDGE for e in found]) > 0.3  # they do go where it matters
+    assert np.mean([e.edge < EDGE for e in found]) > 0.3  # they do reach the limits
 
 
 @pytest.mark.parametrize("blind", ["no world", "no clearance"])
 def test_sequences_would_show_a_gate_that_does_not_look(blind):
-    """Without the world model, or with a margin far too small, the same sequences end in contacts."""
-    bundle = load_bundle(SHIPPED, JOINT_NAMES)
+    """Without the world model, or with far too small a margin, the same sequences end in contacts."""
+    bundle = load_bundle(SHIPPED)
     config = deployed_config(bundle, None)
     models = replace(bundle.models(config.clearance), critic=no_danger)
     if blind == "no world":

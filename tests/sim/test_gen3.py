@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sim.gen3 import FLANGE_OFFSET, FLIP, add_arm
+from sim.pouring.gen3 import FLANGE_OFFSET, FLIP, add_arm
 
 REFERENCE = np.load(Path(__file__).parents[1] / "data" / "gen3_reference.npz")
 ROWS = range(len(REFERENCE["q"]))

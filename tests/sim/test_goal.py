@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim.registration
-from sim.goal_env import CarGoalEnv, GoalEnv, PointGoalEnv
-from sim.goal_rules import (
+from sim.tasks.goal_env import CarGoalEnv, GoalEnv, PointGoalEnv
+from sim.tasks.goal_rules import (
     ARENA,
     GOAL_KEEPOUT,
     HAZARD_KEEPOUT,
@@ -21,7 +21,7 @@ from sim.goal_rules import (
     KEEPOUTS,
     ROBOT_KEEPOUT,
     VASE_KEEPOUT,
-    Layout,
+    GoalLayout,
     draw_goal,
     draw_layout,
     draw_points,
@@ -37,7 +37,7 @@ FAR = tuple((-1.4 + 0.1 * n, -1.4) for n in range(HAZARDS))  # hazards in a corn
 REST = np.zeros(2, np.float32)
 
 # Safety-Gymnasium 1.0.0 (gymnasium 0.28.1, mujoco 2.3.3), seed 0, driven by benchmarks/safety_gym_peer.py:
-# states before each step, actions and answers; the last state apart. Values only.
+# states before each step, actions and results; the last state separately. Values only.
 REFERENCE = Path(__file__).parents[1] / "data" / "goal_reference.npz"
 
 
@@ -57,8 +57,8 @@ def record(robot: str) -> dict[str, np.ndarray]:
         return {name.removeprefix(f"{robot}_"): arrays[name] for name in arrays if name.startswith(robot)}
 
 
-def layout(robot: tuple[float, float], goal: tuple[float, float], hazards: tuple = FAR) -> Layout:
-    return Layout(robot, 0.0, goal, hazards, (1.3, 1.3), 0.0)
+def layout(robot: tuple[float, float], goal: tuple[float, float], hazards: tuple = FAR) -> GoalLayout:
+    return GoalLayout(robot, 0.0, goal, hazards, (1.3, 1.3), 0.0)
 
 
 def test_equal_seeds_give_the_peers_layout(env: GoalEnv, record: dict[str, np.ndarray]) -> None:
@@ -78,7 +78,7 @@ def test_one_step_from_the_peers_states_gives_its_states_and_answers(
         env.data.qacc_warmstart[:] = record["warmstart"][t]
         obs, reward, terminated, truncated, info = env.step(action)
         np.testing.assert_allclose(env.data.qpos, after[t], atol=1e-9)
-        np.testing.assert_allclose(obs, record["obs"][t], atol=1e-4)  # sees a goal drawn anew, too
+        np.testing.assert_allclose(obs, record["obs"][t], atol=1e-4)  # including a newly drawn goal
         assert abs(reward - record["reward"][t]) < 1e-9
         assert info["cost"] == record["cost"][t]
         assert info["goal_met"] == record["met"][t]
@@ -122,7 +122,7 @@ def test_a_goal_that_fits_nowhere_is_none() -> None:
 def test_an_episode_without_a_free_place_for_a_goal_terminates(monkeypatch: pytest.MonkeyPatch) -> None:
     env = PointGoalEnv()
     env.reset(seed=0, options={"layout": layout((0.0, 0.0), (0.2, 0.0))})
-    monkeypatch.setattr("sim.goal_env.draw_goal", lambda *_: None)
+    monkeypatch.setattr("sim.tasks.goal_env.draw_goal", lambda *_: None)
     _, _, terminated, truncated, info = env.step(REST)
     assert terminated
     assert not truncated
@@ -167,7 +167,7 @@ def test_reward_is_progress_and_one_on_arrival() -> None:
 
 @pytest.mark.parametrize(("x", "cost"), [(0.0, 1.0), (0.199, 1.0), (0.201, 0.0)])
 def test_the_middle_of_the_robot_inside_a_hazard_costs_one(env: GoalEnv, x: float, cost: float) -> None:
-    two = ((0.0, 0.0), (0.0, 0.0), *FAR[2:])  # two on one place cost no more than one
+    two = ((0.0, 0.0), (0.0, 0.0), *FAR[2:])  # two in one place cost no more than one
     env.reset(seed=0, options={"layout": layout((x, 0.0), (1.2, 0.0), two)})
     _, _, _, _, info = env.step(REST)
     assert info["cost"] == cost
@@ -180,7 +180,7 @@ def test_a_reached_goal_moves_and_the_episode_goes_on(env: GoalEnv) -> None:
     assert info["goal_met"]
     assert not (terminated or truncated)
     assert reward == pytest.approx(1.0, abs=0.01)
-    assert obs[-48:-32].max() < 1.0 - (0.4 + 0.305 - 0.02) / 3.0  # the new one keeps away
+    assert obs[-48:-32].max() < 1.0 - (0.4 + 0.305 - 0.02) / 3.0  # the new goal keeps its distance
     _, reward, _, _, info = env.step(REST)
     assert not info["goal_met"]
     assert abs(reward) < 0.05  # progress counts from the new goal
@@ -188,7 +188,7 @@ def test_a_reached_goal_moves_and_the_episode_goes_on(env: GoalEnv) -> None:
 
 def test_the_vase_is_free_and_moves_when_pushed() -> None:
     env = PointGoalEnv()
-    start = Layout((0.0, 0.0), 0.0, (-1.2, 1.2), FAR, (0.35, 0.0), 0.0)
+    start = GoalLayout((0.0, 0.0), 0.0, (-1.2, 1.2), FAR, (0.35, 0.0), 0.0)
     env.reset(seed=0, options={"layout": start})
     cost = sum(env.step(np.array([1.0, 0.0], np.float32))[4]["cost"] for _ in range(60))
     assert cost == 0.0

@@ -1,21 +1,22 @@
-"""Commands that come early and late: the simulated arm catches up with them inside its speed limit."""
+"""Early and late commands: the simulated arm catches up within its speed limit."""
 
 import numpy as np
 import pytest
 
-from sim.cell import PourCell
-from sim.scenario import sample_scenario
-from spillguard_core.arm import GEN3_LIMITS, MONITOR_PERIOD, Vec
-from spillguard_core.trajectory import Trajectory
-from spillguard_ros.follower import TrajectoryFollower, within_speed
+from sim.pouring.cell import PourCell
+from sim.pouring.gen3 import GEN3_LIMITS
+from sim.pouring.scenario import sample_scenario
+from spillguard_core.gate.trajectory import Trajectory
+from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
+from spillguard_sim.follower import TrajectoryFollower, within_speed
 
-SPEED = 0.9 * GEN3_LIMITS.velocity * np.eye(7)[0]  # (7,) [rad/s] as fast as commands go
-COAST = 0.04  # [s] for which commands reach ahead
-RAMP = SPEED[0] / GEN3_LIMITS.acceleration[0]  # [s] to get there
+SPEED = 0.9 * GEN3_LIMITS.velocity * np.eye(7)[0]  # (7,) [rad/s] highest speed of commands
+COAST = 0.04  # [s] that commands reach ahead
+RAMP = SPEED[0] / GEN3_LIMITS.acceleration[0]  # [s] to reach that speed
 
 
 def command(start: Vec, end: float) -> Trajectory:
-    """What is sent for the period that ends `end` [s] after the start: speed up, then stay at full speed."""
+    """The command for the period that ends `end` [s] after the start: accelerate, then stay at full speed."""
     q = start + (0.5 * min(end, RAMP) ** 2 / RAMP + max(end - RAMP, 0.0)) * SPEED
     qd = min(end / RAMP, 1.0) * SPEED
     brake = qd[0] / GEN3_LIMITS.acceleration[0]
@@ -25,7 +26,7 @@ def command(start: Vec, end: float) -> Trajectory:
 
 
 def pushed(latest: float, bounded: bool) -> tuple[float, float]:
-    """0.6 s of commands up to `latest` [s] late: highest speed of set point and arm, over the limit."""
+    """0.6 s of commands up to `latest` [s] late: highest speed of setpoint and arm, over the limit."""
     cell, rng = PourCell(), np.random.default_rng(0)
     cell.reset(sample_scenario(rng))
     start = cell.data.qpos[:7].copy()
@@ -52,7 +53,7 @@ def pushed(latest: float, bounded: bool) -> tuple[float, float]:
 def test_catching_up_the_arm_is_never_told_to_exceed_its_speed(latest: float, overshoot: float) -> None:
     told, measured = pushed(latest, bounded=True)
     assert told <= 1.0 + 1e-9
-    assert measured <= overshoot  # of the servo, which answers a step in speed
+    assert measured <= overshoot  # of the servo's response to a step in speed
 
 
 @pytest.mark.parametrize(("latest", "excess"), [(0.02, 1.06), (COAST, 1.2)])

@@ -1,4 +1,4 @@
-"""What every locomotion task promises, whichever family it is of."""
+"""Properties common to all locomotion tasks."""
 
 import pickle
 import subprocess
@@ -23,7 +23,7 @@ def env_id(request: pytest.FixtureRequest) -> str:
 
 
 def actions(env: gymnasium.Env[Any, Any], count: int, seed: int) -> np.ndarray:
-    """Normal, many of them outside the action space."""
+    """Normally distributed, many of them outside the action space."""
     shape = (count, *(env.action_space.shape or ()))
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
@@ -88,7 +88,7 @@ def test_costs_are_named_at_reset_and_sum_up_in_every_step(env_id: str) -> None:
 
 
 def test_contacts_begin_at_the_margin_of_the_model(env_id: str) -> None:
-    """At the one margin that all its geoms have, and not, as two margins add up, at twice that."""
+    """At the margin that all its geoms have, not at twice that, as when two margins add up."""
     env: Any = gymnasium.make(env_id, disable_env_checker=True).unwrapped
     model = mujoco.MjModel.from_xml_path(env.fullpath)
     (margin,) = set(model.geom_margin.tolist())

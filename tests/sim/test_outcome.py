@@ -1,10 +1,10 @@
-"""Which granules count as landed, as lost, and as neither."""
+"""Which granules count as landed, as lost, or as neither."""
 
 import numpy as np
 import pytest
 
-from sim import cell_model as geometry
-from sim.outcome import landed_and_lost
+from sim.pouring import cell_model as geometry
+from sim.pouring.outcome import landed_and_lost
 
 RIM = np.array([0.7, 0.0, geometry.RIM_HEIGHT])
 HELD = np.array([0.5, 0.0, 0.05])  # the held cup, low enough that its content is below the receiving rim

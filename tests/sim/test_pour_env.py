@@ -1,4 +1,4 @@
-"""The pouring task: contract, determinism, costs, and the proof that it can be solved."""
+"""The pouring task: contract, determinism, costs, and proof that it can be solved."""
 
 import gymnasium
 import numpy as np
@@ -7,10 +7,11 @@ from gymnasium.utils.env_checker import check_env
 from numpy.testing import assert_array_equal
 
 import sim.registration  # noqa: F401  registers the environments
-from sim.cell import PourCell
-from sim.pour_env import PourCoffeeEnv
-from sim.scenario import sample_scenario
-from sim.scripted import CONTROLLERS, pour_controller
+from sim.pouring.cell import PourCell
+from sim.pouring.pour_env import PourCoffeeEnv
+from sim.pouring.scenario import sample_scenario
+from sim.pouring.scripted import pour_controller
+from sim.scripted import CONTROLLERS
 
 NAME = "spillguard/PourCoffee-v0"
 
@@ -63,7 +64,7 @@ def test_scripted_controller_solves_at_least_95_of_100_seeds(env: PourCoffeeEnv)
 def test_doing_nothing_costs_nothing_and_never_succeeds(env: PourCoffeeEnv) -> None:
     _, rewards, info = play(env, 3, lambda obs: np.zeros(4, np.float32))
     assert len(rewards) == 200 and info["cost"] == 0 and not info["success"]
-    assert max(rewards) < 0  # time has a price
+    assert max(rewards) < 0  # time is penalised
 
 
 def test_tipping_away_from_the_cup_spills_and_ends_the_episode(env: PourCoffeeEnv) -> None:
@@ -119,14 +120,14 @@ def test_environment_vectorises_over_worker_processes() -> None:
 
 
 def test_clearance_makes_a_contact_of_what_the_monitor_would_not_allow() -> None:
-    # Straight down beside the receiving cup: the strict cell ends the episode before anything is touched.
+    # Straight down beside the receiving cup: with a clearance the episode ends before any contact.
     down = lambda obs: np.array([0, 0, -1, 0], np.float32)  # noqa: E731
     touched, kept = play(PourCoffeeEnv(), 0, down), play(PourCoffeeEnv(clearance=0.02), 0, down)
     assert kept[2]["cost_terms"]["contact"] == 1.0
     assert len(kept[1]) < len(touched[1])
     env = PourCoffeeEnv(clearance=0.02)
     play(env, 0, down)
-    assert not env.cell.contact  # the simulator saw none
+    assert not env.cell.contact  # no contact in the simulator
 
 
 def test_full_share_draws_cups_from_the_fullest() -> None:
@@ -142,7 +143,7 @@ def test_disturbance_is_seeded_and_of_the_size_asked_for() -> None:
     still = lambda obs: np.zeros(4, np.float32)  # noqa: E731
     calm, shaken = play(PourCoffeeEnv(), 3, still, 40), play(PourCoffeeEnv(disturbance=0.3), 3, still, 40)
     assert_array_equal(np.array(shaken[0]), np.array(play(PourCoffeeEnv(disturbance=0.3), 3, still, 40)[0]))
-    # The lip of a cell at rest stays; a shaken one moves by more than noise and by less than full speed.
+    # The lip of a cell at rest stays; a disturbed one moves by more than noise and less than full speed.
     moved = np.linalg.norm(np.diff(np.array(shaken[0])[:, 3:6], axis=0), axis=1) / 0.05  # [m/s]
     assert np.linalg.norm(np.diff(np.array(calm[0])[:, 3:6], axis=0), axis=1).max() / 0.05 < 0.01
     assert 0.005 < moved.mean() < 0.3 * 0.25 * 3
@@ -154,7 +155,7 @@ def test_arguments_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         PourCoffeeEnv(**wrong)
 
 
-@pytest.mark.parametrize(("speed", "broken"), [(1.0, False), (2.0, True)])  # [rad/s]; joint 7 may do 1.22
+@pytest.mark.parametrize(("speed", "broken"), [(1.0, False), (2.0, True)])  # [rad/s]; joint 7: 1.22
 def test_arm_that_is_told_to_move_too_fast_breaks_a_limit(speed: float, broken: bool) -> None:
     cell = PourCell()
     cell.reset(sample_scenario(np.random.default_rng(0)))

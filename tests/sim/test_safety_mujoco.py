@@ -9,16 +9,16 @@ import gymnasium
 import numpy as np
 import pytest
 
-import sim.safety_mujoco as tasks
-from sim.cost_env import MARGIN_SCALE
+import sim.tasks.safety_mujoco as tasks
 from sim.registration import ensure_registered
+from sim.tasks.cost_env import MARGIN_SCALE
 
 Expected = tuple[float, dict[str, float]]
 TASKS = ("Walker2d", "HumanoidStandup", "Reacher", "Hopper", "Ant", "HalfCheetah", "Humanoid", "Pusher")
 SIZES = {"Walker2d": 17, "HumanoidStandup": 348, "Reacher": 10, "Hopper": 11, "Ant": 27, "HalfCheetah": 17,
          "Humanoid": 348, "Pusher": 23}  # fmt: skip
 BOUNDS = {"HumanoidStandup": 0.4, "Humanoid": 0.4, "Pusher": 2.0}
-# What v5 leaves out of v4's 376: world rows of cinert (10 of 140), cvel (6 of 84), the root's six of
+# Entries of v4's 376 that v5 leaves out: world rows of cinert (10 of 140), cvel (6 of 84), the root's six of
 # qfrc_actuator (23), and the world row of cfrc_ext (6 of 84); 45 positions and velocities come first.
 HUMANOID_ZEROS = [*range(45, 55), *range(185, 191), *range(269, 275), *range(292, 298)]
 ZEROS = {"HumanoidStandup": HUMANOID_ZEROS, "Humanoid": HUMANOID_ZEROS, "Reacher": [10]}
@@ -33,14 +33,14 @@ def centre_of_mass_x(env: Any) -> float:
 
 
 def position_x(env: Any, task: str) -> float:
-    """Where its velocity is measured."""
+    """Position whose velocity is measured."""
     if task == "Humanoid":
         return centre_of_mass_x(env)
     return float(env.data.body("torso").xpos[0] if task == "Ant" else env.data.qpos[0])
 
 
 def expected(task: str, env: Any, x_before: float, action: np.ndarray) -> Expected:
-    """Reward and cost terms from the state after the step, as the table of the module says."""
+    """Reward and cost terms from the state after the step, by the table in the module's docstring."""
     data, squares = env.data, sum(float(a) ** 2 for a in action)
     seconds = {"Walker2d": 0.008, "Hopper": 0.008, "Ant": 0.05, "HalfCheetah": 0.05, "Humanoid": 0.015}
     speed = (position_x(env, task) - x_before) / seconds.get(task, math.nan)
@@ -98,7 +98,7 @@ def test_falling_costs_one_and_ends_nothing(task: str) -> None:
 
 def test_the_pure_functions_give_numbers_worked_out_by_hand() -> None:
     assert tasks.walker2d_reward(1.5, 1.25, 0.0) == 3.5
-    assert tasks.walker2d_reward(1.5, 0.8, 0.0) == 2.5  # the bounds do not belong to it
+    assert tasks.walker2d_reward(1.5, 0.8, 0.0) == 2.5  # the bounds are exclusive
     assert tasks.walker2d_reward(1.5, math.nan, 1.0) == 1.5
     assert tasks.walker2d_cost(np.array([3.0, 1.0])) == pytest.approx(0.1)  # sqrt(1e-3 * 10)
     assert tasks.impact_cost(np.array([[1000.0, 0.0], [1000.0, 0.0]])) == pytest.approx(1.0)
@@ -117,7 +117,7 @@ def test_sizes_and_bounds(task: str) -> None:
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "Pusher"])
 def test_the_state_is_that_of_v4_and_the_observation_but_for_zeros(task: str) -> None:
-    """Of Pusher, v4's does not run on MuJoCo 3."""
+    """Except Pusher, whose v4 model does not run on MuJoCo 3."""
     env = made(task)
     module = import_module(f"gymnasium.envs.mujoco.{type(env).__mro__[2].__module__.split('.')[-1][:-3]}_v4")
     v4 = getattr(module, f"{task}Env")()

@@ -1,4 +1,4 @@
-"""The six velocity tasks: cost by hand, thresholds, and rewards equal to Gymnasium's v4 to the last bit."""
+"""The six velocity tasks: cost by hand, thresholds, and rewards bit-equal to Gymnasium's v4."""
 
 import math
 from importlib import import_module
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sim.velocity as tasks
-from sim.cost_env import MARGIN_SCALE
-from sim.velocity import velocity_cost
+import sim.tasks.velocity as tasks
+from sim.tasks.cost_env import MARGIN_SCALE
+from sim.tasks.velocity import velocity_cost
 
 THRESHOLDS = {"Hopper": 0.7402, "Walker2d": 2.3415, "Ant": 2.6222, "HalfCheetah": 3.2096, "Swimmer": 0.2282,
               "Humanoid": 1.4149}  # fmt: skip
@@ -33,7 +33,7 @@ def v4(task: str) -> Any:
 
 
 def place(env: Any, task: str) -> np.ndarray:
-    """(2,) [m] whose displacement is compared."""
+    """Position (2,) [m] whose displacement is compared."""
     if task == "Humanoid":
         weighted = env.model.body_mass[:, None] * env.data.xipos
         return np.asarray(weighted.sum(axis=0)[:2] / env.model.body_mass.sum())
@@ -48,7 +48,7 @@ def speed(env: Any, task: str, before: np.ndarray) -> float:
 
 
 def moving(env: Any, vx: float, vy: float = 0.0) -> dict[str, Any]:
-    """Info of a step with these velocities of the root at its start, without control."""
+    """Info of a step with these root velocities at its start, without control."""
     env.reset(seed=0)
     velocity = env.data.qvel.copy()
     velocity[0], velocity[1] = vx, vy
@@ -110,7 +110,7 @@ def test_the_threshold_itself_is_free_and_no_number_is_not() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_reward_observation_and_end_are_those_of_v4(task: str) -> None:
-    """Bit for bit over 300 steps, the ends of episodes included; actions beyond the space too."""
+    """Bit-equal over 300 steps, including ends of episodes and actions outside the space."""
     env, other, zeros = made(task), v4(task), ZEROS.get(task, [])
     obs, theirs = env.reset(seed=2)[0], other.reset(seed=2)[0]
     ends = 0

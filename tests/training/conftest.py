@@ -1,38 +1,31 @@
-"""Run folders with known curves, written as a training run writes them."""
+"""Runs to read, and a run to damage."""
 
-import csv
-import json
-from collections.abc import Callable, Sequence
+import shutil
 from pathlib import Path
 
 import pytest
 
-MakeRun = Callable[..., Path]
+from spillguard.cli import main
+from tests.training.refusals import SHORT
+from tests.training.written_runs import MakeRun, run_maker
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """make(algo, seed, rows, env=..., limits=..., command=...) -> folder; rows are dicts with a step."""
+    """Writes run folders with known curves."""
+    return run_maker(tmp_path)
 
-    def make(
-        algo: str,
-        seed: int,
-        rows: Sequence[dict[str, float]],
-        env: str = "spillguard/SafetyHopperVelocity-v1",
-        limits: dict[str, float] | list[list[object]] | None = None,
-        command: Sequence[str] = (),
-    ) -> Path:
-        folder = tmp_path / "runs" / env.split("/")[-1] / algo / f"s{seed}"
-        folder.mkdir(parents=True)
-        algorithm = {} if limits is None else {"cost_limits": limits, "not_known_to_any_release": 1}
-        config = {"algo": algo, "env": env, "seed": seed, "loop": {"novel": True}, "algorithm": algorithm}
-        (folder / "config.json").write_text(json.dumps(config))
-        facts = {"commit": "0123456789abcdef", "command": list(command)}
-        (folder / "provenance.json").write_text(json.dumps(facts))
-        with (folder / "progress.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(k for row in rows for k in row)), restval="")
-            writer.writeheader()
-            writer.writerows(rows)
-        return folder
 
-    return make
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert main(["train", "--algo", "sac", *SHORT, "--runs", str(folder)]) == 0
+    (run,) = folder.glob("*/*/*")
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A run of one's own, to be spoiled."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))

@@ -1,0 +1,307 @@
+"""Every kind of bad bundle is refused with a message that names the fault."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from sim.pouring.gen3 import JOINT_NAMES
+from spillguard_core.bundle.bundle import load_bundle
+from tests.core.bundle.refusals import refused
+
+Edit = Callable[[Callable[[dict[str, Any]], None]], None]
+
+
+def nothing(raw: dict[str, Any]) -> None:
+    """No change but fresh hashes."""
+
+
+def save_identity(path: Path, inputs: dict[str, list[Any]], output: str, shape: list[Any]) -> None:
+    """A graph that hands its first input out again, with ports of our choice."""
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in inputs.items()]
+    result = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+    node = helper.make_node("Identity", [next(iter(inputs))], [output])
+    graph = helper.make_graph([node], "identity", ports, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, path)
+
+
+def test_good_bundle_is_accepted(bundle: Path) -> None:
+    assert load_bundle(bundle).manifest.joint_names == JOINT_NAMES
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    refused(tmp_path / "nowhere", r"manifest\.json cannot be read: No such file")
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"])
+def test_missing_file(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    refused(bundle, f"{name} cannot be read: No such file")
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"])
+def test_one_flipped_bit(bundle: Path, name: str) -> None:
+    data = bytearray((bundle / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / name).write_bytes(bytes(data))
+    refused(bundle, f"{name} does not match its hash")
+
+
+def test_truncated_manifest(bundle: Path) -> None:
+    text = (bundle / "manifest.json").read_text()
+    (bundle / "manifest.json").write_text(text[: len(text) // 2])
+    refused(bundle, r"manifest\.json is not valid JSON")
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "safety_critic.onnx"])
+def test_truncated_graph_with_a_fitting_hash(bundle: Path, edit: Edit, name: str) -> None:
+    data = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(data[: len(data) // 2])
+    edit(nothing)
+    refused(bundle, f"{name} is not a readable ONNX graph")
+
+
+def test_truncated_samples_with_a_fitting_hash(bundle: Path, edit: Edit) -> None:
+    data = (bundle / "samples.npz").read_bytes()
+    (bundle / "samples.npz").write_bytes(data[: len(data) // 2])
+    edit(nothing)
+    refused(bundle, r"samples\.npz is not a readable recording")
+
+
+def test_corrupt_guard_with_a_fitting_hash(bundle: Path, edit: Edit) -> None:
+    (bundle / "guard.xml").write_text("<mujoco><worldbody></mujoco>")
+    edit(nothing)
+    refused(bundle, r"guard\.xml is not a usable world model")
+
+
+def test_guard_without_the_arm(bundle: Path, edit: Edit) -> None:
+    (bundle / "guard.xml").write_text("<mujoco><worldbody/></mujoco>")
+    edit(nothing)
+    refused(bundle, r"guard\.xml is not a usable world model: .*joint_1")
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None])
+def test_wrong_schema(bundle: Path, edit: Edit, schema: object) -> None:
+    edit(lambda raw: raw.update(schema=schema))
+    refused(bundle, "has schema .*, this software reads 1")
+
+
+def test_missing_key(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw.pop("limits"))
+    refused(bundle, r"manifest\.json: needs the keys")
+
+
+def test_unknown_key(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["threshold"].update(margin=0.1))
+    refused(bundle, r"manifest\.json\.threshold: needs the keys")
+
+
+def test_number_where_a_name_belongs(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["observation"][2].update(name=7))
+    refused(bundle, r"manifest\.json\.observation\[2\]\.name: needs str, got 7")
+
+
+def test_nan_in_the_manifest(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["threshold"].update(value=float("nan")))
+    refused(bundle, "NaN is not allowed")
+
+
+def test_threshold_outside_its_range(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["threshold"].update(value=1.5))
+    refused(bundle, r"threshold must be in \[0, 1\] or null, got 1.5")
+
+
+def test_uncalibrated_threshold_is_allowed(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["threshold"].update(value=None))
+    assert load_bundle(bundle).manifest.threshold.value is None
+
+
+def test_joints_in_another_order(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["joint_names"].reverse())
+    refused(bundle, "made for joints in another order")
+
+
+def test_other_joints(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw.update(joint_names=[f"elbow_{i}" for i in range(7)]))
+    refused(bundle, "made for other joints")
+
+
+def test_unknown_observation_term(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["observation"][0].update(name="granule_positions"))
+    refused(bundle, "unknown observation term 'granule_positions', known are")
+
+
+def test_observation_term_in_another_unit(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["observation"][0].update(unit="mm"))
+    refused(bundle, r"'lip_to_target' is 3 x \[mm\] in the bundle, 3 x \[m\] here")
+
+
+def test_action_with_another_scale(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["action"][3].update(scale=1.2000001))
+    refused(bundle, "the scale of tilt_rate is 1.2000001 rad/s, allowed is above 0 and up to 1.2")
+
+
+def test_action_in_another_order(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["action"].reverse())
+    refused(bundle, "action is .*tilt_rate.*, the task pouring takes")
+
+
+def test_bundle_for_another_robot(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw.update(robot="ur5e"))
+    refused(bundle, "robot 'ur5e' has no .*robot.yaml; known are gen3")
+
+
+def test_bundle_whose_robot_is_a_path(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw.update(robot="../../mine"))
+    refused(bundle, "robot has to be a name")
+
+
+def test_bundle_of_an_unknown_task(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw.update(task="juggling"))
+    refused(bundle, "unknown task 'juggling'; known are pouring")
+
+
+def test_limits_wider_than_the_arm(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["limits"]["velocity"].__setitem__(0, 3.0))
+    refused(bundle, r"limits\.velocity is wider than the arm's")
+
+
+def test_limits_that_make_no_sense(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["limits"]["acceleration"].__setitem__(0, -5.0))
+    refused(bundle, "must be finite and positive")
+
+
+@pytest.mark.parametrize(
+    ("graph", "inputs", "output", "why"),
+    [
+        ("policy", {"obs": ["batch", 13]}, "action", r"obs is .* needs tensor\(float\) \(batch, 14\)"),
+        ("policy", {"obs": ["batch", 14]}, "action", r"action is .* needs tensor\(float\) \(batch, 4\)"),
+        (
+            "safety_critic",
+            {"obs": [1, 14], "action": [1, 4]},
+            "q_c",
+            r"obs is .*1, 14.* needs tensor\(float\) \(batch, 14\)",
+        ),
+        (
+            "policy",
+            {"observation": ["batch", 14]},
+            "action",
+            r"the inputs \['observation'\], needs \['obs'\]",
+        ),
+    ],
+    ids=["observation width", "action width", "fixed batch", "other ports"],
+)
+def test_graph_of_another_shape(
+    bundle: Path, edit: Edit, graph: str, inputs: dict[str, list[str | int]], output: str, why: str
+) -> None:
+    first = next(iter(inputs.values()))
+    save_identity(bundle / f"{graph}.onnx", inputs, output, first)
+    edit(nothing)
+    refused(bundle, rf"{graph}\.onnx.*{why}")
+
+
+def test_weights_in_a_second_file(bundle: Path, edit: Edit) -> None:
+    model = onnx.load(bundle / "policy.onnx")
+    onnx.save(
+        model, bundle / "policy.onnx", save_as_external_data=True, location="policy.data", size_threshold=0
+    )
+    edit(nothing)
+    refused(bundle, r"policy\.onnx keeps its weights in another file")
+
+
+def test_recorded_output_that_the_graph_does_not_give(bundle: Path, edit: Edit) -> None:
+    with np.load(bundle / "samples.npz") as archive:
+        recorded = dict(archive)
+    recorded["q_c"] = recorded["q_c"] + 2e-5
+    np.savez(bundle / "samples.npz", **recorded)
+    edit(nothing)
+    refused(bundle, r"safety_critic\.onnx differs from its recorded output by 2\.0\de-05, allowed 1e-05")
+
+
+def test_recording_with_nan(bundle: Path, edit: Edit) -> None:
+    with np.load(bundle / "samples.npz") as archive:
+        recorded = dict(archive)
+    recorded["action"][0, 0] = np.nan
+    np.savez(bundle / "samples.npz", **recorded)
+    edit(nothing)
+    refused(bundle, r"policy\.onnx differs from its recorded output by nan")
+
+
+def test_empty_recording(bundle: Path, edit: Edit) -> None:
+    np.savez(bundle / "samples.npz", obs=np.zeros((0, 14)), action=np.zeros((0, 4)), q_c=np.zeros(0))
+    edit(nothing)
+    refused(bundle, r"samples\.npz has the shapes")
+
+
+def test_file_list_with_a_way_out_of_the_directory(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["files"].update({"../policy.onnx": "0" * 64}))
+    refused(bundle, r"lists the files .*\.\./policy\.onnx")
+
+
+@pytest.mark.parametrize(
+    "text", ["1e999", "-1e999", "1" + "0" * 400, "9" * 5000, "[" * 100_000 + "]" * 100_000]
+)
+@pytest.mark.parametrize("place", ["value", "gamma"])
+def test_number_beyond_all_numbers(bundle: Path, text: str, place: str) -> None:
+    path = bundle / "manifest.json"
+    old = path.read_text()
+    new = re.sub(rf'"{place}": [\d.]+', lambda found: f'"{place}": {text}', old)
+    path.write_text(new)
+    assert new != old
+    if text.startswith("10") and place == "gamma":
+        load_bundle(bundle)  # a whole number that nobody computes with
+    else:
+        refused(bundle, r"manifest\.json")
+
+
+@pytest.mark.parametrize("name", ["policy_rate", "monitor_rate"])
+@pytest.mark.parametrize("rate", [0.0, 0.5, -20.0, 1e6, 1e308])
+def test_rate_that_nothing_runs_at(bundle: Path, edit: Edit, name: str, rate: float) -> None:
+    edit(lambda raw: raw.update({name: rate}))
+    refused(bundle, rf"manifest\.json: {name} must be 1 to 1000 Hz")
+
+
+def test_text_that_every_status_would_repeat(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["threshold"].update(calibration="x" * 501))
+    refused(bundle, r"threshold\.calibration is longer than 500 characters")
+
+
+def test_half_a_character(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["threshold"].update(calibration="\ud800"))
+    refused(bundle, r"manifest\.json is not valid JSON")
+
+
+def test_manifest_that_is_no_text(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"meta_sac_lag", b"meta_sac_\xff"))
+    refused(bundle, r"manifest\.json is not valid JSON: UnicodeDecodeError")
+
+
+def test_limits_of_another_length(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw["limits"].update(workspace_min=[0.5, 0.0], workspace_max=[0.6, 0.1]))
+    refused(bundle, r"manifest\.json: limits: .*three values")
+
+
+@pytest.mark.parametrize("depth", [600, 5000, 100_000])
+def test_provenance_nested_too_deeply_to_be_written_again(bundle: Path, edit: Edit, depth: int) -> None:
+    edit(nothing)
+    text = (bundle / "manifest.json").read_text()
+    nested = '"config": {"a": ' + "[" * depth + "]" * depth + ","
+    assert '"config": {' in text
+    (bundle / "manifest.json").write_text(text.replace('"config": {', nested, 1).replace(",}", "}"))
+    refused(bundle, "manifest.json is not valid JSON")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\u2028"])
+def test_what_the_threshold_promises_has_to_be_one_line(bundle: Path, edit: Edit, text: str) -> None:
+    def change(raw: dict[str, Any]) -> None:
+        raw["threshold"]["calibration"] = text
+
+    edit(change)
+    refused(bundle, "threshold.calibration has to be one printable line")

@@ -1,0 +1,192 @@
+"""A threshold counts as calibrated only while everything that its certificate says is true."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta, binom
+
+from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.bundle.certificate import at_most, promise, why_uncalibrated
+from spillguard_core.bundle.manifest import BundleError, Calibration, Conditions, Manifest
+from spillguard_core.tasks.pouring import TASK as POURING
+
+Edit = Callable[[Callable[[dict[str, Any]], None]], None]
+CLEARANCE, FREE_TILT, RULES = 0.008, {"free_tilt": 0.9}, POURING.rules
+SHIPPED = Path("artifacts/pour_coffee")
+
+
+def bound(missed: int, episodes: int, confidence: float = 0.95) -> float:
+    return float(beta.ppf(confidence, missed + 1, episodes - missed))
+
+
+@pytest.fixture(scope="module")
+def certified(exported: Path) -> Manifest:
+    """Threshold 0.3 of 400 episodes with 30 violations, 2 of them missed."""
+    manifest = Manifest.from_json((exported / "manifest.json").read_text())
+    found = Calibration(
+        delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=400, violations=30, missed=2,
+        bound=bound(2, 400), highest_threshold=0.5, own_successes=40, own_disturbed=1,
+        conditions=Conditions(manifest.files, manifest.limits, CLEARANCE, FREE_TILT),
+    )  # fmt: skip
+    return replace(manifest, threshold=replace(manifest.threshold, value=0.3, certificate=found))
+
+
+def changed(manifest: Manifest, **figures: Any) -> Manifest:
+    certificate = manifest.threshold.certificate
+    assert certificate is not None
+    return replace(
+        manifest, threshold=replace(manifest.threshold, certificate=replace(certificate, **figures))
+    )
+
+
+def conditions(manifest: Manifest, **figures: Any) -> Manifest:
+    certificate = manifest.threshold.certificate
+    assert certificate is not None and certificate.conditions is not None
+    return changed(manifest, conditions=replace(certificate.conditions, **figures))
+
+
+def with_value(manifest: Manifest, value: float | None) -> Manifest:
+    return replace(manifest, threshold=replace(manifest.threshold, value=value))
+
+
+def test_sound_certificate_counts(certified: Manifest) -> None:
+    assert why_uncalibrated(certified, CLEARANCE, FREE_TILT, RULES) == ""
+    assert why_uncalibrated(certified, 0.02, {"free_tilt": 0.5}, RULES) == ""  # a gate that is stricter
+    found = certified.threshold.certificate
+    assert found is not None
+    assert promise(found) == (
+        "broken rule without warning in at most 2 % of the episodes, confidence 95 % (missed 2 of 30 in 400)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(None, "value is null"), (0.51, "0.51 is above 0.5, the highest")]
+)
+def test_value_that_was_not_certified(certified: Manifest, value: float | None, reason: str) -> None:
+    assert reason in why_uncalibrated(with_value(certified, value), CLEARANCE, FREE_TILT, RULES)
+
+
+FALSE: list[tuple[dict[str, Any], str]] = [
+    ({"episodes": 0, "violations": 0, "missed": 0, "own_successes": 0, "own_disturbed": 0}, "of 0 episodes"),
+    ({"episodes": -400}, "of -400 episodes"),
+    ({"episodes": 10**30}, "episodes, needed are 1 to 1000000"),
+    ({"missed": -1}, "counts -1 missed of 30 violations"),
+    ({"violations": 1}, "counts 2 missed of 1 violations"),
+    ({"violations": 401}, "of 401 violations in 400 episodes"),
+    ({"own_disturbed": 41}, "counts 41 disturbed of 40 successes"),
+    ({"own_successes": 401}, "of 401 successes in 400 episodes"),
+    ({"lead": 1.0}, "a lead of 1.0 s in a horizon of 1.0 s"),
+    ({"confidence": 0.0}, "the confidence 0.0"),
+    ({"confidence": 1.0}, "the confidence 1.0"),
+    ({"delta": 0.0}, "the delta 0.0"),
+    ({"delta": 1.0}, "the delta 1.0"),
+    ({"delta": 0.01}, "is not within (0, 0.01], its delta"),
+    ({"delta": 0.5}, "promises next to nothing, at most 50 % with a confidence of 95 %"),
+    ({"confidence": 0.5, "bound": bound(2, 400, 0.5)}, "at most 2 % with a confidence of 50 %; needed are"),
+    ({"bound": 0.0}, "its certificate, 0.0, is not within"),
+    ({"bound": 1.0}, "its certificate, 1.0, is not within"),
+    ({"bound": 0.01}, "is not that of 2 missed in 400 episodes at a confidence of 0.95"),
+    ({"missed": 3}, "is not that of 3 missed"),
+    ({"episodes": 401}, "is not that of 2 missed in 401"),
+    ({"confidence": 0.99}, "is not that of 2 missed in 400 episodes at a confidence of 0.99"),
+    ({"highest_threshold": 0.2}, "0.3 is above 0.2, the highest"),
+    ({"highest_threshold": 7.0}, "0.3 is above 7.0"),
+    ({"conditions": None}, "does not name what it was made with"),
+] + [
+    ({name: float("nan")}, "nan")
+    for name in ("delta", "confidence", "bound", "highest_threshold", "lead", "horizon")
+]
+
+
+@pytest.mark.parametrize(("figures", "reason"), FALSE, ids=lambda given: str(given)[:50])
+def test_false_certificate_is_called_by_its_fault(
+    certified: Manifest, figures: dict[str, Any], reason: str
+) -> None:
+    assert reason in why_uncalibrated(changed(certified, **figures), CLEARANCE, FREE_TILT, RULES)
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"])
+@pytest.mark.parametrize("found", ["0" * 64, None])
+def test_certificate_of_other_files(certified: Manifest, name: str, found: str | None) -> None:
+    files = {key: value for key, value in certified.files.items() if key != name}
+    other = conditions(certified, files=files if found is None else files | {name: found})
+    assert f"made with another {name}" in why_uncalibrated(other, CLEARANCE, FREE_TILT, RULES)
+
+
+def test_certificate_of_other_limits(certified: Manifest) -> None:
+    slower = replace(certified.limits, velocity=(0.5,) * 7)
+    assert "other limits" in why_uncalibrated(replace(certified, limits=slower), CLEARANCE, FREE_TILT, RULES)
+
+
+@pytest.mark.parametrize(
+    ("clearance", "free_tilt", "reason"),
+    [
+        (0.007, 0.9, "a clearance of 0.008 m, here it is 0.007 m"),
+        (float("nan"), 0.9, "here it is nan m"),
+        (CLEARANCE, 1.0, "a free_tilt of 0.9, here it is 1.0"),
+        (CLEARANCE, float("nan"), "here it is nan"),
+    ],
+)
+def test_gate_that_is_looser_than_in_the_calibration(
+    certified: Manifest, clearance: float, free_tilt: float, reason: str
+) -> None:
+    assert reason in why_uncalibrated(certified, clearance, {"free_tilt": free_tilt}, RULES)
+
+
+@given(st.data())
+def test_binomial_tail_is_that_of_scipy(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 5000))
+    hits, share = data.draw(st.integers(0, min(count, 200))), data.draw(st.floats(1e-6, 1 - 1e-6))
+    assert at_most(hits, count, share) == pytest.approx(binom.cdf(hits, count, share), rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize(("missed", "episodes"), [(0, 30), (0, 360), (7, 800), (900, 100_000)])
+def test_bound_of_the_calibration_is_believed(certified: Manifest, missed: int, episodes: int) -> None:
+    sound = changed(
+        certified, missed=missed, violations=missed, episodes=episodes, bound=bound(missed, episodes),
+        delta=0.1, own_successes=0, own_disturbed=0,
+    )  # fmt: skip
+    assert why_uncalibrated(sound, CLEARANCE, FREE_TILT, RULES) == ""
+
+
+def write(bundle: Path, manifest: Manifest) -> None:
+    (bundle / "manifest.json").write_text(manifest.to_json())
+
+
+def test_loaded_bundle_is_refused_or_said_to_be_uncalibrated(bundle: Path, certified: Manifest) -> None:
+    write(bundle, changed(certified, missed=3))
+    loaded = load_bundle(bundle)
+    with pytest.raises(BundleError, match=r"promises nothing: the bound .* not that of 3 missed .*calibrate"):
+        loaded.promise(CLEARANCE, FREE_TILT, allow_uncalibrated=False)
+    said = loaded.promise(CLEARANCE, FREE_TILT, allow_uncalibrated=True)
+    assert said.startswith("uncalibrated: the bound of its certificate")
+    write(bundle, certified)
+    told = load_bundle(bundle).promise(CLEARANCE, FREE_TILT, allow_uncalibrated=False)
+    assert told.startswith("broken rule without warning in at most 2 %")
+
+
+def test_bundle_made_before_conditions_were_noted_loads_and_promises_nothing(
+    bundle: Path, certified: Manifest
+) -> None:
+    raw = json.loads(certified.to_json())
+    del raw["threshold"]["certificate"]["conditions"]
+    (bundle / "manifest.json").write_text(json.dumps(raw))
+    loaded = load_bundle(bundle)
+    with pytest.raises(BundleError, match=r"does not name what it was made with.*run `spillguard calibrate`"):
+        loaded.promise(CLEARANCE, FREE_TILT, allow_uncalibrated=False)
+
+
+def test_flown_manifest_knows_no_certificate_but_the_threshold(certified: Manifest) -> None:
+    assert certified.flown() == changed(certified, missed=3).flown()
+    assert certified.flown() != with_value(certified, 0.2).flown()
+
+
+def test_shipped_bundle_is_calibrated_for_the_monitor_as_it_is_deployed() -> None:
+    manifest = Manifest.from_json((SHIPPED / "manifest.json").read_text())
+    assert why_uncalibrated(manifest, CLEARANCE, FREE_TILT, RULES) == ""

@@ -1,0 +1,98 @@
+"""A stored flight recording must stay readable, and the gate must still decide the same."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+
+from spillguard.cli import main as spillguard
+from spillguard_core.bundle.bundle import Bundle
+from spillguard_core.gate import reasons
+from spillguard_core.gate.decision import Mode, Request
+from spillguard_core.gate.gate import decide
+from spillguard_core.tasks.pouring.zone import TILT_LIMIT
+from spillguard_ros.recording import flight_plot
+from spillguard_ros.recording.recording import Flight, replay
+from spillguard_ros.recording.review import SHIPPED, bundle_of, explained, found_cycle, opened
+from tests.arithmetic import MADE_ON, fingerprint
+
+ROOT = Path(__file__).parents[2]
+RECORDING = ROOT / "tests/data/pour_flight.mcap"  # written by make_pour_flight.py beside it
+
+
+@pytest.fixture(scope="module")
+def flown() -> Flight:
+    return opened(RECORDING)
+
+
+@pytest.fixture(scope="module")
+def bundle(flown: Flight) -> Bundle:
+    return bundle_of(flown, ROOT / SHIPPED)
+
+
+def rounds_as_recorded() -> bool:
+    """Whether this processor's arithmetic equals that of the recording, so that bits can be compared."""
+    with RECORDING.open("rb") as stream:
+        made_on = {record.name: record.metadata for record in make_reader(stream).iter_metadata()}[MADE_ON]
+    return made_on["arithmetic"] == fingerprint()
+
+
+def test_kept_recording_is_whole_and_holds_every_mode(flown: Flight) -> None:
+    decisions = [cycle.decision for cycle in flown.cycles]
+    assert flown.losses == () and flown.absent == frozenset()
+    assert {made.mode for made in decisions} == set(Mode)
+    assert {reasons.OK, TILT_LIMIT, reasons.TELEOP_SILENT} <= {made.reason for made in decisions}
+    assert {asked for cycle in flown.cycles for asked in cycle.inputs.requests} == set(Request) - {
+        Request.HOLD
+    }
+    assert any(made.suspension is not None for made in decisions)
+
+
+def test_kept_recording_is_replayed_to_the_same_decisions(flown: Flight, bundle: Bundle) -> None:
+    """Bit-exact if the processor rounds like the recording one; within rounding on any."""
+    models = bundle.models(flown.config.clearance)
+    if rounds_as_recorded():
+        assert replay(flown, models) == []
+        return
+    asked = 0
+    for before, cycle in pairwise(flown.cycles):
+        wanted = cycle.decision
+        if wanted.cycle == before.decision.cycle + 1:
+            made, asked = decide(cycle.inputs, before.decision, flown.config, models), asked + 1
+            assert (made.verdict, made.reason, made.mode) == (wanted.verdict, wanted.reason, wanted.mode)
+            np.testing.assert_allclose(made.q, wanted.q, rtol=0.0, atol=1e-12)
+            np.testing.assert_allclose(made.qd, wanted.qd, rtol=0.0, atol=1e-12)
+    assert asked > 200
+
+
+def test_one_changed_bit_of_a_kept_decision_is_told(flown: Flight, bundle: Bundle) -> None:
+    cycles, index = list(flown.cycles), found_cycle(flown, None)
+    made = cycles[index].decision
+    cycles[index] = replace(cycles[index], decision=replace(made, qd=np.nextafter(made.qd, np.inf)))
+    told = replay(replace(flown, cycles=tuple(cycles)), bundle.models(flown.config.clearance))
+    assert made.cycle in told
+
+
+def test_kept_recording_is_explained_at_its_first_override(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flown: Flight
+) -> None:
+    index = found_cycle(flown, None)
+    said = dict(explained(flown, index))
+    assert said["verdict"].startswith("LIMIT: cup tilted too far beside the target (asked (")
+    assert said["asked"] != said["sent"]
+    assert spillguard(["explain", str(RECORDING), "--out", str(tmp_path / "moment.png")]) == 0
+    assert "LIMIT: cup tilted too far" in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "moment.png").stat().st_size > 10_000
+
+
+def test_kept_recording_is_drawn(tmp_path: Path, flown: Flight, bundle: Bundle) -> None:
+    spans = [(float(flown.steady[0]), float(flown.steady[-1]))]
+    picture = flight_plot.save_plot(flown, spans, bundle.task, bundle.tool(), tmp_path / "flight.png")
+    assert picture.stat().st_size > 10_000
+    shown = flight_plot.series(flown, bundle.task, bundle.tool())
+    tilt, poured, _ = shown.curves.values()
+    assert shown.time.shape == tilt.shape == (len(flown.cycles),)
+    assert np.nanmax(tilt) > 57.0 and np.nanmax(poured) > 0.0  # [deg], [g]

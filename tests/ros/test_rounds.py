@@ -1,0 +1,120 @@
+"""Share of a period that callbacks may take, in simulated time: no processes needed."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from spillguard_ros.node.rounds import ROUND, SAVED, SHARE, Rounds
+
+PERIOD, TICK = 0.01, 0.0015  # [s] of the control loop, and of one decision
+POLL = 2e-6  # [s] to poll an empty source
+
+
+class Machine:
+    """A processor whose clock advances with its work, and a control loop served in rounds."""
+
+    def __init__(self, rates: dict[str, float], costs: dict[str, float], depth: int = 10) -> None:
+        """`rates` [1/s] of messages, `costs` [s] of handling one, `depth` of each queue."""
+        self.now = self.used = 0.0
+        self.depth, self.costs, self.rates = depth, costs, rates
+        self.taken: Counter[str] = Counter()
+        self.fetched = dict.fromkeys(rates, 0.0)  # number of past messages already taken or lost
+        self.ticks: list[float] = []
+        self.rounds = Rounds(lambda: self.now, lambda: self.used)
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+        self.used += seconds
+
+    def source(self, name: str) -> Callable[[], bool]:
+        def serve() -> bool:
+            self.work(POLL)
+            arrived = self.now * self.rates[name]
+            self.fetched[name] = max(self.fetched[name], arrived - self.depth)
+            if arrived - self.fetched[name] < 1.0:
+                return False
+            self.fetched[name] += 1.0
+            self.taken[name] += 1
+            self.work(self.costs[name])
+            return True
+
+        return serve
+
+    def run(self, seconds: float) -> None:
+        sources, due = [self.source(name) for name in self.rates], 0.0
+        while self.now < seconds:
+            if self.now >= due:
+                self.ticks.append(self.now)
+                self.work(TICK)
+                due += PERIOD * (1 + int((self.now - due) / PERIOD))
+            self.rounds.serve(sources, due)
+            self.now += self.rounds.nap(due)
+
+    def longest_gap(self) -> float:
+        return max(b - a for a, b in zip(self.ticks, self.ticks[1:], strict=False))
+
+
+CALM = {"joints": 100.0, "load_cell": 100.0, "proposals": 20.0, "stop": 5.0}
+RUN = 2.0  # [s]
+COST = dict.fromkeys(CALM, 2e-4)
+
+
+def test_everything_is_served_when_nothing_floods() -> None:
+    machine = Machine(CALM, COST)
+    machine.run(RUN)
+    assert machine.longest_gap() <= PERIOD + 2e-4 + POLL
+    for name, rate in CALM.items():
+        assert machine.taken[name] == pytest.approx(RUN * rate, abs=1.0)
+
+
+@pytest.mark.parametrize("flooded", CALM)
+@pytest.mark.parametrize("cost", [5e-5, 5e-4, 2e-3])
+def test_a_flood_of_one_source_keeps_the_period_and_starves_no_other(flooded: str, cost: float) -> None:
+    machine = Machine({**CALM, flooded: 1e5}, {**COST, flooded: cost})
+    machine.run(RUN)
+    assert machine.longest_gap() <= PERIOD + max(cost, 2e-4) + POLL
+    assert len(machine.ticks) == pytest.approx(RUN / PERIOD, abs=2)
+    for name in CALM.keys() - {flooded}:
+        assert machine.taken[name] >= 0.9 * RUN * CALM[name] - 1.0
+
+
+def test_floods_of_all_sources_leave_the_processor_to_others() -> None:
+    machine = Machine(dict.fromkeys(CALM, 1e5), COST)
+    machine.run(RUN)
+    assert machine.longest_gap() <= PERIOD + 2e-4 + POLL
+    assert machine.used <= RUN * (SHARE + TICK / PERIOD) + 2.0 * SAVED
+    assert min(machine.taken.values()) >= 0.9 * max(machine.taken.values())
+
+
+def test_after_one_endless_callback_the_others_are_read_again_soon() -> None:
+    """The time it took is not followed by an equally long pause, in which joint states would go stale."""
+    machine = Machine({"joints": 100.0, "huge": 1.0}, {"joints": 1e-4, "huge": 0.5})
+    machine.run(1.6)
+    assert machine.taken["huge"] == 1
+    before, now = machine.taken["joints"], machine.now
+    machine.run(now + 0.05)
+    assert machine.taken["joints"] - before >= 4
+
+
+def test_a_calm_of_any_length_saves_up_no_more_than_a_moment() -> None:
+    """After ten seconds without a message a flood may use `SAVED` at once, not a share of those ten."""
+    machine = Machine({"joints": 1e5}, {"joints": 1e-4}, depth=10**9)
+    machine.now = 10.0
+    machine.rounds.serve([machine.source("joints")], machine.now + 1.0)
+    assert SAVED <= machine.used <= SAVED + 1e-4 + POLL
+
+
+def test_being_kept_from_running_is_no_spending() -> None:
+    """Preemption in the middle of a callback by a busy machine does not count as time used."""
+    machine = Machine({"joints": 1000.0}, {"joints": 1e-5})
+    stolen = machine.source("joints")
+
+    def slow() -> bool:
+        machine.now += 0.002
+        return stolen()
+
+    for _ in range(200):
+        machine.rounds.serve([slow], machine.now + PERIOD)
+        machine.now += ROUND
+    assert machine.taken["joints"] >= 400
