@@ -1,5 +1,8 @@
 """A stored flight recording must stay readable, and the gate must still decide the same."""
 
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -96,3 +99,12 @@ def test_kept_recording_is_drawn(tmp_path: Path, flown: Flight, bundle: Bundle) 
     tilt, poured, _ = shown.curves.values()
     assert shown.time.shape == tilt.shape == (len(flown.cycles),)
     assert np.nanmax(tilt) > 57.0 and np.nanmax(poured) > 0.0  # [deg], [g]
+
+
+def test_a_process_that_knows_no_task_yet_explains_in_the_words_of_the_recorded_one(tmp_path: Path) -> None:
+    """The reasons of a task are defined by what only the recording names."""
+    flight = shutil.copy(RECORDING, tmp_path)  # its picture is written beside it
+    command = [sys.executable, "-m", "spillguard.cli", "explain", str(flight)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert TILT_LIMIT.value in " ".join(ended.stdout.split())
+    assert TILT_LIMIT.name.lower().replace("_", " ") not in ended.stdout

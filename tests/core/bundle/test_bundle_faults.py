@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from sim.pouring.gen3 import JOINT_NAMES
-from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.bundle.bundle import BundleError, load_bundle
+from spillguard_core.robot.arm import load_robot
 from tests.core.bundle.refusals import refused
 
 Edit = Callable[[Callable[[dict[str, Any]], None]], None]
@@ -155,6 +157,13 @@ def test_action_in_another_order(bundle: Path, edit: Edit) -> None:
 def test_bundle_for_another_robot(bundle: Path, edit: Edit) -> None:
     edit(lambda raw: raw.update(robot="ur5e"))
     refused(bundle, "robot 'ur5e' has no .*robot.yaml; known are gen3")
+
+
+def test_bundle_on_an_arm_that_it_was_not_made_for(bundle: Path) -> None:
+    """The arm that is there is given by the launch, and has the last word."""
+    other = replace(load_robot("gen3"), name="gen3_lite")
+    with pytest.raises(BundleError, match="made for the robot 'gen3', this one is 'gen3_lite'"):
+        load_bundle(bundle, other)
 
 
 def test_bundle_whose_robot_is_a_path(bundle: Path, edit: Edit) -> None:

@@ -1,11 +1,13 @@
 """A threshold counts as calibrated only while everything that its certificate says is true."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,8 @@ from scipy.stats import beta, binom
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.certificate import at_most, promise, why_uncalibrated
 from spillguard_core.bundle.manifest import BundleError, Calibration, Conditions, Manifest
+from spillguard_core.gate.reasons import COLLISION
+from spillguard_core.gate.rule import Parts, Rule, Setting
 from spillguard_core.tasks.pouring import TASK as POURING
 
 Edit = Callable[[Callable[[dict[str, Any]], None]], None]
@@ -137,6 +141,35 @@ def test_gate_that_is_looser_than_in_the_calibration(
     certified: Manifest, clearance: float, free_tilt: float, reason: str
 ) -> None:
     assert reason in why_uncalibrated(certified, clearance, {"free_tilt": free_tilt}, RULES)
+
+
+SLOW = Setting("slow", "[m/s] of the tool somewhere", 0.01, 1.0, stricter=-1)
+SLOW_RULE = Rule("slow", "m/s", COLLISION, lambda way: Parts(np.array([np.inf])), setting=SLOW)
+
+
+@pytest.mark.parametrize(
+    ("then", "here", "reason"),
+    [
+        (0.2, 0.2, ""),
+        (0.2, 0.1, ""),  # a smaller speed is the stricter one
+        (0.2, 0.3, "made with a slow of 0.2, here it is 0.3"),
+        (0.2, math.nan, "made with a slow of 0.2, here it is nan"),
+        (None, 0.3, ""),  # the episodes ran without this rule, which only takes more away
+    ],
+)
+def test_setting_of_a_rule_is_judged_in_its_own_direction(
+    certified: Manifest, then: float | None, here: float, reason: str
+) -> None:
+    made = conditions(certified, settings=FREE_TILT | ({} if then is None else {"slow": then}))
+    said = why_uncalibrated(made, CLEARANCE, FREE_TILT | {"slow": here}, (*RULES, SLOW_RULE))
+    assert said == "" if not reason else reason in said
+
+
+def test_calibration_with_a_rule_that_does_not_act_here_does_not_count(certified: Manifest) -> None:
+    made = conditions(certified, settings=FREE_TILT | {"slow": 0.2})
+    assert "with the rule of slow, which does not act here" in why_uncalibrated(
+        made, CLEARANCE, FREE_TILT, RULES
+    )
 
 
 @given(st.data())

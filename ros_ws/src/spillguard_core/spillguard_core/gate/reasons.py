@@ -1,5 +1,6 @@
 """Reasons for the gate's decisions: each with its text for people and its verdict, in one place."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import ClassVar
 
@@ -53,9 +54,11 @@ class Reason:
         """For people."""
         return f"Reason.{self.name}"
 
-    def __reduce__(self) -> tuple[type["Reason"], tuple[str, str, Verdict]]:
-        """Unpickle to the receiving process's own object of this name."""
-        return Reason, (self.name, self.value, self.verdict)
+    def __reduce__(self) -> tuple[Callable[..., "Reason"], tuple[object, ...]]:
+        """Unpickle to the receiving process's own object of this name; undefined if it is undefined here."""
+        return (
+            (Reason, (self.name, self.value, self.verdict)) if self.defined else (Reason.named, (self.name,))
+        )
 
 
 OK = Reason("OK", "ok", Verdict.PASS)
