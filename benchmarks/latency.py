@@ -22,6 +22,7 @@ from rclpy.client import Client
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.experimental import EventsExecutor  # type: ignore[attr-defined]
 from rclpy.node import Node
+from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -33,7 +34,7 @@ from sim.pouring.gen3 import GEN3, JOINT_NAMES, NOMINAL_POSTURE
 from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 from spillguard_ros.node import convert
-from spillguard_sim.follower import TrajectoryFollower
+from spillguard_sim.controller import JointTrajectoryController
 from spillguard_sim.graph import Graph, private_environment
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
@@ -61,7 +62,7 @@ class IdealCell(Node):
         self.load = dict.fromkeys(SYSTEMS, LIGHT)  # [kg]
         self.answered = dict.fromkeys(SYSTEMS, 0.0)  # steady time [s]
         self.heavy_seen = dict.fromkeys(SYSTEMS, False)
-        self._follower = TrajectoryFollower(NOMINAL_POSTURE)
+        self._controller = JointTrajectoryController(NOMINAL_POSTURE)
         self._joints = self.create_publisher(JointState, "graph/joint_states", 1)
         self._wrist = self.create_publisher(WrenchStamped, "graph/wrist/wrench", 1)
         self._target = self.create_publisher(PoseStamped, "graph/target_pose", 1)
@@ -84,9 +85,8 @@ class IdealCell(Node):
 
     def _sense(self) -> None:
         stamp = self.get_clock().now().to_msg()
-        self._joints.publish(
-            convert.to_joint_state(JOINT_NAMES, *self._follower.desired(time.monotonic()), stamp)
-        )
+        q = self._controller.update(time.monotonic(), self._controller.command, np.zeros(len(JOINT_NAMES)))
+        self._joints.publish(convert.to_joint_state(JOINT_NAMES, q, self._controller.velocity, stamp))
         self._weigh("graph")
         self._wrist.publish(convert.to_wrench(0.05, "wrist", stamp))
         self._target.publish(convert.to_pose(np.array([0.6, 0.25, 0.12]), GEN3.base_frame, stamp))
@@ -94,8 +94,9 @@ class IdealCell(Node):
     def _listener(self, name: str) -> Callable[[JointTrajectory], None]:
         def on_graph(msg: JointTrajectory) -> None:
             now, trajectory = time.monotonic(), convert.trajectory(msg, JOINT_NAMES)
-            self._follower.accept(trajectory, now)
-            q, qd = trajectory.positions[0], trajectory.velocities[0]
+            late = 1e-9 * (self.get_clock().now() - Time.from_msg(msg.header.stamp)).nanoseconds
+            self._controller.accept(trajectory, now - late, now)
+            q, qd = trajectory.positions[1], trajectory.velocities[1]
             climb = float(guard_kinematics().lip_twist(q, qd)[2]) / LIP_SPEED  # -1 down, 1 up
             self._note(name, climb > (0.5 if self.heavy_seen[name] else -0.5), now)
 

@@ -2,18 +2,23 @@
 
 Both are lifecycle nodes that configure and activate themselves (`autostart`). No event here re-activates a
 node: one that an operator deactivates stays inactive. The monitor starts closed; an operator resets and
-resumes it. ``page:=true`` adds the operator page, on which nothing depends.
+resumes it. What ends the launch ends the nodes, and what ends driver or monitor ends the launch.
+``page:=true`` adds the operator page, on which nothing depends.
 """
 
+import os
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, RegisterEventHandler, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+STARTER = "SPILLGUARD_STARTER"  # whose end, however it comes, our nodes do not outlive
 ARGUMENTS = {
     "bundle": (None, "Directory of the bundle: policy, safety critic, world model and manifest."),
     "robot": ("gen3", "Name of the arm's description, or a folder with its robot.yaml."),
@@ -35,6 +40,11 @@ ARGUMENTS = {
     "driver_controller": (
         "joint_trajectory_controller",
         "Full name of the controller that this status has to call active.",
+    ),
+    "driver_parameter": (
+        "",
+        "Boolean parameter of the trajectory controller that has to be true, interpolate_from_desired_state "
+        "(before Jazzy open_loop_control); empty: none is asked for.",
     ),
     "load_cell": ("load_cell/wrench", "Topic of the load cell under the receiving cup, tared."),
     "wrist": ("wrist/wrench", "Topic of the payload felt at the wrist, tared."),
@@ -77,6 +87,18 @@ def node(name: str, *more: dict[str, ParameterValue], condition: IfCondition | N
     )
 
 
+def ended(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
+    """Without its driver or its monitor the rest of the graph has nothing to do, so the launch ends.
+
+    A policy may come back: until then the arm is held.
+    """
+    del context
+    done = event.returncode == 0 and "spawner" in event.process_name
+    if done or event.process_name.startswith(("policy", "operator_page", "rviz2")):
+        return []
+    return [Shutdown(reason=f"{event.process_name} ended with {event.returncode}")]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Arguments, then the nodes."""
     declared = [
@@ -86,16 +108,19 @@ def generate_launch_description() -> LaunchDescription:
     # With shared memory, Fast DDS lets a killed peer block the monitor's publish for up to a second.
     transport = "FASTDDS_BUILTIN_TRANSPORTS"
     environment = [
+        SetEnvironmentVariable(STARTER, str(os.getpid())),
         SetEnvironmentVariable(transport, EnvironmentVariable(transport, default_value="UDPv4")),
         SetEnvironmentVariable("OMP_NUM_THREADS", EnvironmentVariable("OMP_NUM_THREADS", default_value="1")),
     ]
     bundle = {"bundle": text("bundle"), "public_key": text("public_key")}
     robot, site = {"robot": text("robot")}, {"site": text("site")}
-    told = {name: text(name) for name in ("record", "driver_status", "driver_controller")}
+    told = {name: text(name) for name in ("record", "driver_status", "driver_controller", "driver_parameter")}
     allowed = ParameterValue(LaunchConfiguration("allow_uncalibrated"), value_type=bool)
     nodes = [
         node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}),
         node("policy", bundle, robot),
         node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
     ]
-    return LaunchDescription([*declared, *environment, *nodes])
+    return LaunchDescription([
+        *declared, *environment, RegisterEventHandler(OnProcessExit(on_exit=ended)), *nodes,
+    ])  # fmt: skip

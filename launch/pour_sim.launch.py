@@ -26,11 +26,17 @@ def generate_launch_description() -> LaunchDescription:
             default_value="controller_manager: Controllers Activity",
             description="Full name of the simulated driver's status on /diagnostics; empty: none is awaited.",
         ),
-        DeclareLaunchArgument("speed", default_value="1.0", description="Simulated seconds per second."),
+        DeclareLaunchArgument(
+            "driver_parameter",
+            default_value="interpolate_from_desired_state",
+            description="Parameter of the simulated controller that has to be true; empty: none is asked.",
+        ),
     ]
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
-        launch_arguments={name: LaunchConfiguration(name) for name in ("bundle", "driver_status")}.items(),
+        launch_arguments={
+            name: LaunchConfiguration(name) for name in ("bundle", "driver_status", "driver_parameter")
+        }.items(),
     )
     sim_arm = Node(
         package="spillguard_sim",
@@ -40,10 +46,7 @@ def generate_launch_description() -> LaunchDescription:
         output="screen",
         parameters=[
             PathJoinSubstitution([LaunchConfiguration("params"), "sim_arm.yaml"]),
-            {
-                "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
-                "speed": ParameterValue(LaunchConfiguration("speed"), value_type=float),
-            },
+            {"seed": ParameterValue(LaunchConfiguration("seed"), value_type=int)},
         ],
     )
     return LaunchDescription([*declared, nodes, sim_arm])

@@ -205,7 +205,17 @@ class PourCell:
         rate. Forces, contacts and speeds are sampled after every physics step: contact forces ring from step
         to step, and every second sample of them would not average to the weight.
         """
-        targets = self._fine_targets(q + self._lead * qd)
+        self._run(self._fine_targets(q + self._lead * qd))
+
+    def follow(self, q: NDArray[np.float64], qd: NDArray[np.float64]) -> None:
+        """Run N physics steps. q, qd: (N, 7) positions [rad] and velocities [rad/s] at the end of each, which
+        the position loops follow as closely as they can."""
+        targets = q + self._lead * qd
+        self._last_target = targets[-1]
+        self._run(targets)
+
+    def _run(self, targets: NDArray[np.float64]) -> None:
+        """Physics steps with these targets (N, 7) of the position loops."""
         steps = len(targets)
         sensed = np.empty((1, steps, self._sensors))
         mujoco.mj_getState(self.model, self.data, self._start[0], STATE)

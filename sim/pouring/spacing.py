@@ -131,7 +131,7 @@ class Bench:
         )
         self._now, self._exact, self._margins = 100.0, exact, list[list[float]]()
         self._decision: Decision = seen_at_rest(self._measured(), self._config, self._models, self._now)
-        self._told: tuple[float, Trajectory, Vec, Vec] | None = None  # since when, trajectory, and start
+        self._told: tuple[float, Trajectory] | None = None  # since when
         self._look()
         return min(self._margins[0]) > 0.0
 
@@ -163,8 +163,8 @@ class Bench:
         for after in [*np.arange(LOOK, span, LOOK).tolist(), span]:
             if not heard and after >= delay:
                 self._move(begun + delay)
-                trajectory = braking_trajectory(self._decision, self._config)
-                self._told, heard = (self._now, trajectory, self._q, self._qd), True
+                self._told, heard = (begun, braking_trajectory(self._decision, self._config)), True
+                self._move(begun + delay)
             self._move(begun + after)
 
     def _move(self, now: float) -> None:
@@ -173,8 +173,8 @@ class Bench:
             since = now - self._decision.decided
             self._q, self._qd = state_at(self._decision, since, self._decision.coast, self._config)
         elif self._told is not None:
-            begun, trajectory, q, qd = self._told
-            self._q, self._qd = sample(trajectory, now - begun, q, qd)
+            begun, trajectory = self._told
+            self._q, self._qd = sample(trajectory, now - begun, self._q, self._qd)
         self._look()
 
     def _look(self) -> None:

@@ -15,7 +15,6 @@ from spillguard_core.robot.arm import MONITOR_PERIOD
 from spillguard_ros.monitor.driver import CONTROLLER
 from spillguard_ros.node import convert
 from spillguard_ros.node.runtime import run
-from spillguard_sim.follower import TrajectoryFollower
 from spillguard_sim.sim_arm import SimArm
 
 
@@ -59,7 +58,7 @@ class NotedArm(SimArm):
         """An inactive controller accepts no command and leaves the servos at their setpoints."""
         self._catch_up()
         self._switched_off = response.success = request.data
-        self._follower = TrajectoryFollower(self._last_q)
+        self._settle(self._told)
         return response
 
     def _driver_status(self) -> DiagnosticStatus:
@@ -84,10 +83,10 @@ class NotedArm(SimArm):
         super()._on_command(msg)
 
     def _advance(self) -> None:
-        before = self._last_q
+        before = self._told
         super()._advance()
-        data, desired = self._cell.data, self._follower.desired(self._now)
-        told = np.maximum(np.abs(self._last_q - before) / MONITOR_PERIOD, np.abs(self._last_qd))
+        data, desired = self._cell.data, (self._controller.command, self._controller.velocity)
+        told = np.maximum(np.abs(self._told - before) / MONITOR_PERIOD, np.abs(self._servo.qd))
         seen = data.qpos[:7].copy(), data.qvel[:7].copy()
         self._note(("state", time.monotonic(), *seen, *desired, told, self._cell._inside()))
 

@@ -18,7 +18,7 @@ from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from spillguard_ros.monitor.driver import CONTROLLERS
+from spillguard_ros.monitor.driver import CONTROLLERS, JOINS
 from spillguard_ros.node.convert import status_values
 from spillguard_ros.operator.client import Operator, OperatorError
 from spillguard_sim.graph import Graph
@@ -100,10 +100,10 @@ class Cell:
     _numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
     _rng: random.Random = field(default_factory=lambda: random.Random(0))
 
-    def start_arm(self) -> None:
+    def start_arm(self, **more: object) -> None:
         """The arm, with its messages going through the relay."""
         moved = [word for topic in STATES for word in ("-r", f"{topic}:=raw/{topic}")]
-        parameters = {"seed": 0, "notes": self.notes.path}
+        parameters = {"seed": 0, "notes": self.notes.path, **more}
         self.graph.start("sim_arm", "sim_arm", parameters, *moved, module="tests.faults.arm")
 
     def start_relay(self) -> None:
@@ -117,7 +117,8 @@ class Cell:
 
     def start_monitor(self, **more: object) -> None:
         """The safety monitor."""
-        told = {"bundle": self.bundle, "driver_status": CONTROLLERS, "notes": self.notes.path, **more}
+        driver = {"driver_status": CONTROLLERS, "driver_parameter": JOINS}
+        told = {"bundle": self.bundle, "notes": self.notes.path, **driver, **more}
         self.graph.start("safety_monitor", "safety_monitor", told, module="tests.faults.monitor")
 
     def stop(self, process: str) -> None:

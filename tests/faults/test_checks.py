@@ -17,24 +17,30 @@ SPEED = np.full(7, 0.4)  # [rad/s]
 
 
 def going_on(time: float, q: Vec, qd: Vec) -> Command:
-    """A command that continues from there, in the monitor's form."""
+    """A command that goes on from there, in the monitor's form."""
     brake = float(np.max(np.abs(qd) / GEN3_LIMITS.acceleration))
-    times = np.array([COAST, COAST + brake]) + MONITOR_PERIOD
-    positions = np.stack([q + COAST * qd, q + (COAST + 0.5 * brake) * qd])
-    return Command(time, times, positions, np.stack([qd, 0.0 * qd]))
+    times = np.array([0.0, MONITOR_PERIOD, MONITOR_PERIOD + COAST, MONITOR_PERIOD + COAST + brake])
+    way = np.array([0.0, MONITOR_PERIOD, MONITOR_PERIOD + COAST, MONITOR_PERIOD + COAST + 0.5 * brake])
+    return Command(time, times, q + np.outer(way, qd), np.stack([qd, qd, qd, 0.0 * qd]))
 
 
-def rest(time: float, q: Vec, duration: float = COAST + MONITOR_PERIOD) -> Command:
-    """A command to rest."""
-    return Command(time, np.array([duration]), q[None], np.zeros((1, 7)))
+def braking(time: float, q: Vec, qd: Vec) -> Command:
+    """A command that brakes at once."""
+    brake, still = float(np.max(np.abs(qd) / GEN3_LIMITS.acceleration)), 0.0 * qd
+    rest = q + 0.5 * brake * qd
+    if brake == 0.0:
+        return Command(time, np.array([0.0, COAST]), np.stack([q, q]), np.stack([still, still]))
+    return Command(
+        time, np.array([0.0, brake, brake + COAST]), np.stack([q, rest, rest]), np.stack([qd, still, still])
+    )
 
 
 def stream() -> list[Command]:
     """Steady motion, then a hold: no fault."""
-    steps = [going_on(MONITOR_PERIOD * k, MONITOR_PERIOD * k * SPEED, SPEED) for k in range(10)]
-    last, brake = 9 * MONITOR_PERIOD, float(SPEED[0] / GEN3_LIMITS.acceleration[0])
-    end = last * SPEED + 0.5 * brake * SPEED
-    return [*steps, *(rest(last + MONITOR_PERIOD * k, end, MONITOR_PERIOD + brake) for k in range(1, 4))]
+    commands = [going_on(MONITOR_PERIOD * k, MONITOR_PERIOD * k * SPEED, SPEED) for k in range(10)]
+    for k in range(10, 20):
+        commands.append(braking(MONITOR_PERIOD * k, *commands[-1].at(MONITOR_PERIOD)))
+    return commands
 
 
 def found(commands: list[Command]) -> list[str]:
@@ -68,17 +74,21 @@ def never_at_rest(command: Command) -> Command:
 
 def too_fast(command: Command) -> Command:
     speeds = command.velocities.copy()
-    speeds[0] = 1.5
+    speeds[:3] = 1.5
     return replace(command, velocities=speeds)
 
 
 def brakes_too_hard(command: Command) -> Command:
-    return replace(command, times=np.array([command.times[0], command.times[0] + 0.05]))
+    return replace(command, times=np.array([*command.times[:3], command.times[2] + 0.05]))
+
+
+def begins_later(command: Command) -> Command:
+    return replace(command, times=command.times + MONITOR_PERIOD)
 
 
 @pytest.mark.parametrize(
     "damage",
-    [not_finite, outside, never_at_rest, too_fast, brakes_too_hard],
+    [not_finite, outside, never_at_rest, too_fast, brakes_too_hard, begins_later],
     ids=lambda damage: damage.__name__,
 )
 def test_an_unsafe_command_is_found(damage: Callable[[Command], Command]) -> None:
@@ -86,11 +96,16 @@ def test_an_unsafe_command_is_found(damage: Callable[[Command], Command]) -> Non
 
 
 @pytest.mark.parametrize("place", [5, 10, 12])
-@pytest.mark.parametrize("by", [0.05, -0.05])
+@pytest.mark.parametrize("by", [0.05, -1e-5])
 def test_a_leap_from_one_command_to_the_next_is_found(place: int, by: float) -> None:
     commands = stream()
     commands[place] = moved(commands[place], by)
     assert any("leaps" in text for text in found(commands))
+
+
+def test_only_a_command_that_brakes_at_once_counts_as_a_hold() -> None:
+    assert [command.holds for command in stream()] == [False] * 10 + [True] * 10
+    assert stream()[-1].velocities[0].any() is np.False_
 
 
 def test_a_jump_of_the_speed_is_found() -> None:

@@ -1,4 +1,4 @@
-"""Faults of the arm's driver: it reports one, its controller is switched off, it falls silent."""
+"""Faults of the arm's driver: it reports one, is switched off, falls silent, or obeys others as well."""
 
 import time
 
@@ -6,7 +6,8 @@ import numpy as np
 from std_srvs.srv import SetBool
 
 from spillguard_core.robot.arm import MONITOR_PERIOD
-from tests.faults.cases import CLOCKS, RESTS, SERVO, STOPS, Case, Repeat, run
+from spillguard_ros.monitor.driver import ACTION, CONTROLLER
+from tests.faults.cases import CLOCKS, DISCOVERY, RESTS, SERVO, STOPS, WRITERS, Case, Repeat, run
 from tests.faults.harness import Cell, refused
 from tests.ros.harness import LATE, PATIENCE
 
@@ -90,3 +91,23 @@ def test_driver_that_falls_silent(cell: Cell) -> None:
         return repeat
 
     run(case, once, 1)
+
+
+def test_a_client_of_the_controllers_action(cell: Cell) -> None:
+    """A node that can send goals moves the arm past the monitor; its goals are requests of a service."""
+    case = Case("action_client", "another node is a client of the controller's action", STOPS,
+                ("FOREIGN_WRITER",), WRITERS + DISCOVERY)  # fmt: skip
+
+    def once() -> Repeat:
+        cell.ready()
+        fault = time.monotonic()
+        client = cell.watcher.node.create_client(SetBool, f"{CONTROLLER}/{ACTION}/_action/send_goal")
+        try:
+            repeat = cell.answer(case, fault)
+            refused(cell, "2 publishers and action clients, allowed is this monitor alone")
+        finally:
+            cell.watcher.node.destroy_client(client)
+        cell.watcher.insist("safety_monitor/reset", PATIENCE)
+        return repeat
+
+    run(case, once)

@@ -62,6 +62,7 @@ def goes_on(name: str, text: str, topics: tuple[str, ...], fault: str, **figures
 
 NAN, INF = math.nan, math.inf
 INVALID, STALE, OLD = "STATE_INVALID", "STATE_STALE", "PROPOSAL_STALE"
+DRIVER = "DRIVER_FAULT"
 OUTSIDE, OFF_TRACK = "STATE_OUT_OF_LIMITS", "TRACKING_ERROR"
 PATIENCE = CLOCKS["tracking_cycles"] * MONITOR_PERIOD  # [s]
 CASES = (
@@ -102,16 +103,31 @@ CASES = (
     state("frozen", "values and stamp frozen", STALE, STATE, "freeze"),
     state("stamp_frozen", "stamp frozen, the driver's clock is paused", STALE, STATE, "freeze_stamp"),
     state("stamp_zero", "no stamp", STALE, STATE, "zero_stamp"),
+    # Commands are stamped, so the driver's clock must be the monitor's.
     state(
         "stamp_past",
         "stamp jumps an hour back, as the driver's clock",
-        STALE,
+        f"{STALE} {DRIVER}",
         STATE,
         "shift_stamp",
         seconds=-3600.0,
     ),
-    goes_on(
-        "state_stamp_future", "joint state: stamp jumps an hour ahead", JOINTS, "shift_stamp", seconds=3600.0
+    state(
+        "stamp_future",
+        "stamp jumps an hour ahead, as the driver's clock",
+        DRIVER,
+        AT_ONCE,
+        "shift_stamp",
+        seconds=3600.0,
+    ),
+    state("clock_ahead", "the driver's clock is 0.1 s ahead", DRIVER, AT_ONCE, "shift_stamp", seconds=0.1),
+    state(
+        "clock_behind",
+        "the driver's clock is 0.3 s behind",
+        f"{STALE} {DRIVER}",
+        STATE,
+        "shift_stamp",
+        seconds=-0.3,
     ),
     goes_on("state_lost_1", "all sensors: 1 % lost", STATES, "lose", share=0.01),
     goes_on("state_lost_10", "all sensors: 10 % lost", STATES, "lose", share=0.1),

@@ -14,15 +14,26 @@ from spillguard_core.gate.trajectory import Trajectory
 from spillguard_core.robot.arm import MONITOR_PERIOD
 from spillguard_ros.node import convert
 from spillguard_ros.operator.client import COMMAND as COMMAND_TOPIC
-from tests.faults.cases import BRAKING, CLOCKS, GOES_ON, HOLDS, RESTS, SERVO, STOPS, Case, Repeat, run
+from tests.faults.cases import (
+    BRAKING,
+    CLOCKS,
+    DISCOVERY,
+    GOES_ON,
+    HOLDS,
+    RESTS,
+    SERVO,
+    STOPS,
+    WRITERS,
+    Case,
+    Repeat,
+    run,
+)
 from tests.faults.commands import FOREIGN
 from tests.faults.harness import Cell, refused
 from tests.faults.relay import PROPOSAL
 from tests.ros.harness import PATIENCE
 
 COMMAND = CLOCKS["command_timeout"]
-WRITERS = 0.1  # [s] between two checks of the monitor for another writer
-DISCOVERY = 0.2  # [s] for two nodes on one machine to discover each other
 CYCLES = 30  # in which the arm must not be commanded to move
 REACH = 0.1  # [s] reach of commands: the arm executes the last one while the monitor is at rest and silent
 SILENT_MONITOR = CLOCKS["coast_time"] + BRAKING + SERVO  # [s] from the last command to rest

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spillguard_core.robot.arm import load_robot
 from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_sim.graph import NODES as MODULES
 
@@ -21,10 +22,10 @@ NODES = {
 FROM_LAUNCH = {  # parameters that a launch argument sets
     "safety_monitor": {
         "bundle", "robot", "site", "public_key", "record", "driver_status", "driver_controller",
-        "allow_uncalibrated",
+        "driver_parameter", "allow_uncalibrated",
     },
     "policy": {"bundle", "robot", "public_key"},
-    "sim_arm": {"seed", "speed"},
+    "sim_arm": {"seed"},
     "operator_page": {"bundle", "robot", "site", "public_key"},
 }  # fmt: skip
 # Declared by kortex_bringup's gen3.launch.py (ros2_kortex 1fdbef3, April 2026).
@@ -133,10 +134,25 @@ def test_driver_is_named_in_full() -> None:
     """Exactly as the driver says it: a part of a name is another one's, too."""
     driver = import_module("spillguard_ros.monitor.driver")
     assert driver.CONTROLLERS == "controller_manager: Controllers Activity"
-    kinova = defaults("pour_kinova.launch.py")
-    assert kinova["driver_status"] == driver.CONTROLLERS
-    assert kinova["driver_controller"] == driver.CONTROLLER
-    assert defaults("pour_sim.launch.py")["driver_status"] == driver.CONTROLLERS
+    kinova, simulated = constant("pour_kinova.launch.py", "NODE_ARGUMENTS"), defaults("pour_sim.launch.py")
+    assert kinova["driver_status"][0] == simulated["driver_status"] == driver.CONTROLLERS
+    assert kinova["driver_controller"][0] == driver.CONTROLLER
+    assert kinova["driver_parameter"][0] == simulated["driver_parameter"] == driver.JOINS
+
+
+def test_the_shipped_controllers_are_those_of_the_launch_and_join_to_the_last_command() -> None:
+    """The names that the driver's bringup starts, and the parameter that the monitor asks for."""
+    driver, arm = import_module("spillguard_ros.monitor.driver"), load_robot("gen3")
+    shipped = yaml.safe_load((LAUNCH / "controllers.yaml").read_text())
+    known = set(shipped["controller_manager"]["ros__parameters"]) - {"update_rate"}
+    assert known == {
+        "joint_state_broadcaster", driver.CONTROLLER, "twist_controller", "robotiq_gripper_controller",
+        "fault_controller",
+    }  # fmt: skip
+    ours = shipped[driver.CONTROLLER]["ros__parameters"]
+    assert ours[driver.JOINS] is True
+    assert tuple(ours["joints"]) == arm.joint_names
+    assert arm.command_topic.startswith(f"{driver.CONTROLLER}/")
 
 
 def test_nodes_of_the_launch_files_are_installed_as_executables() -> None:

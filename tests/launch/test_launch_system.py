@@ -41,8 +41,8 @@ def test_launch_files_load(name: str) -> None:
 
 def test_both_cells_include_the_same_nodes() -> None:
     for name in ("pour_sim.launch.py", "pour_kinova.launch.py"):
-        first = next(e for e in entities(name) if isinstance(e, IncludeLaunchDescription))
-        source = first.launch_description_source
+        *_, last = (e for e in entities(name) if isinstance(e, IncludeLaunchDescription))
+        source = last.launch_description_source
         source.get_launch_description(launch.LaunchContext())
         assert source.location == str(LAUNCH / "pour_nodes.launch.py")
 

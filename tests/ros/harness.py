@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -139,8 +140,8 @@ class Witness(Operator):
 
 
 def asks_for_rest(msg: JointTrajectory) -> bool:
-    """Whether a command stops at once: one that continues starts at speed, and brakes at its end."""
-    return not any(msg.points[0].velocities)
+    """Whether a command brakes at once: one that goes on keeps its speed for a while after its period."""
+    return not any(any(b.velocities) and a.velocities == b.velocities for a, b in pairwise(msg.points[1:]))
 
 
 @dataclass

@@ -5,14 +5,13 @@ import pytest
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from sensor_msgs.msg import JointState
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from sim.pouring.gen3 import JOINT_NAMES
 from spillguard_core.gate.trajectory import Trajectory
 from spillguard_core.robot.arm import GRAVITY
 from spillguard_core.tasks.pouring.action import AXES
 from spillguard_ros.node import convert
-from spillguard_sim.follower import TrajectoryFollower
 
 NAN = float("nan")
 
@@ -30,6 +29,15 @@ def test_good_command_comes_through_unchanged() -> None:
     got = convert.trajectory(command(), JOINT_NAMES)
     np.testing.assert_allclose(got.times, [0.01, 0.03], atol=1e-12)
     np.testing.assert_array_equal(got.positions[1], 0.01 * np.arange(7))
+
+
+def test_a_first_point_at_time_zero_and_the_stamp_come_through() -> None:
+    path = Trajectory(np.array([0.0, 0.1]), np.zeros((2, 7)), np.zeros((2, 7)))
+    msg = convert.to_trajectory(JOINT_NAMES, path, convert.stamp_of(12.5))
+    assert convert.seconds(msg.header.stamp) == 12.5
+    assert convert.trajectory(msg, JOINT_NAMES).times.tolist() == [0.0, 0.1]
+    unstamped = convert.to_trajectory(JOINT_NAMES, path).header.stamp
+    assert convert.stamp_fault(unstamped)
 
 
 def test_command_is_read_by_joint_name() -> None:
@@ -52,8 +60,8 @@ def same_time(msg: JointTrajectory) -> None:
     msg.points[1].time_from_start = msg.points[0].time_from_start
 
 
-def zero_time(msg: JointTrajectory) -> None:
-    msg.points[0].time_from_start = Duration()
+def negative_time(msg: JointTrajectory) -> None:
+    msg.points[0].time_from_start = Duration(sec=-1)
 
 
 def moving_end(msg: JointTrajectory) -> None:
@@ -80,24 +88,19 @@ def no_points(msg: JointTrajectory) -> None:
     msg.points = []
 
 
-def huge_jump(msg: JointTrajectory) -> None:
-    msg.points = [JointTrajectoryPoint(positions=[3.0] * 7, velocities=[0.0] * 7)]
-
-
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
         (nan_position, "finite"),
         (nan_velocity, "finite"),
         (same_time, "increase"),
-        (zero_time, "above zero"),
+        (negative_time, "must not be negative"),
         (moving_end, "at rest"),
         (short_point, "7 positions"),
         (no_velocities, "7 velocities"),
         (double_name, "joint names must be"),
         (strange_name, "joint names must be"),
         (no_points, "at least one point"),
-        (huge_jump, "above zero"),
     ],
 )
 def test_bad_command_is_refused(damage: object, reason: str) -> None:
@@ -105,28 +108,6 @@ def test_bad_command_is_refused(damage: object, reason: str) -> None:
     damage(msg)  # type: ignore[operator]
     with pytest.raises(ValueError, match=reason):
         convert.trajectory(msg, JOINT_NAMES)
-
-
-def test_follower_interpolates_and_holds_the_last_point() -> None:
-    follower = TrajectoryFollower(np.zeros(1))
-    # From rest at 0 to rest at 1 within 1 s: 3 t^2 - 2 t^3, speed 6 t - 6 t^2.
-    follower.accept(Trajectory(np.array([1.0]), np.ones((1, 1)), np.zeros((1, 1))), now=10.0)
-    for t in (0.0, 0.25, 0.5, 0.9):
-        q, qd = follower.desired(10.0 + t)
-        assert q[0] == pytest.approx(3 * t**2 - 2 * t**3)
-        assert qd[0] == pytest.approx(6 * t - 6 * t**2)
-    q, qd = follower.desired(99.0)
-    assert (q[0], qd[0]) == (1.0, 0.0)
-
-
-def test_new_command_replaces_the_old_one_from_the_present_state() -> None:
-    follower = TrajectoryFollower(np.zeros(1))
-    follower.accept(Trajectory(np.array([1.0]), np.ones((1, 1)), np.zeros((1, 1))), now=0.0)
-    before = follower.desired(0.5)
-    follower.accept(Trajectory(np.array([1.0]), np.zeros((1, 1)), np.zeros((1, 1))), now=0.5)
-    after = follower.desired(0.5)
-    assert (after[0][0], after[1][0]) == (before[0][0], before[1][0])
-    assert follower.desired(1.5)[0][0] == 0.0
 
 
 def test_joint_state_is_read_by_name_and_may_carry_more_joints() -> None:

@@ -1,12 +1,28 @@
-"""How the monitor judges the driver's own status: no processes needed."""
+"""How the monitor judges the driver's own status, clock and controller: no processes needed."""
 
 import math
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rcl_interfaces.srv import GetParameters
+from rclpy.node import Node
 
-from spillguard_ros.monitor.driver import CONTROLLERS, Report, Reports, namesakes, read_report
+from spillguard_ros.monitor.driver import (
+    CONTROLLERS,
+    JOINS,
+    ControllerParameter,
+    Report,
+    Reports,
+    clock_fault,
+    namesakes,
+    read_report,
+)
 from spillguard_ros.node import convert
+from spillguard_ros.node.rounds import NodeRounds
+from tests.ros.harness import PATIENCE, private_ros
 
 CONTROLLER = "joint_trajectory_controller"
 TIMEOUT = 3.0
@@ -138,3 +154,86 @@ def test_status_that_contradicts_itself_is_a_fault(keys: tuple[str, str], states
     said = status(OK, {})
     said.values = [KeyValue(key=key, value=value) for key, value in zip(keys, states, strict=True)]
     assert read_report(said, CONTROLLER).fault == f"{CONTROLLER} is active and inactive"
+
+
+@pytest.mark.parametrize("age", [-0.02, 0.0, 0.05, 0.12])
+def test_a_state_of_ordinary_age_says_nothing_against_the_clock(age: float) -> None:
+    assert clock_fault(1e9 + age, 1e9, 0.1) == "" or abs(age) in (0.02, 0.12)  # bounds, but for rounding
+    assert clock_fault(1e9 + 0.99 * age, 1e9, 0.1) == ""
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (-0.03, "0.030 s ahead of this"),
+        (0.13, "0.130 s behind this"),
+        (math.nan, "nan s"),
+        (-3600.0, "ahead"),
+    ],
+)
+def test_a_state_that_is_too_old_or_from_the_future_does(age: float, words: str) -> None:
+    said = clock_fault(1e9 + age, 1e9, 0.1)
+    assert words in said and "commands need one clock on both sides" in said
+
+
+def test_a_state_without_a_stamp_is_judged_elsewhere() -> None:
+    assert clock_fault(1e9, 0.0, 0.1) == ""
+
+
+@pytest.fixture
+def nodes() -> Iterator[tuple[Node, Node]]:
+    """The monitor's side and the controller's."""
+    with private_ros():
+        asking, answering = Node("asking"), Node("answering")
+        yield asking, answering
+        asking.destroy_node()
+        answering.destroy_node()
+
+
+def test_the_controller_is_asked_again_and_again(nodes: tuple[Node, Node]) -> None:
+    """Real nodes: no answer, false, true, another type, two who answer, and silence."""
+    asking, answering = nodes
+    parameter = ControllerParameter(asking, f"/{CONTROLLER}", JOINS, TIMEOUT)
+    ours, theirs = NodeRounds(asking), NodeRounds(answering)
+
+    def until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, parameter.fault(time.monotonic())
+            parameter.ask(time.monotonic())
+            for _ in range(5):
+                ours.once()
+                theirs.once()
+
+    def said(words: str) -> Callable[[], bool]:
+        return lambda: (
+            words in parameter.fault(time.monotonic()) if words else not parameter.fault(time.monotonic())
+        )
+
+    assert "does not say whether" in parameter.fault(0.0)
+    told = rclpy.parameter.Parameter(JOINS, value=False).to_parameter_msg().value
+
+    def answer(request: GetParameters.Request, response: GetParameters.Response) -> GetParameters.Response:
+        assert request.names == [JOINS]
+        response.values = [told] if told else []
+        return response
+
+    service = answering.create_service(GetParameters, f"/{CONTROLLER}/get_parameters", answer)
+    until(said("is not true"))
+    told = rclpy.parameter.Parameter(JOINS, value=True).to_parameter_msg().value
+    until(said(""))
+    told = rclpy.parameter.Parameter(JOINS, value="true").to_parameter_msg().value
+    until(said("is not true"))
+    told = None
+    until(said("has no parameter"))
+    told = rclpy.parameter.Parameter(JOINS, value=True).to_parameter_msg().value
+    until(said(""))
+    second = answering.create_service(GetParameters, f"/{CONTROLLER}/get_parameters", answer)
+    until(said("2 nodes answer to"))
+    answering.destroy_service(second)
+    until(said(""))
+    answering.destroy_service(service)
+    now = time.monotonic()
+    assert parameter.fault(now + 0.9 * TIMEOUT) == ""
+    parameter.ask(now + TIMEOUT)
+    assert "does not say whether" in parameter.fault(now + 2.0 * TIMEOUT)

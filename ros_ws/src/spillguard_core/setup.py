@@ -8,7 +8,7 @@ setup(
     name=NAME,
     version="0.1.0",
     packages=find_packages(),
-    package_data={NAME: ["py.typed", "launch/*.xml", "launch/params/*.yaml"]},
+    package_data={NAME: ["py.typed", "launch/*.xml", "launch/*.yaml", "launch/params/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -23,7 +23,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", glob("launch/*.launch.py") + glob("launch/*.xml")),
+        (f"share/{NAME}/launch", glob("launch/*.launch.py") + glob("launch/*.xml") + glob("launch/*.yaml")),
         (f"share/{NAME}/launch/params", glob("launch/params/*.yaml")),
         (f"lib/{NAME}", glob("scripts/*")),
     ],

@@ -66,7 +66,7 @@ def check_command(rig, decision):
     limits = rig.config.limits
     assert (np.abs(decision.qd) <= limits.velocity * SLACK).all()
     trajectory = braking_trajectory(decision, rig.config)
-    assert (np.diff(trajectory.times) > 0.0).all() and trajectory.times[0] > 0.0
+    assert (np.diff(trajectory.times) > 0.0).all() and trajectory.times[0] == 0.0
     assert not trajectory.velocities[-1].any()
     for positions in trajectory.positions:
         assert (positions >= limits.position_min - 1e-9).all()

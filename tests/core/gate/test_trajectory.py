@@ -24,22 +24,26 @@ QUICK = settings(
 
 
 def command(rig, qd, coast=0.02):
+    """A command at a steady speed qd; the arm is at zero at the end of the period."""
     config = replace(rig.config, coast_time=coast)
-    return braking_trajectory(replace(initial_decision(7, 4), q=np.zeros(7), qd=qd, coast=coast), config)
+    steady = {"start_q": -config.period * qd, "start_qd": qd, "q": np.zeros(7), "qd": qd}
+    return braking_trajectory(replace(initial_decision(7, 4), **steady, coast=coast), config)
 
 
-def test_resting_command_is_one_point(rig):
+def test_resting_command_stays_and_lasts_long_enough_to_arrive(rig):
+    """A controller refuses a message that is over when it arrives."""
     trajectory = command(rig, np.zeros(7))
-    np.testing.assert_allclose(trajectory.times, [0.03])
-    np.testing.assert_array_equal(trajectory.positions, np.zeros((1, 7)))
-    np.testing.assert_array_equal(trajectory.velocities, np.zeros((1, 7)))
+    np.testing.assert_allclose(trajectory.times, [0.0, 0.01, 0.03])
+    np.testing.assert_array_equal(trajectory.positions, np.zeros((3, 7)))
+    np.testing.assert_array_equal(trajectory.velocities, np.zeros((3, 7)))
 
 
 def test_braking_by_hand(rig):
     trajectory = command(rig, np.array([1.0, 0, 0, 0, 0, 0, 0.5]))
-    np.testing.assert_allclose(trajectory.times, [0.03, 0.23])  # 1 rad/s at 5 rad/s^2: 0.2 s
-    np.testing.assert_allclose(trajectory.positions[:, 0], [0.02, 0.12])  # 0.02 + 1 * 0.2 / 2
-    np.testing.assert_allclose(trajectory.positions[:, 6], [0.01, 0.06])
+    np.testing.assert_allclose(trajectory.times, [0.0, 0.01, 0.03, 0.23])  # 1 rad/s at 5 rad/s^2: 0.2 s
+    np.testing.assert_allclose(trajectory.positions[:, 0], [-0.01, 0.0, 0.02, 0.12])  # 0.02 + 1 * 0.2 / 2
+    np.testing.assert_allclose(trajectory.positions[:, 6], [-0.005, 0.0, 0.01, 0.06])
+    np.testing.assert_allclose(trajectory.velocities[:, 6], [0.5, 0.5, 0.5, 0.0])
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -47,8 +51,26 @@ def test_braking_arm_does_not_coast(rig, verdict):
     qd = np.array([1.0, 0, 0, 0, 0, 0, 0.5])
     decision = replace(initial_decision(7, 4), verdict=verdict, q=np.zeros(7), qd=qd, coast=0.0)
     trajectory = braking_trajectory(decision, rig.config)
-    np.testing.assert_allclose(trajectory.times, [0.21])
-    np.testing.assert_allclose(trajectory.positions[0, [0, 6]], [0.1, 0.05])
+    np.testing.assert_allclose(trajectory.times, [0.0, 0.01, 0.21])
+    np.testing.assert_allclose(trajectory.positions[-1, [0, 6]], [0.1, 0.05])
+
+
+@given(SPEED, SPEED, st.sampled_from([0.0, 1e-12, 0.02, 0.1]), st.floats(-0.1, 1.0))
+@QUICK
+def test_the_command_is_the_decided_path_from_its_first_moment_on(rig, before, change, coast, t):
+    """What the gate believes of the arm between two decisions is what a controller makes of the message."""
+    qd = np.clip(before + 0.03 * change, -GEN3_LIMITS.velocity, GEN3_LIMITS.velocity)
+    start = {"start_q": np.linspace(-1.0, 1.0, 7), "start_qd": before}
+    decision = replace(
+        initial_decision(7, 4), **start, q=start["start_q"] + 0.005 * (before + qd), qd=qd, coast=coast
+    )
+    trajectory = braking_trajectory(decision, rig.config)
+    assert trajectory.times[0] == 0.0 and (np.diff(trajectory.times) > 1e-9).all()
+    expected = state_at(decision, t, coast, rig.config)
+    nothing = np.full(7, np.nan)  # where the arm is measured to be makes no difference
+    got = sample(trajectory, t, nothing, nothing)
+    np.testing.assert_allclose(got[0], expected[0], atol=1e-9)
+    np.testing.assert_allclose(got[1], expected[1], atol=1e-7)
 
 
 @given(SPEED, st.sampled_from([0.0, 0.02, 0.1]), st.booleans())
@@ -112,7 +134,7 @@ def test_sampled_command_keeps_its_acceleration_and_ends_at_rest(rig, qd, coast)
 @QUICK
 def test_braking_goes_straight(rig, qd, share):
     trajectory = command(rig, qd)
-    _, velocity = sample(trajectory, share * float(trajectory.times[-1]), -0.01 * qd, qd)
+    _, velocity = sample(trajectory, share * float(trajectory.times[-1]), np.zeros(7), qd)
     across = velocity * np.linalg.norm(qd) - qd * np.linalg.norm(velocity)
     np.testing.assert_allclose(across, 0.0, atol=1e-9)
 

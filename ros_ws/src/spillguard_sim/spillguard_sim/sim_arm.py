@@ -1,8 +1,8 @@
 """The pouring cell with the topics of the arm's own driver, in real time.
 
-It refuses what a joint trajectory controller would refuse, and holds what it would hold; no joint is
-commanded above its speed limit. One service and one topic exist only in simulation: the next cup, and where
-its content went.
+Its controller takes, joins and refuses messages as ros2_control's does (`controller.py`), and its servos,
+told positions alone, trail their command. One service and one topic exist only in simulation: the next cup,
+and where its content went.
 """
 
 import ctypes
@@ -13,27 +13,33 @@ from dataclasses import dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, WrenchStamped
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from sim.pouring import cell_model
 from sim.pouring.cell import PourCell
 from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES
 from sim.pouring.outcome import Outcome
 from sim.pouring.scenario import sample_scenario
-from spillguard_core.robot.arm import MONITOR_PERIOD
+from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from spillguard_core.tasks.pouring.observation import POURED, REMAINING, TARGET
-from spillguard_ros.monitor.driver import ACTIVE, CONTROLLER, CONTROLLERS, DIAGNOSTICS
+from spillguard_ros.monitor.driver import ACTIVE, CONTROLLER, CONTROLLERS, DIAGNOSTICS, JOINS
 from spillguard_ros.node import convert
 from spillguard_ros.node.intake import subscribe
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
-from spillguard_sim.follower import TrajectoryFollower, within_speed
+from spillguard_sim.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 
 MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
 OUTCOME_TICKS = 5  # between two outcome messages
+UPDATES = round(MONITOR_PERIOD / PERIOD)  # of the controller in a tick
+EVERY = round(cell_model.TIMESTEP / PERIOD)  # of them in a physics step
+CONTINUOUS = np.isinf(GEN3_LIMITS.position_max)
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 LARGE_BLOCK = 1 << 17  # [B]; glibc's initial value; setting it explicitly keeps it from growing
 
@@ -43,7 +49,14 @@ class SimArmParameters:
     """Parameters of the simulated cell."""
 
     seed: int = required("seed of the sequence of randomised cells", 0, 2**31 - 1)
-    speed: float = optional(1.0, "simulated seconds per second", 0.05, 20.0)
+    servo_lag: float = optional(0.02, "[s] by which the position servos trail their command", 0.0, 0.1)
+    interpolate_from_desired_state: bool = optional(
+        True, "the controller joins messages to its last command; else to where the arm is measured to be"
+    )
+    enforce_command_limits: bool = optional(True, "no servo is told to exceed its joint's speed limit")
+    joint_state_rate: int = optional(100, "joint states per second; ros2_kortex sends 1000", 100, 1000)
+    wrapped: bool = optional(False, "continuous joints are reported within half a turn of zero")
+    mock_velocity: bool = optional(False, "velocities are reported as zero, as mock hardware does")
 
 
 @dataclass
@@ -87,13 +100,16 @@ class SimArm(ShellNode):
         self._command = subscribe(
             self, JointTrajectory, GEN3.command_topic, self._on_command, self._refuse, 1
         )
+        self._parameter_answers = self.create_service(
+            GetParameters, f"{CONTROLLER}/get_parameters", self._on_get_parameters
+        )
         self._service = self.create_service(Trigger, "~/new_cup", self._on_new_cup)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start simulated time."""
         self._base = time.monotonic(), self._now
         self._timer = self.create_timer(
-            MONITOR_PERIOD / self._settings.speed, self._catch_up, clock=self.steady
+            1.0 / self._settings.joint_state_rate, self._on_timer, clock=self.steady
         )
         self._slow_timer = self.create_timer(1.0, self._on_second, clock=self.steady)
         return super().on_activate(state)
@@ -112,33 +128,41 @@ class SimArm(ShellNode):
         if hasattr(self, "_service"):
             self.destroy_subscription(self._command)
             self.destroy_service(self._service)
+            self.destroy_service(self._parameter_answers)
 
     def _next_cup(self) -> None:
         scenario = sample_scenario(self._rng)
         self._cell.reset(scenario)
         self._now = 0.0  # [s] simulated
         self._base = time.monotonic(), 0.0
-        self._last_q = self._cell.data.qpos[:7].copy()
-        self._follower = TrajectoryFollower(self._last_q)
-        self._last_qd = np.zeros(7)
+        self._settle(self._cell.data.qpos[:7].copy())
         self._cups += 1
         self._pour = CupLog(self._cups)
         self.get_logger().info(f"cup {self._cups}: {scenario.granules} granules")
 
+    def _settle(self, q: Vec) -> None:
+        """A controller without a command, and the servos at rest at q (7,) [rad]."""
+        self._controller = JointTrajectoryController(
+            q, CONTINUOUS, from_desired=self._settings.interpolate_from_desired_state
+        )
+        self._servo, self._told = PositionServo(q, self._settings.servo_lag), q
+
     def _simulated(self) -> float:
         """Simulated time [s] now, also between ticks."""
         real, simulated = self._base
-        return simulated + (time.monotonic() - real) * self._settings.speed
+        return simulated + time.monotonic() - real
 
     def _on_command(self, msg: JointTrajectory) -> None:
+        since = convert.seconds(self.get_clock().now().to_msg()) - convert.seconds(msg.header.stamp)
+        self._catch_up()  # simulate up to now under the old command
+        now = self._simulated()
+        stamped = convert.stamp_fault(msg.header.stamp) == ""
         try:
             trajectory = convert.trajectory(msg, JOINT_NAMES)
+            self._controller.accept(trajectory, now - since if stamped else 0.0, now)
         except ValueError as error:
             self._refuse(str(error))
             return
-        self._catch_up()  # simulate up to now under the old command
-        now = self._simulated()
-        self._follower.accept(trajectory, now)
         if self._pour.started is None:
             self._pour.started = now
 
@@ -151,8 +175,21 @@ class SimArm(ShellNode):
         response.success, response.message = True, f"cup {self._cups}"
         return response
 
+    def _on_get_parameters(
+        self, request: GetParameters.Request, response: GetParameters.Response
+    ) -> GetParameters.Response:
+        """The controller's own node has these; unknown ones are answered as not set."""
+        known = {JOINS: self._settings.interpolate_from_desired_state}
+        response.values = [
+            ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=known[name])
+            if name in known
+            else ParameterValue()
+            for name in request.names
+        ]
+        return response
+
     def _catch_up(self) -> None:
-        """Simulate up to the present, and report a delay of a period or more."""
+        """Simulate up to the present, and report what the sensors read."""
         due = int((self._simulated() - self._now) / MONITOR_PERIOD + 1e-6)
         if due > MOST_TICKS:
             self._base = time.monotonic(), self._now + MOST_TICKS * MONITOR_PERIOD
@@ -161,22 +198,44 @@ class SimArm(ShellNode):
         if due:
             self._publish()
 
+    def _on_timer(self) -> None:
+        self._catch_up()
+        self._publish_joints()
+
     def _advance(self) -> None:
+        """One tick: the controller and the servos at their own rate, then the physics."""
+        before, targets = self._servo.qd, []
+        for update in range(UPDATES):
+            now = self._now + update * PERIOD
+            command = self._controller.update(now, self._servo.q, self._servo.qd)
+            if self._settings.enforce_command_limits:
+                command = bounded(command, self._told, GEN3_LIMITS.velocity)
+            self._servo.update(command)
+            self._told = command
+            if (update + 1) % EVERY == 0:
+                targets.append((self._servo.q, self._servo.qd))
+        q, qd = (np.array(part) for part in zip(*targets, strict=True))
+        self._cell.follow(q, qd)
         self._now += MONITOR_PERIOD
-        desired = self._follower.desired(self._now)
-        q, qd = within_speed(*desired, self._last_q, GEN3_LIMITS.velocity, MONITOR_PERIOD)
-        self._cell.advance(q[None], qd[None])
-        acceleration = (qd - self._last_qd) / (MONITOR_PERIOD * GEN3_LIMITS.acceleration)
+        acceleration = (self._servo.qd - before) / (MONITOR_PERIOD * GEN3_LIMITS.acceleration)
         torque = self._cell.torque_share()
-        effort = MONITOR_PERIOD * float(acceleration @ acceleration + torque @ torque) / len(q)
-        self._last_q, self._last_qd = q, qd
+        effort = MONITOR_PERIOD * float(acceleration @ acceleration + torque @ torque) / len(torque)
         self._pour.count(self._now, self._cell.outcome(), effort)
+
+    def _publish_joints(self) -> None:
+        """The joint state now: between two ticks the arm goes on at the speed of the last one."""
+        settings, data = self._settings, self._cell.data
+        q, qd = data.qpos[:7].copy(), data.qvel[:7].copy()
+        q += min(max(self._simulated() - self._now, 0.0), MONITOR_PERIOD) * qd
+        if settings.wrapped:
+            q[CONTINUOUS] = (q[CONTINUOUS] + np.pi) % (2.0 * np.pi) - np.pi
+        if settings.mock_velocity:
+            qd[:] = 0.0
+        stamp = self.get_clock().now().to_msg()
+        self._joints.publish(convert.to_joint_state(JOINT_NAMES, q, qd, stamp))
 
     def _publish(self) -> None:
         seen, stamp = self._cell.measure(), self.get_clock().now().to_msg()
-        self._joints.publish(
-            convert.to_joint_state(JOINT_NAMES, seen.joint_position, seen.joint_velocity, stamp)
-        )
         poured, remaining = seen.sensed[POURED].item(), seen.sensed[REMAINING].item()
         self._load_cell.publish(convert.to_wrench(poured, "load_cell", stamp))
         self._wrist.publish(convert.to_wrench(remaining, "wrist", stamp))

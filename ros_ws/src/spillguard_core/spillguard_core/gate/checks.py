@@ -152,10 +152,13 @@ def _posture_fault(q: Vec, config: GateConfig) -> Finding:
 
 
 def authority_fault(cycle: Cycle) -> Finding:
-    """Whether this monitor is the only writer of the arm's command topic: other commands pass no gate."""
+    """Whether this monitor alone commands the arm, since other commands pass no gate; fault of the driver."""
     writers = cycle.inputs.command_writers
     if writers != 1:
-        return reasons.FOREIGN_WRITER, f"{writers} publishers, allowed is this monitor alone"
+        return (
+            reasons.FOREIGN_WRITER,
+            f"{writers} publishers and action clients, allowed is this monitor alone",
+        )
     fault = cycle.inputs.driver_fault
     return (reasons.DRIVER_FAULT, fault) if fault else FINE
 

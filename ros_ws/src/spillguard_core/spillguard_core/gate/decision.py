@@ -134,7 +134,7 @@ class Inputs:
     sensors_received: float  # [s] steady clock; the oldest of the task's sensors
     proposal: Proposal | None
     requests: tuple[Request, ...] = ()  # since the last decision, oldest first
-    command_writers: int = 1  # publishers on the arm's command topic, this monitor included
+    command_writers: int = 1  # on the arm's command topic, this monitor included, and clients of its action
     teleop: Proposal | None = None  # the newest from a teleoperator
     suspend: SuspensionRequest | None = None  # the newest since the last decision
     driver_fault: str = ""  # fault reported by the arm's driver, or its silence; empty: none

@@ -15,7 +15,7 @@ from spillguard_core.robot.arm import Vec
 class Trajectory:
     """Points for a joint trajectory controller; the last one is at rest."""
 
-    times: Vec  # (P,) [s], increasing, > 0
+    times: Vec  # (P,) [s], increasing, >= 0; a first point at 0 is where the arm is told to be now
     positions: Vec  # (P, J) [rad]
     velocities: Vec  # (P, J) [rad/s]
 
@@ -34,19 +34,30 @@ def stop_position(q: Vec, qd: Vec, acceleration: Vec, coast: float) -> Vec:
 
 
 def braking_trajectory(decision: Decision, config: GateConfig) -> Trajectory:
-    """Continue as decided until the coast is over, then brake to rest.
+    """The path that was decided, from the moment of the decision to rest: `state_at` as a command.
 
-    All joints brake in the same time, each at or below its limit, so the path is straight. The points are few
-    and at least `coast_time` beyond the period away: messages arrive with milliseconds of jitter, and the
-    closer the next point, the harder the arm would have to accelerate to reach it in time.
+    All joints brake in the same time, each at or below its limit, so that part is straight. The first point
+    lies at time 0, where the decision began. A controller that has joined the message to where the arm is
+    measured to be would pull the command back by the servo's lag with every message, and the arm would shake;
+    with a first point in the past there is nothing to join. It also needs the time of the decision, as the
+    message's stamp; then it makes no difference to the path how late a message arrives.
     """
-    q, qd, coast = decision.q, decision.qd, decision.coast
+    q, qd, coast, period = decision.q, decision.qd, decision.coast, config.period
     brake = braking_time(qd, config.limits.acceleration)
-    rest = stop_position(q, qd, config.limits.acceleration, coast)[None]
-    if (coast > 0.0 or config.coast_time == 0.0) and brake > SHORTEST:
-        times = np.array([coast, coast + brake]) + config.period
-        return Trajectory(times, np.vstack([q + coast * qd, rest]), np.vstack([qd, np.zeros_like(qd)]))
-    return Trajectory(np.array([config.period + max(brake, config.coast_time)]), rest, np.zeros_like(rest))
+    rest, still = stop_position(q, qd, config.limits.acceleration, coast), np.zeros_like(qd)
+    points = [(0.0, decision.start_q, decision.start_qd)]
+    if brake > SHORTEST:
+        points.append((period, q, qd))
+        if coast > SHORTEST:
+            points.append((period + coast, q + coast * qd, qd))
+        points.append((period + coast + brake, rest, still))
+    else:
+        points.append((period, rest, still))
+    # A controller refuses a message that is over when it arrives, and even one to stay may be late.
+    if points[-1][0] < period + config.coast_time:
+        points.append((period + config.coast_time, rest, still))
+    times, positions, velocities = zip(*points, strict=True)
+    return Trajectory(np.array(times), np.array(positions), np.array(velocities))
 
 
 def state_at(decision: Decision, t: float, coast: float, config: GateConfig) -> tuple[Vec, Vec]:
@@ -70,8 +81,10 @@ def state_at(decision: Decision, t: float, coast: float, config: GateConfig) -> 
 def sample(trajectory: Trajectory, t: float, q: Vec, qd: Vec) -> tuple[Vec, Vec]:
     """Position and velocity, each (J,), at time t [s] for an arm at q, qd at t = 0.
 
-    Cubic interpolation as in the joint trajectory controller; holds the last point.
+    Cubic interpolation as in the joint trajectory controller; holds the last point. Where the first point
+    lies at 0 the arm is there, and q and qd do not matter.
     """
+    t = max(t, 0.0)
     if t >= trajectory.times[-1]:
         return trajectory.positions[-1].copy(), np.zeros_like(q)
     after = int(np.searchsorted(trajectory.times, t, side="right"))
@@ -80,7 +93,7 @@ def sample(trajectory: Trajectory, t: float, q: Vec, qd: Vec) -> tuple[Vec, Vec]
     if after > 0:
         start = trajectory.times[after - 1]
         q0, qd0 = trajectory.positions[after - 1], trajectory.velocities[after - 1]
-    return _hermite(max(t, 0.0) - start, end - start, (q0, qd0), (q1, qd1))
+    return _hermite(t - start, end - start, (q0, qd0), (q1, qd1))
 
 
 def _hermite(t: float, span: float, start: tuple[Vec, Vec], end: tuple[Vec, Vec]) -> tuple[Vec, Vec]:

@@ -1,7 +1,9 @@
-"""Status of the arm's driver on /diagnostics, as published by ros2_control's controller manager.
+"""Whether the arm's driver is in order: what its controller manager reports on /diagnostics, and what its
+trajectory controller says of its parameter.
 
-Contents of that status, read in `controller_manager.cpp` of ros-controls/ros2_control, branches jazzy
-(9ffbf97fd), kilted (cbe7d2c38) and master (53b9999d1), and `diagnostic_updater.hpp` of ros/diagnostics:
+Contents of the controller manager's status, read in `controller_manager.cpp` of ros-controls/ros2_control,
+branches jazzy (9ffbf97fd), kilted (cbe7d2c38) and master (53b9999d1), and `diagnostic_updater.hpp` of
+ros/diagnostics:
 
 - One array per second with "<manager>: Controllers Activity", "<manager>: Hardware Components Activity"
   and "<manager>: Controller Manager Activity". <manager> is the node's bare name ("controller_manager"), so
@@ -22,10 +24,14 @@ import math
 import re
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
 from rclpy.node import Node
+from rclpy.task import Future
 
 from spillguard_ros.node.convert import shown
 from spillguard_ros.node.intake import subscribe
@@ -34,9 +40,27 @@ DIAGNOSTICS = "/diagnostics"
 MANAGER = "controller_manager"
 CONTROLLERS = f"{MANAGER}: Controllers Activity"
 CONTROLLER = "joint_trajectory_controller"
+JOINS = "interpolate_from_desired_state"  # of the controller; open_loop_control on Humble
+ACTION = "follow_joint_trajectory"
 ACTIVE = "active"
 JITTER = re.compile(r"High (execution|periodicity) jitter or mean error( : \[[^\[\]]*\])?")
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # until discovery is complete
+
+
+CLOCKS_APART = 0.02  # [s] allowed; a command would be as much too early or too late
+
+
+def clock_fault(now: float, stamp: float, timeout: float) -> str:
+    """Whether the driver's clock is not ours, as far as the newest joint state shows; empty if it may be.
+
+    `now` [s] on our ROS clock; `stamp` [s] of the state, 0 if it has none; `timeout` [s]: highest age of a
+    state. Commands are stamped, so both sides have to agree on the time.
+    """
+    age = now - stamp
+    if stamp == 0.0 or -CLOCKS_APART <= age <= timeout + CLOCKS_APART:
+        return ""
+    apart = f"{abs(age):.3f} s {'behind' if age > 0.0 else 'ahead of'} this node's clock"
+    return f"joint states are stamped {apart}; commands need one clock on both sides (NTP, use_sim_time)"
 
 
 class Report(NamedTuple):
@@ -119,12 +143,77 @@ def namesakes(status: str, nodes: Iterable[tuple[str, str]]) -> str:
     )
 
 
-class Driver:
-    """Listens for the status named exactly `status`. With an empty name no status is expected or checked."""
+class ControllerParameter:
+    """Asks the controller, again and again, whether its boolean parameter is true.
 
-    def __init__(self, node: Node, status: str, controller: str, timeout: float) -> None:
+    A controller for which it is false joins messages to where the arm is measured to be. Ours leave nothing
+    to join while both sides agree on the time; should they not, the arm at least does not shake.
+    """
+
+    def __init__(self, node: Node, controller: str, parameter: str, timeout: float) -> None:
+        """`controller` is the full name of its node; answers older than `timeout` [s] do not count."""
+        self._node, self._name, self._parameter, self._timeout = node, controller, parameter, timeout
+        self._service = f"{controller}/get_parameters"
+        self.client: Client[Any, Any] = node.create_client(GetParameters, self._service)
+        self._future: Future[Any] | None = None
+        self._asked = self._answered = -math.inf  # [s] steady clock
+        self._fault = ""
+
+    def ask(self, now: float) -> None:
+        """Read the last answer and ask again. `now` is on the steady clock [s]."""
+        if self._future is not None and self._future.done():
+            self._answered, self._fault = self._asked, self._read(self._future.result())
+            self._future = None
+        if self._future is not None and now - self._asked > self._timeout:
+            self.client.remove_pending_request(self._future)
+            self._future = None
+        servers = self._node.count_services(self._service)
+        if servers > 1:
+            self._answered, self._fault = now, f"{servers} nodes answer to {self._service}"
+        elif self._future is None and self.client.service_is_ready():
+            self._asked = now
+            self._future = self.client.call_async(GetParameters.Request(names=[self._parameter]))
+
+    def _read(self, answer: GetParameters.Response | None) -> str:
+        values = [] if answer is None else answer.values
+        if len(values) != 1 or values[0].type == ParameterType.PARAMETER_NOT_SET:
+            return (
+                f"{self._name} has no parameter {self._parameter}: its release may call it otherwise "
+                "(open_loop_control on Humble), driver_parameter says how"
+            )
+        if values[0].type == ParameterType.PARAMETER_BOOL and values[0].bool_value:
+            return ""
+        return (
+            f"{self._parameter} of {self._name} is not true, so it may join messages to the measured state "
+            "and shake the arm; launch/controllers.yaml shows how it is set"
+        )
+
+    def fault(self, now: float) -> str:
+        """The fault at steady time `now` [s]; empty if none."""
+        if not now - self._answered <= self._timeout:
+            return f"{self._name} does not say whether its {self._parameter} is true"
+        return self._fault
+
+
+class Driver:
+    """Listens for the status named exactly `status`, and asks the controller for its `parameter`.
+
+    With an empty name neither is expected or checked.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        status: str,
+        controller: str,
+        timeout: float,
+        parameter: str = "",
+        node_name: str = "",
+    ) -> None:
+        """`node_name`: the full name of the trajectory controller's own node."""
         self._node, self._wanted, self._controller = node, status, controller
         self._reports, self._namesakes, self._publishers = Reports(status, timeout), "", -1
+        self._parameter = ControllerParameter(node, node_name, parameter, timeout) if parameter else None
         self.subscriptions = (
             [
                 subscribe(
@@ -135,6 +224,11 @@ class Driver:
             else []
         )
 
+    @property
+    def clients(self) -> list[Client[Any, Any]]:
+        """To be destroyed with the node's topics."""
+        return [self._parameter.client] if self._parameter else []
+
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
             if status.name == self._wanted:
@@ -144,7 +238,9 @@ class Driver:
         self._reports.add(Report(why), time.monotonic())
 
     def look_around(self) -> None:
-        """Check for other reporters; only if the number of publishers has changed."""
+        """Ask the controller, and check for other reporters if the number of publishers has changed."""
+        if self._parameter:
+            self._parameter.ask(time.monotonic())
         count = self._node.count_publishers(DIAGNOSTICS) if self._wanted else self._publishers
         if count == self._publishers:
             return
@@ -155,9 +251,8 @@ class Driver:
 
     def fault(self, now: float) -> str:
         """The fault at steady time `now` [s]; empty if none."""
-        if not self._wanted:
-            return ""
-        return self._reports.fault(now) or self._namesakes
+        told = (self._reports.fault(now) or self._namesakes) if self._wanted else ""
+        return told or (self._parameter.fault(now) if self._parameter else "")
 
     @property
     def warning(self) -> str:

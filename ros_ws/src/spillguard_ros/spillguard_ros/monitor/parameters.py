@@ -36,6 +36,9 @@ class MonitorParameters:
     record_reserve: int = required("[MB] of the disk that a recording leaves free", 0, 10**9)
     driver_status: str = required("full name of the driver's status on /diagnostics; empty: none is awaited")
     driver_controller: str = required("full name of the controller that it has to call active; empty: none")
+    driver_parameter: str = required(
+        "boolean parameter of the trajectory controller that has to be true; empty: none is asked for"
+    )
     driver_timeout: float = required(
         "age of that status [s] at which the arm stops, and for which reports must agree", 0.1, 60.0
     )

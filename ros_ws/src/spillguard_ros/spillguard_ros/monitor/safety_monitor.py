@@ -29,7 +29,7 @@ from spillguard_core.gate.decision import Inputs, Mode, Proposal, Request, Suspe
 from spillguard_core.gate.gate import decide, initial_decision, refusal
 from spillguard_core.gate.trajectory import braking_trajectory
 from spillguard_core.robot.arm import load_robot
-from spillguard_ros.monitor.driver import Driver
+from spillguard_ros.monitor.driver import ACTION, Driver, clock_fault
 from spillguard_ros.monitor.parameters import MonitorParameters, settings_parameters
 from spillguard_ros.monitor.reporting import MEGABYTE, Reporter
 from spillguard_ros.monitor.status import (
@@ -89,9 +89,12 @@ class SafetyMonitor(ShellNode):
             )
         frames = read_frames(self, bundle.task)
         self._sensors = Sensors(self, robot, bundle.task, frames, self._record)
+        # With the resolved name: counting expands a relative name, but does not remap it.
+        self._controller = self.resolve_topic_name(robot.command_topic).rpartition("/")[0]
         self._driver = Driver(
-            self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout
-        )
+            self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout,
+            parameters.driver_parameter, self._controller,
+        )  # fmt: skip
         self._twists = [
             subscribe(self, TwistStamped, topic, take, partial(self._refuse, topic), 1)
             for topic, take in ((PROPOSAL, self._on_proposal), (TELEOP, self._on_teleop))
@@ -140,6 +143,8 @@ class SafetyMonitor(ShellNode):
                 self.destroy_publisher(publisher)
             for service in self._offers:
                 self.destroy_service(service)
+            for client in self._driver.clients:
+                self.destroy_client(client)
         if self._recorder is not None:
             self._recorder.close()
             self._recorder = None
@@ -241,31 +246,39 @@ class SafetyMonitor(ShellNode):
         return response
 
     def _count_writers(self) -> None:
-        # With the resolved name: `count_publishers` expands a relative name, but does not remap it.
-        self._writers = self.count_publishers(self._command.topic_name)
+        # Others may also move the arm through the controller's action, whose goals are requests of a service.
+        goals = f"{self._controller}/{ACTION}/_action/send_goal"
+        self._writers = self.count_publishers(self._command.topic_name) + self.count_clients(goals)
+
+    def _driver_fault(self, now: float, stamp: float) -> str:
+        """`now` [s] on the steady clock, `stamp` [s] of the newest joint state."""
+        clock = 1e-9 * self.get_clock().now().nanoseconds
+        return self._driver.fault(now) or clock_fault(clock, stamp, self._config.state_timeout)
 
     def _inputs(self, now: float) -> Inputs:
+        stamp = convert.seconds(self._sensors.state_stamp)
         return Inputs(
             now=now,
             measurement=self._sensors.measurement(),
             state_received=self._sensors.state_received,
-            state_stamp=convert.seconds(self._sensors.state_stamp),
+            state_stamp=stamp,
             sensors_received=self._sensors.sensors_received,
             proposal=self._proposal,
             requests=tuple(self._requests),
             command_writers=self._writers,
             teleop=self._teleop,
             suspend=self._suspend,
-            driver_fault=self._driver.fault(now),
+            driver_fault=self._driver_fault(now, stamp),
         )
 
     def _tick(self) -> None:
-        config, now = self._config, time.monotonic()
+        config, now, stamp = self._config, time.monotonic(), self.get_clock().now().to_msg()
         inputs = self._inputs(now)
         decision = decide(inputs, self._decision, config, self._models)
         decide_time = time.monotonic() - now
         if decision.send:
-            command = convert.to_trajectory(self._robot.joint_names, braking_trajectory(decision, config))
+            path = braking_trajectory(decision, config)
+            command = convert.to_trajectory(self._robot.joint_names, path, stamp)
             self._command.publish(command)
             self._record(self._robot.command_topic, command)
         # Keep the text of the fault that stopped the arm until a reset, whatever the messages are by now.

@@ -213,15 +213,18 @@ def to_action(values: Vec, frame: str, stamp: Time, axes: Axes) -> TwistStamped:
     return msg
 
 
-def to_trajectory(joints: Names, trajectory: Trajectory) -> JointTrajectory:
-    """Execution starts on arrival: the stamp stays zero."""
+def to_trajectory(joints: Names, trajectory: Trajectory, stamp: Time | None = None) -> JointTrajectory:
+    """`stamp` is when the trajectory's time begins, on the controller's clock; None or 0: on arrival."""
     points = [
         JointTrajectoryPoint(positions=q.tolist(), velocities=qd.tolist(), time_from_start=duration_of(time))
         for time, q, qd in zip(
             trajectory.times.tolist(), trajectory.positions, trajectory.velocities, strict=True
         )
     ]
-    return JointTrajectory(joint_names=list(joints), points=points)
+    msg = JointTrajectory(joint_names=list(joints), points=points)
+    if stamp is not None:
+        msg.header.stamp = stamp
+    return msg
 
 
 def trajectory(msg: JointTrajectory, joints: Names) -> Trajectory:
@@ -238,8 +241,8 @@ def trajectory(msg: JointTrajectory, joints: Names) -> Trajectory:
     velocities = np.array([p.velocities for p in msg.points])[:, order]
     if not (np.isfinite(positions).all() and np.isfinite(velocities).all()):
         raise ValueError("positions and velocities must be finite")
-    if not (times[0] > 0.0 and (np.diff(times) > 0.0).all()):
-        raise ValueError(f"time_from_start must be above zero and increase, got {times.tolist()} s")
+    if not (times[0] >= 0.0 and (np.diff(times) > 0.0).all()):
+        raise ValueError(f"time_from_start must not be negative and increase, got {times.tolist()} s")
     if velocities[-1].any():
         raise ValueError(f"the last point must be at rest, got {velocities[-1].tolist()} rad/s")
     return Trajectory(times, positions, velocities)

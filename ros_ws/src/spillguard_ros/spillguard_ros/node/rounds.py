@@ -12,8 +12,10 @@ Polling an empty topic or service takes 1 to 2 us, so a whole round costs less t
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from rclpy.client import Client
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -86,6 +88,16 @@ def _request(service: Any) -> bool:
     return True
 
 
+def _answer(client: Any) -> bool:
+    with client.handle:
+        header, response = client.handle.take_response(client.srv_type.Response)
+    if header is None:
+        return False
+    with suppress(KeyError):  # nobody waits for it any more
+        client.get_pending_request(header.request_id.sequence_number).set_result(response)
+    return True
+
+
 def _run_if_due(timer: Any) -> None:
     try:
         due = timer.is_ready()
@@ -105,7 +117,7 @@ class _Events(SingleThreadedExecutor):
 
 
 class NodeRounds:
-    """Serves all topics, services and steady timers of one node in one thread; it must not have clients."""
+    """Serves all topics, services, clients and steady timers of one node in one thread."""
 
     def __init__(self, node: Node) -> None:
         self._node, self._rounds, self._events = node, Rounds(), _Events()
@@ -132,14 +144,14 @@ class NodeRounds:
         return time.monotonic() + wait
 
     def _current_sources(self) -> list[Serve]:
-        entities = [*self._node.subscriptions, *self._node.services]
+        entities = [*self._node.subscriptions, *self._node.services, *self._node.clients]
         if entities != self._entities:
             self._entities = entities
             self._sources = [self._guarded(entity) for entity in entities]
         return self._sources
 
     def _guarded(self, entity: Any) -> Serve:
-        serve = _message if isinstance(entity, Subscription) else _request
+        serve = {Subscription: _message, Client: _answer}.get(type(entity), _request)
 
         def guarded() -> bool:
             try:

@@ -31,7 +31,7 @@ SWITCH_INTERVAL = 0.0005  # [s] for which another thread may delay the control l
 class ShellNode(LifecycleNode, ABC):
     """A lifecycle node; when it starts itself, an invalid configuration ends the process."""
 
-    in_rounds = False  # served in rounds, so that floods cannot delay its timers; it then has no clients
+    in_rounds = False  # served in rounds, so that floods cannot delay its timers
 
     def __init__(self, name: str) -> None:
         super().__init__(name)

@@ -1,16 +1,11 @@
-"""Faults of files and clocks: the arm's response, and its timing."""
+"""Faults of files: the arm's response, and its timing."""
 
 import os
 import resource
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from rosgraph_msgs.msg import Clock as ClockMsg
-
-from spillguard_ros.node import convert
 from tests.faults.cases import GOES_ON, Case, Repeat, run
 from tests.faults.harness import Cell
 from tests.ros.harness import PATIENCE
@@ -79,52 +74,3 @@ def test_disk_full_for_the_recorder(cell: Cell, tmp_path: Path) -> None:
         run(case, once)
     finally:
         restart(cell)
-
-
-class SimulatedTime:
-    """A /clock that a test can pause and set."""
-
-    def __init__(self, cell: Cell) -> None:
-        self.now, self.rate = 1000.0, 1.0
-        self._node = cell.watcher.node
-        self._clock = self._node.create_publisher(ClockMsg, "/clock", 1)
-        self._timer = self._node.create_timer(0.01, self._tick)
-
-    def _tick(self) -> None:
-        self.now += 0.01 * self.rate
-        self._clock.publish(ClockMsg(clock=convert.stamp_of(self.now)))
-
-    def end(self) -> None:
-        """Stop the clock."""
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._clock)
-
-
-@pytest.fixture
-def clock(no_policy: Cell) -> Iterator[SimulatedTime]:
-    """Policy and monitor run on it."""
-    cell, clock = no_policy, SimulatedTime(no_policy)
-    cell.start_policy("simulated_policy", use_sim_time=True)
-    restart(cell, use_sim_time=True)
-    yield clock
-    restart(cell)
-    cell.stop("simulated_policy")
-    clock.end()
-
-
-def test_simulated_time_that_pauses_or_jumps(cell: Cell, clock: SimulatedTime) -> None:
-    for name, text, rate, jump in (
-        ("clock_paused", "/clock: paused", 0.0, 0.0),
-        ("clock_ahead", "/clock: jumps an hour ahead", 1.0, 3600.0),
-        ("clock_back", "/clock: jumps a quarter of an hour back", 1.0, -900.0),
-    ):
-        case = Case(name, text, GOES_ON)
-
-        def once(case: Case = case, rate: float = rate, jump: float = jump) -> Repeat:
-            cell.ready()
-            fault, clock.rate, clock.now = time.monotonic(), rate, max(clock.now + jump, 1.0)
-            repeat = cell.answer(case, fault)
-            clock.rate = 1.0
-            return repeat
-
-        run(case, once)
