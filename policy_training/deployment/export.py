@@ -27,6 +27,7 @@ from policy_training.networks.squashed import SafetyCritic
 from policy_training.runs.trained import TrainedPolicy, load_policy
 from policy_training.terminal import parsed, subcommand
 from sim.pouring.cell_model import guard_model_xml
+from sim.pouring.scenario import OLDEST
 from spillguard_core.bundle import bundle as robot
 from spillguard_core.bundle.manifest import (
     SCHEMA,
@@ -62,6 +63,7 @@ class Contents:
     threshold: Threshold
     provenance: Provenance
     robot: str = "gen3"  # as `load_robot` takes it
+    trained_latency: float | None = None  # [s] oldest measurement answered in training
 
 
 def export_bundle(contents: Contents, out: Path, *, overwrite: bool = False, key: Path | None = None) -> Path:
@@ -166,6 +168,7 @@ def manifest_of(contents: Contents, hashes: dict[str, str]) -> Manifest:
         provenance=contents.provenance,
         files=hashes,
         robot=arm.name,
+        trained_latency=contents.trained_latency,
     )
 
 
@@ -247,6 +250,7 @@ def contents_of(trained: TrainedPolicy, threshold: Threshold) -> Contents:
         terms=DEPLOYABLE[task],
         threshold=threshold,
         provenance=provenance_of(trained),
+        trained_latency=OLDEST,
     )
 
 

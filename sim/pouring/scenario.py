@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spillguard_core.robot.arm import Vec
+from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD, Vec
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ PAYLOAD = (0.0, 0.3)
 RECEIVER_X, RECEIVER_Y = (0.62, 0.74), (-0.14, 0.10)
 START_X, START_Y, START_Z = (0.60, 0.76), (-0.18, 0.18), (0.20, 0.32)
 DELAY_TICKS = (0, 4)  # inclusive; about three through the three ROS 2 processes
+OLDEST = DELAY_TICKS[1] * MONITOR_PERIOD + POLICY_PERIOD  # [s] measurement that a command in force may answer
 CUP_AXIS = np.array([0.0, 0.035])  # [m] axis of the upright held cup minus its lip
 CLEARANCE = 0.02  # [m] the held cup's bottom starts at least this far above or beside the receiving cup
 

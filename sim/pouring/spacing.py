@@ -127,7 +127,12 @@ class Bench:
             low, high = lip - OPEN, lip + OPEN
         limits = replace(limits, workspace_min=low, workspace_max=high)
         self._config = replace(
-            self._deployed, limits=limits, state_timeout=1.0, command_timeout=1.0, target_reach=OPEN
+            self._deployed,
+            limits=limits,
+            state_timeout=1.0,
+            command_timeout=1.0,
+            answer_timeout=1.0,
+            target_reach=OPEN,
         )
         self._now, self._exact, self._margins = 100.0, exact, list[list[float]]()
         self._decision: Decision = seen_at_rest(self._measured(), self._config, self._models, self._now)

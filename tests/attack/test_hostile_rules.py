@@ -189,12 +189,14 @@ def fastest_while_late(seed: int) -> float:
         rig.decision = decide(inputs, rig.decision, rig.config, rig.models)
         until, late = rig.now + rng.uniform(0.001, 0.03), rng.uniform(0.0, 0.004)
         if rig.decision.send:
-            on_its_way.append((rig.now + late, braking_trajectory(rig.decision, rig.config)))
+            on_its_way.append((rig.now + late, rig.now, braking_trajectory(rig.decision, rig.config)))
         while rig.now < until:
-            rig.now = min([rig.now + 0.001, until, *(max(when, rig.now) for when, _ in on_its_way[:1])])
+            rig.now = min([rig.now + 0.001, until, *(max(each[0], rig.now) for each in on_its_way[:1])])
             rig.move()
             if on_its_way and on_its_way[0][0] <= rig.now:
-                rig.told, rig.told_at = on_its_way.pop(0)[1], (rig.now, rig.q, rig.qd)
+                _, stamp, rig.told = on_its_way.pop(0)
+                rig.told_at = (stamp, rig.q, rig.qd)
+                rig.move()
             state = rig.models.tool.state(rig.q, rig.qd)
             if ((low <= state.position) & (state.position <= high)).all():
                 worst = max(worst, float(np.linalg.norm(state.velocity)) / zone.speed)
@@ -202,11 +204,11 @@ def fastest_while_late(seed: int) -> float:
 
 
 def test_no_late_decision_and_no_late_message_makes_the_tool_too_fast_in_a_zone() -> None:
-    """With all of 2,000 seeds the fastest had 98 % of the zone's speed: SPILLGUARD_ZONE_SEEDS=2000."""
+    """And none is needlessly slow. For more seeds than these: SPILLGUARD_ZONE_SEEDS=2000."""
     seeds = int(os.environ.get("SPILLGUARD_ZONE_SEEDS", "0"))
     found = {seed: fastest_while_late(seed) for seed in (range(seeds) if seeds else FASTEST)}
     assert {seed: share for seed, share in found.items() if share > 1.0} == {}
-    assert 0.97 < max(found.values()) <= 0.98
+    assert max(found.values()) > 0.99
 
 
 def test_silence_after_the_first_decision_in_a_zone_makes_nothing_faster(rig: Rig) -> None:

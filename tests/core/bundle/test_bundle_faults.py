@@ -154,6 +154,12 @@ def test_action_in_another_order(bundle: Path, edit: Edit) -> None:
     refused(bundle, "action is .*tilt_rate.*, the task pouring takes")
 
 
+@pytest.mark.parametrize("latency", [0.0, -0.1, 11.0, "fast"])
+def test_latency_that_no_training_can_have(bundle: Path, edit: Edit, latency: object) -> None:
+    edit(lambda raw: raw.update(trained_latency=latency))
+    refused(bundle, "trained_latency.*(allowed is above 0 and up to 10.0 s|needs)")
+
+
 def test_bundle_for_another_robot(bundle: Path, edit: Edit) -> None:
     edit(lambda raw: raw.update(robot="ur5e"))
     refused(bundle, "robot 'ur5e' has no .*robot.yaml; known are gen3")

@@ -141,6 +141,25 @@ def test_policy_that_repeats_its_answer_to_an_old_state_is_stale(rig):
     assert "its state is" in rig.decision.detail
 
 
+@pytest.mark.parametrize(("late", "follows"), [(0.06, True), (0.15, True), (0.19, True), (0.21, False)])
+def test_latency_has_a_limit_of_its_own(rig, late, follows):
+    """Messages in time that answer old states: a slow way between the nodes, not a policy that hangs."""
+    rig.config = replace(rig.config, answer_timeout=0.2)
+    rig.follow()
+    for _ in range(20):
+        stamp = rig.inputs().state_stamp + rig.config.period - late
+        rig.tick(None, proposal=replace(rig.inputs(FORWARD).proposal, stamp=stamp, received=rig.now + 0.01))
+    assert (rig.decision.verdict is Verdict.PASS) is follows
+    assert (rig.decision.reason is reasons.PROPOSAL_STALE) is not follows
+
+
+def test_an_answer_to_a_state_that_is_yet_to_come_is_stale(rig):
+    rig.follow()
+    stamp = rig.inputs().state_stamp + 0.2
+    rig.tick(None, proposal=replace(rig.inputs(FORWARD).proposal, stamp=stamp, received=rig.now + 0.01))
+    assert rig.decision.reason is reasons.PROPOSAL_STALE
+
+
 def test_missing_proposal_holds(rig):
     rig.follow()
     assert rig.run(50).reason is reasons.PROPOSAL_MISSING

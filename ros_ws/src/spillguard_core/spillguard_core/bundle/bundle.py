@@ -45,6 +45,7 @@ LARGEST = {
 }  # fmt: skip
 """Largest size [bytes] of each file."""
 RATES = (1.0, 1000.0)  # [Hz] allowed for policy and monitor
+LONGEST_LATENCY = 10.0  # [s]
 LONGEST_TEXT = 500  # characters; repeated in every status
 LONGEST_REASON = 1000  # characters of a refusal, which may quote the file
 
@@ -200,6 +201,9 @@ def _check_meaning(manifest: Manifest, robot: Robot, task: Task) -> None:
                 f"{here.width} x [{here.unit}] here"
             )
     _check_action(manifest, task)
+    latency = manifest.trained_latency
+    if latency is not None and not 0.0 < latency <= LONGEST_LATENCY:
+        raise BundleError(f"trained_latency is {latency} s, allowed is above 0 and up to {LONGEST_LATENCY} s")
     for name, rate in (("policy_rate", manifest.policy_rate), ("monitor_rate", manifest.monitor_rate)):
         if not RATES[0] <= rate <= RATES[1]:
             raise BundleError(f"{MANIFEST}: {name} must be {RATES[0]:g} to {RATES[1]:g} Hz, got {rate}")

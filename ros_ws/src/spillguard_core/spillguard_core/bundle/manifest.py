@@ -157,6 +157,7 @@ class Manifest:
     provenance: Provenance
     files: Mapping[str, str]  # name -> sha256 of its bytes
     robot: str = FIRST_ROBOT
+    trained_latency: float | None = None  # [s] oldest measurement that the policy answered in training
 
     def to_json(self) -> str:
         """JSON text; floats keep all their digits, NaN and infinities are refused."""
@@ -177,9 +178,9 @@ class Manifest:
         return manifest
 
     def flown(self) -> "Manifest":
-        """Without the data about the threshold's origin: equal for bundles between which the gate sees no
-        difference."""
-        return replace(self, threshold=Threshold(self.threshold.value, ""))
+        """Without the threshold's origin and the training's latency: equal for bundles between which the gate
+        sees no difference."""
+        return replace(self, threshold=Threshold(self.threshold.value, ""), trained_latency=None)
 
 
 def _renew(raw: dict[str, typing.Any]) -> None:

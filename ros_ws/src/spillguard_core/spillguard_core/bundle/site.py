@@ -28,7 +28,6 @@ from spillguard_core.robot.arm import Robot, Vec
 from spillguard_core.robot.plain_yaml import is_name, plain_yaml
 
 LARGEST = 1 << 20  # bytes
-RESERVE = 0.8  # of a zone's speed: an arm that joins late commands exceeded what it was sent by up to 23 %
 SLOWER = (1.0, 0.75, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08, 0.05, 0.03)  # of a velocity, to try in a slow zone
 STANDING = 1e-12  # [m] in place of no way at all, to divide by
 EVERY_CLASS = 2**31 - 1  # collides with every contact class
@@ -235,7 +234,7 @@ def _attributes(shape: Shape) -> dict[str, str]:
 
 def slow_zone_rule(zones: tuple[Zone, ...]) -> Rule:
     """Limits the tool to a zone's speed while its path, from this period to rest, touches the zone."""
-    corners = [(np.array(zone.low), np.array(zone.high), RESERVE * zone.speed) for zone in zones]
+    corners = [(np.array(zone.low), np.array(zone.high), zone.speed) for zone in zones]
 
     def margin(way: Way) -> Parts:
         tool, motion = way.around.tool, way.motion

@@ -206,8 +206,8 @@ def _proposal_fault(cycle: Cycle, entries: int) -> Finding:
     if not 0.0 <= age <= config.command_timeout:
         return reasons.PROPOSAL_STALE, f"received {age:.3f} s ago, allowed {config.command_timeout} s"
     behind = inputs.state_stamp - proposal.stamp
-    if not abs(behind) <= config.command_timeout:
-        return reasons.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {config.command_timeout} s"
+    if not -config.command_timeout <= behind <= config.answer_timeout:
+        return reasons.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {config.answer_timeout} s"
     return FINE
 
 

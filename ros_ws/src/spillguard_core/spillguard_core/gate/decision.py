@@ -54,7 +54,8 @@ class GateConfig:
 
     limits: ArmLimits
     period: float  # [s] of one decision
-    command_timeout: float  # [s] age at which a proposal is stale
+    command_timeout: float  # [s] age at which a proposal is stale, counted from its arrival
+    answer_timeout: float  # [s] age of the joint state that a proposal answers, at which it is stale
     teleop_timeout: float  # [s] age at which a teleoperator counts as silent
     state_timeout: float  # [s] age at which the joint state is stale
     sensor_timeout: float  # [s] age at which a sensor of the task is stale
@@ -74,8 +75,8 @@ class GateConfig:
     settings: Mapping[str, float] = field(default_factory=dict)  # of rules that have one, see `rule.Setting`
 
     def __post_init__(self) -> None:
-        positive = ("period", "command_timeout", "teleop_timeout", "state_timeout", "sensor_timeout",
-                    "max_tracking_error", "tracking_cycles", "settle_time", "still_speed",
+        positive = ("period", "command_timeout", "answer_timeout", "teleop_timeout", "state_timeout",
+                    "sensor_timeout", "max_tracking_error", "tracking_cycles", "settle_time", "still_speed",
                     "still_time")  # fmt: skip
         for name in positive:
             if not 0.0 < getattr(self, name) < math.inf:

@@ -17,6 +17,9 @@ class MonitorParameters:
         "name of the arm, or a folder with its robot.yaml; a bundle may only tighten its limits"
     )
     command_timeout: float = required("age of a proposal [s] at which the arm holds", 0.01, 1.0)
+    answer_timeout: float = required(
+        "age of the joint state that a proposal answers [s] at which the arm holds", 0.01, 2.0
+    )
     teleop_timeout: float = required("age of a teleop message [s] at which the arm holds", 0.01, 1.0)
     state_timeout: float = required("age of the joint state [s] at which the arm stops", 0.01, 1.0)
     sensor_timeout: float = required("age of the other sensors [s] at which the arm holds", 0.01, 5.0)

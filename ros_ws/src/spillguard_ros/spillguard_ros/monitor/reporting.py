@@ -1,5 +1,6 @@
 """What the safety monitor tells of each decision, on its topics and in the recording. It decides nothing."""
 
+import time
 from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -7,6 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Float64
 
 from spillguard_ros.monitor.driver import DIAGNOSTICS
+from spillguard_ros.monitor.latency import Latency
 from spillguard_ros.monitor.status import decision_status, recorder_status
 from spillguard_ros.recording import flight
 from spillguard_ros.recording.recorder import FlightRecorder
@@ -28,8 +30,12 @@ class Reporter:
         calibration: str,
         recorder: FlightRecorder | None,
         record: Callable[[str, object], None],
+        trained_latency: float | None = None,
     ) -> None:
-        """`period` [s] of the gate; `calibration` is what the critic's threshold promises, in words."""
+        """`period` [s] of the gate; `calibration` is what the critic's threshold promises, in words;
+        `trained_latency` [s] of the bundle.
+        """
+        self._latency = Latency(trained_latency)
         self._node, self._period, self._units = node, period, margin_units
         self._calibration, self._recorder, self._record = calibration, recorder, record
         self._latest: DiagnosticArray | None = None
@@ -45,6 +51,7 @@ class Reporter:
         """Every cycle."""
         decision = cycle.decision
         self.late_cycles += cycle.period > LATE * self._period
+        self._latency.add(cycle.inputs, decision)
         self._latest = self._status_array(cycle, driver_warning)
         self._status.publish(self._latest)
         age = decision.margins["command_age"]
@@ -57,6 +64,7 @@ class Reporter:
 
     def report_to_diagnostics(self) -> None:
         """Once a second, after the first decision: the latest status, and the recorder's."""
+        self._latency.sum_up(time.monotonic())
         if self._latest is not None:
             more = [] if self._recorder is None else [recorder_status(self._recorder)]
             status = [*self._latest.status, *more]
@@ -68,6 +76,9 @@ class Reporter:
             "decide_time [ms]": f"{1e3 * cycle.decide_time:.3f}",
             "period [ms]": f"{1e3 * cycle.period:.3f}",
             "late_cycles": str(self.late_cycles),
+            "latency_p50 [ms]": f"{1e3 * self._latency.median:.1f}",
+            "latency_p99 [ms]": f"{1e3 * self._latency.highest:.1f}",
+            "latency": self._latency.warning,
             "command_writers": str(cycle.inputs.command_writers),
             "driver": cycle.inputs.driver_fault or driver_warning,
             "calibration": self._calibration,

@@ -44,6 +44,7 @@ from spillguard_ros.monitor.status import (
 from spillguard_ros.node import convert
 from spillguard_ros.node.intake import subscribe
 from spillguard_ros.node.params import read_parameters
+from spillguard_ros.node.rounds import even_late
 from spillguard_ros.node.runtime import ShellNode, run
 from spillguard_ros.node.sensors import Sensors, read_frames
 from spillguard_ros.recording import flight
@@ -101,8 +102,9 @@ class SafetyMonitor(ShellNode):
         ]
         self._command = self.create_lifecycle_publisher(JointTrajectory, robot.command_topic, 1)
         self._reporter = Reporter(
-            self, self._config.period, self._models.margin_units, calibration, self._recorder, self._record
-        )
+            self, self._config.period, self._models.margin_units, calibration, self._recorder, self._record,
+            bundle.manifest.trained_latency,
+        )  # fmt: skip
         self._offers = [self._offer(request) for request in Request]
         self._offers.append(
             self.create_service(SetParametersAtomically, "~/suspend_critic", self._on_suspend_critic)
@@ -112,7 +114,8 @@ class SafetyMonitor(ShellNode):
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             return self._on_request(request, response)
 
-        return self.create_service(Trigger, f"~/{request.value}", answer)
+        safer = request in (Request.STOP, Request.HOLD, Request.RESTORE_CRITIC)
+        return self.create_service(Trigger, f"~/{request.value}", even_late(answer) if safer else answer)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start deciding, with the gate closed."""

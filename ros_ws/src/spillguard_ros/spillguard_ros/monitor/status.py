@@ -134,9 +134,10 @@ def decision_status(decision: Decision, units: Mapping[str, str], extra: dict[st
     }
     uncalibrated = "critic uncalibrated" if extra.get("calibration", "").startswith(UNCALIBRATED) else ""
     warning = f"driver: {extra['driver']}" if extra.get("driver") else ""
-    parts = [f"{decision.verdict.name}: {decision.reason.value}", suspended, uncalibrated, warning]
+    slow = extra.get("latency", "")
+    parts = [f"{decision.verdict.name}: {decision.reason.value}", suspended, uncalibrated, warning, slow]
     level = LEVELS.get(decision.verdict, DiagnosticStatus.ERROR)
-    if suspended or warning:
+    if suspended or warning or slow:
         level = max(level, DiagnosticStatus.WARN)
     return convert.to_status(NAME, level, "; ".join(filter(None, parts)), values)
 

@@ -13,7 +13,8 @@ Polling an empty topic or service takes 1 to 2 us, so a whole round costs less t
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from rclpy.client import Client
 from rclpy.exceptions import InvalidHandle
@@ -28,6 +29,10 @@ SHARE = 0.5  # of processor time for callbacks; timers come on top
 SAVED = 0.005  # [s] of processor time that may be saved up and spent at once, and overdrawn at most
 EVENTS_PERIOD = 1.0  # [s] between two checks for middleware events, such as incompatible QoS
 
+LATEST = 0.5  # [s] for which a request may wait
+SLOW = 0.02  # [s] longest answer to a client that is there
+
+T = TypeVar("T", bound=Callable[..., object])
 Serve = Callable[[], bool]
 """Takes and handles one message or request; False if there was none."""
 Clock = Callable[[], float]
@@ -79,13 +84,44 @@ def _message(topic: Any) -> bool:
     return True
 
 
-def _request(service: Any) -> bool:
-    with service.handle:
-        request, header = service.handle.service_take_request(service.srv_type.Request)
-    if header is None:
-        return False
-    service.send_response(service.callback(request, service.srv_type.Response()), header)
-    return True
+def even_late(callback: T) -> T:
+    """Marks a service's callback that is called even for a request that has waited too long, since it can
+    only make things safer."""
+    callback.even_late = True  # type: ignore[attr-defined]
+    return callback
+
+
+def _requests(service: Any, node: Node) -> Serve:
+    """Takes and answers one request at a time.
+
+    The middleware waits 0.1 s for a client that has left, for each of its requests, and the queue of a
+    parameter service holds a thousand. So nothing is answered while the service has no client. Where it has
+    others, that wait shows who has left: what came before its end is not answered either, nor is what has
+    waited for `LATEST`. Nor is it carried out, for who asked has given up long since.
+    """
+    over = 0  # [ns] system time
+
+    def serve() -> bool:
+        nonlocal over
+        with service.handle:
+            request, header = service.handle.service_take_request(service.srv_type.Request)
+        if header is None:
+            return False
+        late = header.received_timestamp < max(over, time.time_ns() - round(1e9 * LATEST))
+        late = late or not node.count_clients(service.service_name)
+        if late and not getattr(service.callback, "even_late", False):
+            return True
+        answer = service.callback(request, service.srv_type.Response())
+        began = time.monotonic()
+        try:
+            if not late:
+                service.send_response(answer, header)
+        finally:
+            if time.monotonic() - began > SLOW:
+                over = time.time_ns()
+        return True
+
+    return serve
 
 
 def _answer(client: Any) -> bool:
@@ -151,11 +187,15 @@ class NodeRounds:
         return self._sources
 
     def _guarded(self, entity: Any) -> Serve:
-        serve = {Subscription: _message, Client: _answer}.get(type(entity), _request)
+        serve = (
+            partial(_message, entity) if isinstance(entity, Subscription)
+            else partial(_answer, entity) if isinstance(entity, Client)
+            else _requests(entity, self._node)
+        )  # fmt: skip
 
         def guarded() -> bool:
             try:
-                return serve(entity)
+                return serve()
             except InvalidHandle:  # destroyed by a callback earlier in this round
                 return False
             except (
