@@ -33,7 +33,7 @@ from tests.ros.harness import PATIENCE
 SHIPPED = Path(__file__).parents[2] / "artifacts/pour_coffee"
 REASON = Reason("ATTACKED", "attacked", Verdict.LIMIT)
 FAR = np.array([0.6, -0.6, 0.12])
-FASTEST = (160, 555, 1104, 1197, 1651, 1877)  # seeds of 2,000
+FASTEST = (755, 916, 1042, 1089, 1464, 1519)  # seeds of 2,000: the fastest had 99.999 % of the speed
 
 
 def rule(name: str = "own", **changed: Any) -> Rule:
