@@ -30,11 +30,11 @@ from trajectory_msgs.msg import JointTrajectory
 from benchmarks.bundles import SPEED, UpOrDown, make_bundle
 from benchmarks.record import Ratio, report
 from sim.pouring.cell import guard_kinematics
+from sim.pouring.controller import JointTrajectoryController
 from sim.pouring.gen3 import GEN3, JOINT_NAMES, NOMINAL_POSTURE
 from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 from spillguard_ros.node import convert
-from spillguard_sim.controller import JointTrajectoryController
 from spillguard_sim.graph import Graph, private_environment
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"

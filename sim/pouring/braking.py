@@ -1,8 +1,9 @@
 """Does the arm come to rest without breaking a limit, for any proposals and whenever they stop?
 
 Sequences of random and adversarial proposals pass the gate and move the arm of the simulated cell, without
-granules. Each ends in silence at a random moment: the arm follows its last command, which ends at rest. The
-next sequence starts where the arm rests, so that most of them start at the edge of the allowed set.
+granules, through the arm's controller and servos that trail their command. Each ends in silence at a random
+moment: the arm follows its last command, which ends at rest. The next sequence starts where the arm rests, so
+that most of them start at the edge of the allowed set.
 """
 
 from collections.abc import Iterator
@@ -12,13 +13,14 @@ import mujoco
 import numpy as np
 
 from sim.pouring import cell_model as geometry
-from sim.pouring.cell import FASTEST, POSITION_TOLERANCE, SPEEDS, SUBSTEPS, TOUCHED
+from sim.pouring.cell import FASTEST, POSITION_TOLERANCE, SPEEDS, TOUCHED
+from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo
 from sim.pouring.gen3 import NOMINAL_POSTURE
 from sim.pouring.guarded import seen_at_rest
 from sim.pouring.scenario import sample_scenario
 from spillguard_core.gate.decision import Decision, GateConfig, Inputs, Measurement, Mode, Proposal, Request
 from spillguard_core.gate.gate import Models, decide, initial_decision
-from spillguard_core.gate.trajectory import Trajectory, braking_trajectory, sample
+from spillguard_core.gate.trajectory import braking_trajectory
 from spillguard_core.robot.arm import Vec
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 from spillguard_core.tasks.pouring.observation import measured
@@ -27,6 +29,9 @@ SILENCE = 0.6  # [s] after the last command, within which the arm must have come
 STILL = 0.02  # [rad/s]
 FRESH_START = 0.02  # share of sequences that start in a new cell
 AWAY = 0.005  # [m] beyond the clearance, at a new start
+SERVO_LAG = 0.02  # [s]
+SOONEST = 1e-9  # [s] a stamp of 0 would mean none
+UPDATES = round(geometry.TIMESTEP / PERIOD)  # of the controller in a physics step
 OPEN = 2.0  # [m] half width of a workspace box too wide to have an effect
 
 EDGES = ("position", "workspace", "clearance")  # margins that the proposals try to violate
@@ -75,11 +80,11 @@ class BrakingCell:
                 break
         self._model.body("receiver").pos[:2] = receiver
         mujoco.mj_resetData(self._model, self._data)
-        self._data.qpos[:7] = self._set_point = NOMINAL_POSTURE.copy()
+        self._data.qpos[:7] = NOMINAL_POSTURE
         mujoco.mj_forward(self._model, self._data)
         self._decision = initial_decision(7, 4)
-        self._told: Trajectory | None = None
-        self._told_at: tuple[float, Vec, Vec] = (0.0, self._set_point, np.zeros(7))
+        self._controller = JointTrajectoryController(NOMINAL_POSTURE)
+        self._servo = PositionServo(NOMINAL_POSTURE, SERVO_LAG)
 
     def _measured(self) -> Measurement:
         q, qd = self._data.qpos[:7].copy(), self._data.qvel[:7].copy()
@@ -87,18 +92,16 @@ class BrakingCell:
 
     def _move(self) -> None:
         """One monitor period: the controller follows its trajectory, and all limits are checked."""
-        told: Trajectory | None = self._told
-        start, q0, qd0 = self._told_at
-        for substep in range(1, SUBSTEPS + 1):
-            at = self._now - start + substep * self._config.period / SUBSTEPS
-            q, qd = (self._set_point, np.zeros(7)) if told is None else sample(told, at, q0, qd0)
-            self._data.ctrl[:7] = q + self._lead * qd
+        for update in range(round(self._config.period / PERIOD)):
+            now = self._now + update * PERIOD
+            self._servo.update(self._controller.update(now, self._servo.q, self._servo.qd))
+            if (update + 1) % UPDATES:
+                continue
+            self._data.ctrl[:7] = self._servo.q + self._lead * self._servo.qd
             mujoco.mj_step(self._model, self._data)
             sensed = self._data.sensordata
             self._contact |= bool(sensed[TOUCHED].any())
             self._too_fast |= not (np.abs(sensed[SPEEDS]) <= FASTEST).all()
-        self._set_point = q
-        self._reference = (q, qd)
         self._now += self._config.period
         limits, measured = self._config.limits, self._data.qpos[:7]
         inside = (measured >= limits.position_min - POSITION_TOLERANCE) & (
@@ -115,8 +118,8 @@ class BrakingCell:
         inputs = Inputs(now, self._measured(), now, now, now, proposal, requests)
         self._decision = decide(inputs, self._decision, self._config, self._models)
         if self._decision.send:
-            self._told_at = (now, *self._reference)
-            self._told = braking_trajectory(self._decision, self._config)
+            path = braking_trajectory(self._decision, self._config)
+            self._controller.accept(path, max(now, SOONEST), now)
         return self._decision
 
     def _proposals(self) -> tuple[str, Iterator[Vec]]:
@@ -147,7 +150,6 @@ class BrakingCell:
         if self._decision.mode is Mode.STOPPED or self._rng.random() < FRESH_START:
             self._start()
         self._contact = self._beyond = self._too_fast = False
-        self._reference = (self._set_point, np.zeros(7))
         kind, says = self._proposals()
         self._decision = seen_at_rest(self._measured(), self._config, self._models, self._now)
         self._decide(None, Request.RESET)

@@ -11,9 +11,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from sim.pouring.controller import JointTrajectoryController
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.node import convert
-from spillguard_sim.controller import JointTrajectoryController
 from tests.made_up.touch import ROBOT
 
 BALL = np.array([0.55, -0.25, 0.24])

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate.trajectory import Trajectory
-from spillguard_sim.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 
 RECORDED = Path(__file__).parents[1] / "data/jtc_reference.npz"
 CONTINUOUS = ~np.isfinite(GEN3_LIMITS.position_max)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate.trajectory import Trajectory
 from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
-from spillguard_sim.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 
 SPEED = 0.9 * GEN3_LIMITS.velocity * np.eye(7)[0]  # (7,) [rad/s] highest speed of commands
 COAST = 0.04  # [s] that commands reach ahead

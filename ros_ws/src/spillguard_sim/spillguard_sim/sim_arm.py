@@ -23,6 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from sim.pouring import cell_model
 from sim.pouring.cell import PourCell
+from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES
 from sim.pouring.outcome import Outcome
 from sim.pouring.scenario import sample_scenario
@@ -33,7 +34,6 @@ from spillguard_ros.node import convert
 from spillguard_ros.node.intake import subscribe
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
-from spillguard_sim.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 
 MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
 OUTCOME_TICKS = 5  # between two outcome messages
