@@ -132,6 +132,7 @@ class Bench:
             state_timeout=1.0,
             command_timeout=1.0,
             answer_timeout=1.0,
+            policy_timeout=1.0,
             target_reach=OPEN,
         )
         self._now, self._exact, self._margins = 100.0, exact, list[list[float]]()

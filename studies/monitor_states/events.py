@@ -29,6 +29,7 @@ from studies.monitor_states.bench import (
 )
 
 LONG_AGO = 5.0  # [s]; longer than every timeout
+LATELY = 0.5  # [s]; longer than the timeout of a proposal, but not long
 TILTING = np.array([0.0, 0.0, 0.0, 0.5])
 NO_TWIST = np.full(4, math.nan)
 WISH = SuspensionRequest("the cup is empty", 1.0)
@@ -70,6 +71,16 @@ def _proposal(**changed: Any) -> Event:
     def change(bench: GateBench, inputs: Inputs) -> Inputs:
         assert inputs.proposal is not None
         return replace(inputs, proposal=replace(inputs.proposal, **changed))
+
+    return Event(change)
+
+
+def _silent(age: float) -> Event:
+    """The newest proposal was received `age` [s] ago."""
+
+    def change(bench: GateBench, inputs: Inputs) -> Inputs:
+        assert inputs.proposal is not None
+        return replace(inputs, proposal=replace(inputs.proposal, received=inputs.now - age))
 
     return Event(change)
 
@@ -170,7 +181,8 @@ EVENTS: dict[str, dict[str, Event]] = {
     },
     "policy": {
         "no proposal yet": with_(proposal=None),
-        "proposal is stale": _proposal(received=0.0),
+        "proposal is stale": _silent(LATELY),
+        "is silent for long": _silent(LONG_AGO),
         "proposal answers an old state": _proposal(stamp=0.0),
         "proposal is no finite twist": _proposal(twist=NO_TWIST),
     },

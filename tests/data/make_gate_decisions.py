@@ -63,7 +63,9 @@ def shipped() -> Bundle:
 
 
 def configured(bundle: Bundle) -> GateConfig:
-    return deployed_config(bundle, bundle.manifest.threshold.value)
+    """As deployed when the table was made: one limit for both ages of a proposal, none for a long silence."""
+    config = deployed_config(bundle, bundle.manifest.threshold.value)
+    return replace(config, answer_timeout=config.command_timeout, policy_timeout=1e9)
 
 
 def policy_says(bundle: Bundle, models: Models) -> Says:

@@ -15,7 +15,9 @@ JOINTS = ("joint_states",)
 LOAD_CELL = ("load_cell/wrench",)
 PROPOSALS = (PROPOSAL,)
 AT_ONCE = MONITOR_PERIOD  # [s] one decision
-STATE, SENSOR, COMMAND = (CLOCKS[f"{name}_timeout"] for name in ("state", "sensor", "command"))
+STATE, SENSOR, COMMAND, ANSWER = (
+    CLOCKS[f"{name}_timeout"] for name in ("state", "sensor", "command", "answer")
+)
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,11 @@ CASES = (
     state("clock_ahead", "the driver's clock is 0.1 s ahead", DRIVER, AT_ONCE, "shift_stamp", seconds=0.1),
     state(
         "clock_behind",
-        "the driver's clock is 0.3 s behind",
+        "the driver's clock is 0.5 s behind",
         f"{STALE} {DRIVER}",
         STATE,
         "shift_stamp",
-        seconds=-0.3,
+        seconds=-0.5,
     ),
     goes_on("state_lost_1", "all sensors: 1 % lost", STATES, "lose", share=0.01),
     goes_on("state_lost_10", "all sensors: 10 % lost", STATES, "lose", share=0.1),
@@ -148,7 +150,7 @@ CASES = (
     proposal("thin", "one of ten arrives", OLD, COMMAND, "thin", lasting=False, every=10),
     proposal("past", "stamp 1 s back", OLD, AT_ONCE, "shift_stamp", seconds=-1.0),
     proposal("future", "stamp 1 s ahead", OLD, AT_ONCE, "shift_stamp", seconds=1.0),
-    proposal("frozen", "the first one again and again", OLD, COMMAND + POLICY_PERIOD, "freeze"),
+    proposal("frozen", "the first one again and again", OLD, ANSWER + POLICY_PERIOD, "freeze"),
     proposal("late", "delayed by 0.3 s", OLD, COMMAND, "delay", seconds=0.3),
     goes_on("proposal_slow", "proposal: delayed by 0.1 s", PROPOSALS, "delay", seconds=0.1),
     goes_on("proposal_huge", "proposal: a thousand times too fast", PROPOSALS, "scale", factor=1000.0),

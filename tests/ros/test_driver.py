@@ -156,28 +156,27 @@ def test_status_that_contradicts_itself_is_a_fault(keys: tuple[str, str], states
     assert read_report(said, CONTROLLER).fault == f"{CONTROLLER} is active and inactive"
 
 
-@pytest.mark.parametrize("age", [-0.02, 0.0, 0.05, 0.12])
+@pytest.mark.parametrize("age", [-0.019, 0.0, 0.05, 0.12, 0.29])
 def test_a_state_of_ordinary_age_says_nothing_against_the_clock(age: float) -> None:
-    assert clock_fault(1e9 + age, 1e9, 0.1) == "" or abs(age) in (0.02, 0.12)  # bounds, but for rounding
-    assert clock_fault(1e9 + 0.99 * age, 1e9, 0.1) == ""
+    assert clock_fault(1e9 + age, 1e9) == ""
 
 
 @pytest.mark.parametrize(
     ("age", "words"),
     [
         (-0.03, "0.030 s ahead of this"),
-        (0.13, "0.130 s behind this"),
+        (0.31, "0.310 s behind this"),
         (math.nan, "nan s"),
         (-3600.0, "ahead"),
     ],
 )
 def test_a_state_that_is_too_old_or_from_the_future_does(age: float, words: str) -> None:
-    said = clock_fault(1e9 + age, 1e9, 0.1)
+    said = clock_fault(1e9 + age, 1e9)
     assert words in said and "commands need one clock on both sides" in said
 
 
 def test_a_state_without_a_stamp_is_judged_elsewhere() -> None:
-    assert clock_fault(1e9, 0.0, 0.1) == ""
+    assert clock_fault(1e9, 0.0) == ""
 
 
 @pytest.fixture

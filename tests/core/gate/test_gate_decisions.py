@@ -38,7 +38,10 @@ def made(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def test_table_holds_every_mode_verdict_and_reason(kept: dict[str, np.ndarray]) -> None:
     """Except those that a valid bundle and an arm that tracks its commands cannot cause."""
-    elsewhere = {reasons.CRITIC_INVALID, reasons.NOT_RESET, reasons.NOT_SETTLING, reasons.PROPOSAL_MISSING}
+    elsewhere = {
+        reasons.CRITIC_INVALID, reasons.NOT_RESET, reasons.NOT_SETTLING, reasons.PROPOSAL_MISSING,
+        reasons.POLICY_SILENT,
+    }  # fmt: skip
     own = {reason for reason in vars(reasons).values() if isinstance(reason, Reason)} | {TILT_LIMIT}
     assert set(kept["reason"]) == {reason.name for reason in own - elsewhere}
     assert set(kept["verdict"]) == {verdict.name for verdict in Verdict}

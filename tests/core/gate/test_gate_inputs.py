@@ -105,9 +105,9 @@ def test_proposal_from_the_future_holds(rig):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0])
 @pytest.mark.parametrize(
-    "name", ["period", "command_timeout", "answer_timeout", "teleop_timeout", "state_timeout",
-             "sensor_timeout", "max_tracking_error", "tracking_cycles", "settle_time", "still_speed",
-             "still_time"],
+    "name", ["period", "command_timeout", "answer_timeout", "policy_timeout", "teleop_timeout",
+             "state_timeout", "sensor_timeout", "max_tracking_error", "tracking_cycles", "settle_time",
+             "still_speed", "still_time"],
 )  # fmt: skip
 def test_senseless_setting_is_refused(rig, name, bad):
     with pytest.raises(ValueError, match=name):

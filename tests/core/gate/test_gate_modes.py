@@ -160,6 +160,41 @@ def test_an_answer_to_a_state_that_is_yet_to_come_is_stale(rig):
     assert rig.decision.reason is reasons.PROPOSAL_STALE
 
 
+def silent_for(rig, seconds):
+    """The policy spoke last so long ago."""
+    spoken = replace(rig.inputs(FORWARD).proposal, received=rig.now)
+    for _ in range(round(seconds / rig.config.period)):
+        rig.tick(None, proposal=spoken)
+    return rig.decision
+
+
+def test_a_policy_that_speaks_again_after_a_long_silence_moves_nothing_before_a_resume(rig):
+    """It may be another one, and whoever went there meanwhile expects no motion."""
+    rig.follow()
+    assert silent_for(rig, 0.9).mode is Mode.FOLLOWING
+    assert rig.tick(FORWARD).verdict is Verdict.PASS  # a short silence ends by itself
+    silent = silent_for(rig, 1.1)
+    assert (silent.mode, silent.verdict, silent.reason) == (Mode.HELD, Verdict.HOLD, reasons.POLICY_SILENT)
+    assert "allowed 1.0 s; waits for resume" in silent.detail
+    again = rig.run(50, FORWARD)
+    assert (again.mode, again.reason) == (Mode.HELD, reasons.POLICY_SILENT) and not again.qd.any()
+    assert rig.tick(FORWARD, Request.RESUME).verdict is Verdict.PASS
+    assert rig.run(20, FORWARD).qd.any()
+
+
+def test_a_resume_is_refused_while_nobody_drives(rig):
+    """Else the first who speaks, however late, would move the arm."""
+    rig.tick(FORWARD, Request.RESET)
+    asked = rig.inputs(None)
+    assert "start the policy" in refusal(Request.RESUME, asked, rig.decision, rig.config)
+    old = replace(asked, proposal=replace(rig.inputs(FORWARD).proposal, received=rig.now - 3.0))
+    said = refusal(Request.RESUME, old, rig.decision, rig.config)
+    assert said == "the policy is silent for 3.000 s, allowed 1.0 s: start it first"
+    driven = replace(asked, teleop=rig.inputs(FORWARD).proposal)
+    assert refusal(Request.RESUME, driven, rig.decision, rig.config) == ""
+    assert refusal(Request.RESUME, rig.inputs(FORWARD), rig.decision, rig.config) == ""
+
+
 def test_missing_proposal_holds(rig):
     rig.follow()
     assert rig.run(50).reason is reasons.PROPOSAL_MISSING

@@ -39,6 +39,7 @@ EXPECTED = {
     "teleoperator: speaks at no sensible time": ("held HOLD",) * 3,
     "policy: no proposal yet": ("held HOLD", "following HOLD", "teleop PASS"),
     "policy: proposal is stale": ("held HOLD", "following HOLD", "teleop PASS"),
+    "policy: is silent for long": ("held HOLD", "held HOLD", "teleop PASS"),
     "policy: proposal answers an old state": ("held HOLD", "following HOLD", "teleop PASS"),
     "policy: proposal is no finite twist": ("held HOLD", "following HOLD", "teleop PASS"),
     "task sensors: a sensor is stale": ("held HOLD", "following HOLD", "teleop HOLD"),

@@ -50,9 +50,12 @@ def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
 
 
 def _held_because(cycle: Cycle) -> Finding:
-    """Why the arm is held: the operator's hold, or a teleoperator who is still silent."""
+    """Why the arm is held: the operator's hold, or the silence of who drove."""
     last = cycle.last
-    if last.reason is reasons.TELEOP_SILENT and Request.HOLD not in cycle.inputs.requests:
+    if (
+        last.reason in (reasons.TELEOP_SILENT, reasons.POLICY_SILENT)
+        and Request.HOLD not in cycle.inputs.requests
+    ):
         return last.reason, last.detail
     return reasons.OPERATOR_HOLD, "waits for resume"
 
@@ -61,15 +64,26 @@ def _driver(cycle: Cycle, mode: Mode) -> tuple[Mode, Finding]:
     """Who drives while motion is allowed.
 
     An active teleoperator replaces the policy. When it falls silent, control does not return to the policy:
-    the arm holds until a resume. An invalid receive time counts as silence, so the arm holds.
+    the arm holds until a resume. So it does for a policy that is silent for long: it may be another one that
+    speaks then, and whoever went there meanwhile expects no motion. An invalid time counts as silence.
     """
     teleop, allowed = cycle.inputs.teleop, cycle.config.teleop_timeout
     age = math.inf if teleop is None else cycle.inputs.now - teleop.received
     if 0.0 <= age <= allowed:
         return Mode.TELEOP, FINE
     if mode is Mode.FOLLOWING and age > allowed:
-        return mode, FINE
+        silence = policy_silence(cycle)
+        return (
+            (Mode.HELD, (reasons.POLICY_SILENT, f"{silence}; waits for resume")) if silence else (mode, FINE)
+        )
     return Mode.HELD, (reasons.TELEOP_SILENT, f"for {age:.3f} s, allowed {allowed} s; waits for resume")
+
+
+def policy_silence(cycle: Cycle) -> str:
+    """For how long the policy has been silent, if that is too long; empty if not, or if it never spoke."""
+    proposal, allowed = cycle.inputs.proposal, cycle.config.policy_timeout
+    age = 0.0 if proposal is None else cycle.inputs.now - proposal.received
+    return "" if age <= allowed else f"for {age:.3f} s, allowed {allowed} s"
 
 
 def _mode_asked_for(cycle: Cycle) -> Mode:

@@ -20,7 +20,10 @@ class Mode(Enum):
 
     STOPPED = "stopped"  # left by RESET only, to HELD
     HELD = "held"  # left by RESUME: to FOLLOWING, or to TELEOP while a teleoperator is active
-    FOLLOWING = "following"  # the policy drives; left to TELEOP when a teleoperator becomes active
+    FOLLOWING = (
+        "following"  # the policy drives; left to TELEOP when a teleoperator becomes active, and to HELD
+    )
+    # when the policy is silent for long
     TELEOP = "teleop"  # the teleoperator drives; left to HELD when it falls silent
 
 
@@ -56,6 +59,7 @@ class GateConfig:
     period: float  # [s] of one decision
     command_timeout: float  # [s] age at which a proposal is stale, counted from its arrival
     answer_timeout: float  # [s] age of the joint state that a proposal answers, at which it is stale
+    policy_timeout: float  # [s] of silence after which a policy that speaks again needs a resume
     teleop_timeout: float  # [s] age at which a teleoperator counts as silent
     state_timeout: float  # [s] age at which the joint state is stale
     sensor_timeout: float  # [s] age at which a sensor of the task is stale
@@ -75,9 +79,9 @@ class GateConfig:
     settings: Mapping[str, float] = field(default_factory=dict)  # of rules that have one, see `rule.Setting`
 
     def __post_init__(self) -> None:
-        positive = ("period", "command_timeout", "answer_timeout", "teleop_timeout", "state_timeout",
-                    "sensor_timeout", "max_tracking_error", "tracking_cycles", "settle_time", "still_speed",
-                    "still_time")  # fmt: skip
+        positive = ("period", "command_timeout", "answer_timeout", "policy_timeout", "teleop_timeout",
+                    "state_timeout", "sensor_timeout", "max_tracking_error", "tracking_cycles", "settle_time",
+                    "still_speed", "still_time")  # fmt: skip
         for name in positive:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and > 0, got {getattr(self, name)}")

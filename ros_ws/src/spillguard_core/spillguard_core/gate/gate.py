@@ -6,7 +6,8 @@ only memory, and equal arguments give equal decisions. The order of the checks i
     1  joint state missing, stale, invalid, outside its limits    STOP
         2  operator stop, another node commanding the arm,
            driver fault, arm off its command, not settling            STOP, latched until a reset
-    3  operator hold, teleoperator that fell silent               HOLD until a resume
+    3  operator hold, teleoperator that fell silent,
+       policy that is silent for long                             HOLD until a resume
     4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
     5  safety critic above its threshold                          closest candidate that passes 5 and 6
     6  position, velocity, acceleration, workspace, clearance,
@@ -36,6 +37,7 @@ from spillguard_core.gate.checks import (
     input_fault,
     mode_and_finding,
     place_fault,
+    policy_silence,
     reset_refusal,
     suspension,
     suspension_fault,
@@ -131,21 +133,27 @@ def refusal(
     if not isinstance(request, Request):
         return f"unknown request {request!r}, known are {', '.join(known.value for known in Request)}"
     if request is Request.RESUME:
-        return _resume_refusal(inputs, previous.mode, mode)
+        return _resume_refusal(cycle, mode)
     if request is Request.RESET and mode is Mode.STOPPED:
         return reset_refusal(cycle)
     return ""
 
 
-def _resume_refusal(inputs: Inputs, before: Mode, mode: Mode) -> str:
-    """`before` and `mode`: the mode without and with the pending requests."""
+def _resume_refusal(cycle: Cycle, mode: Mode) -> str:
+    """`mode`: with the pending requests."""
+    inputs, teleop = cycle.inputs, cycle.inputs.teleop
     if mode is Mode.STOPPED:
         return "stopped: reset first"
     if Request.HOLD in inputs.requests:
         return "a hold was asked for at the same time"
-    if before is Mode.TELEOP:
+    if cycle.last.mode is Mode.TELEOP:
         return "the teleoperator drives: when it is silent the arm holds, then resume"
-    return ""
+    if teleop is not None and 0.0 <= inputs.now - teleop.received <= cycle.config.teleop_timeout:
+        return ""
+    if inputs.proposal is None:
+        return "nobody drives yet: start the policy or a teleoperator first"
+    silence = policy_silence(cycle)
+    return f"the policy is silent {silence}: start it first" if silence else ""
 
 
 def _suspension_refusal(asked: SuspensionRequest, inputs: Inputs, mode: Mode, config: GateConfig) -> str:

@@ -47,17 +47,18 @@ JITTER = re.compile(r"High (execution|periodicity) jitter or mean error( : \[[^\
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # until discovery is complete
 
 
-CLOCKS_APART = 0.02  # [s] allowed; a command would be as much too early or too late
+AHEAD, BEHIND = 0.02, 0.3  # [s] that the driver's clock may seem to be
 
 
-def clock_fault(now: float, stamp: float, timeout: float) -> str:
+def clock_fault(now: float, stamp: float) -> str:
     """Whether the driver's clock is not ours, as far as the newest joint state shows; empty if it may be.
 
-    `now` [s] on our ROS clock; `stamp` [s] of the state, 0 if it has none; `timeout` [s]: highest age of a
-    state. Commands are stamped, so both sides have to agree on the time.
+    `now` [s] on our ROS clock; `stamp` [s] of the state, 0 if it has none. Commands are stamped, so both
+    sides have to agree on the time. A driver whose clock is ahead would begin a path in its middle. For one
+    that is behind each begins too late, which shows as an arm that does not follow; a state may just be late.
     """
     age = now - stamp
-    if stamp == 0.0 or -CLOCKS_APART <= age <= timeout + CLOCKS_APART:
+    if stamp == 0.0 or -AHEAD <= age <= BEHIND:
         return ""
     apart = f"{abs(age):.3f} s {'behind' if age > 0.0 else 'ahead of'} this node's clock"
     return f"joint states are stamped {apart}; commands need one clock on both sides (NTP, use_sim_time)"

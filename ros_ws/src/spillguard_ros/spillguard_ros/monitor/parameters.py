@@ -20,6 +20,9 @@ class MonitorParameters:
     answer_timeout: float = required(
         "age of the joint state that a proposal answers [s] at which the arm holds", 0.01, 2.0
     )
+    policy_timeout: float = required(
+        "silence of the policy [s] after which it needs a resume when it speaks again", 0.01, 60.0
+    )
     teleop_timeout: float = required("age of a teleop message [s] at which the arm holds", 0.01, 1.0)
     state_timeout: float = required("age of the joint state [s] at which the arm stops", 0.01, 1.0)
     sensor_timeout: float = required("age of the other sensors [s] at which the arm holds", 0.01, 5.0)

@@ -256,7 +256,7 @@ class SafetyMonitor(ShellNode):
     def _driver_fault(self, now: float, stamp: float) -> str:
         """`now` [s] on the steady clock, `stamp` [s] of the newest joint state."""
         clock = 1e-9 * self.get_clock().now().nanoseconds
-        return self._driver.fault(now) or clock_fault(clock, stamp, self._config.state_timeout)
+        return self._driver.fault(now) or clock_fault(clock, stamp)
 
     def _inputs(self, now: float) -> Inputs:
         stamp = convert.seconds(self._sensors.state_stamp)

@@ -29,7 +29,7 @@ SHARE = 0.5  # of processor time for callbacks; timers come on top
 SAVED = 0.005  # [s] of processor time that may be saved up and spent at once, and overdrawn at most
 EVENTS_PERIOD = 1.0  # [s] between two checks for middleware events, such as incompatible QoS
 
-LATEST = 0.5  # [s] for which a request may wait
+LATEST = 1.0  # [s] for which a request may wait
 SLOW = 0.02  # [s] longest answer to a client that is there
 
 T = TypeVar("T", bound=Callable[..., object])
@@ -96,10 +96,10 @@ def _requests(service: Any, node: Node) -> Serve:
 
     The middleware waits 0.1 s for a client that has left, for each of its requests, and the queue of a
     parameter service holds a thousand. So nothing is answered while the service has no client. Where it has
-    others, that wait shows who has left: what came before its end is not answered either, nor is what has
-    waited for `LATEST`. Nor is it carried out, for who asked has given up long since.
+    others, that wait shows who has left: what came before its end is not answered either. What nobody waits
+    for is not carried out, nor what has waited for `LATEST`: who asked has given up, or expects it no more.
     """
-    over = 0  # [ns] system time
+    over = 0  # [ns] system time at the end of such a wait
 
     def serve() -> bool:
         nonlocal over
@@ -107,14 +107,14 @@ def _requests(service: Any, node: Node) -> Serve:
             request, header = service.handle.service_take_request(service.srv_type.Request)
         if header is None:
             return False
-        late = header.received_timestamp < max(over, time.time_ns() - round(1e9 * LATEST))
-        late = late or not node.count_clients(service.service_name)
-        if late and not getattr(service.callback, "even_late", False):
+        received, oldest = header.received_timestamp, time.time_ns() - round(1e9 * LATEST)
+        awaited = received >= over and node.count_clients(service.service_name) > 0
+        if not (awaited and received >= oldest) and not getattr(service.callback, "even_late", False):
             return True
         answer = service.callback(request, service.srv_type.Response())
         began = time.monotonic()
         try:
-            if not late:
+            if awaited:
                 service.send_response(answer, header)
         finally:
             if time.monotonic() - began > SLOW:

@@ -106,6 +106,7 @@ def _config(raw: dict[str, Any]) -> GateConfig:
     # Absent in older recordings, whose versions had nothing that these values limit.
     older = {
         "critic_release": 1.0, "answer_timeout": raw["command_timeout"],
+        "policy_timeout": 1e9,
         "teleop_timeout": raw["command_timeout"], "max_suspension": 0.0,
         "still_time": raw["period"], "target_reach": 1e3,
         "settings": {"free_tilt": raw.get("free_tilt", math.pi)},
