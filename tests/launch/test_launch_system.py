@@ -1,5 +1,6 @@
 """The launch files under the real launch system, wherever it is installed."""
 
+import contextlib
 import math
 import os
 import random
@@ -77,8 +78,63 @@ class Launched:
         return log
 
 
+Start = Callable[..., Launched]
+
+
+def nodes(launched: Launched) -> dict[str, int]:
+    """Our nodes in the launch's session, by name, with their pids; those that have ended do not count."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, StopIteration):
+            session = (process / "stat").read_text().rpartition(")")[2].split()
+            if int(session[3]) == launched.process.pid and session[0] != "Z":
+                words = (process / "cmdline").read_bytes().decode().split("\0")
+                name = next(Path(word).name for word in words if "lib/spillguard" in word)
+                found[name] = int(process.name)
+    return found
+
+
+def wait_for_none(launched: Launched) -> None:
+    """Until no node of the launch is left."""
+    end = time.monotonic() + PATIENCE
+    while left := nodes(launched):
+        assert time.monotonic() < end, f"left: {left}"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+def test_no_node_outlives_the_launch(launch_sim: Start, number: signal.Signals) -> None:
+    launched = launch_sim(SHIPPED)
+    launched.wait_for("cup 1")
+    assert set(nodes(launched)) == {"safety_monitor", "policy", "sim_arm"}
+    launched.process.send_signal(number)
+    wait_for_none(launched)
+
+
+@pytest.mark.parametrize(("victim", "ends"), [("sim_arm", True), ("safety_monitor", True), ("policy", False)])
+def test_the_launch_ends_with_driver_or_monitor_and_goes_on_without_a_policy(
+    launch_sim: Start, victim: str, ends: bool
+) -> None:
+    launched = launch_sim(SHIPPED)
+    launched.wait_for("cup 1")
+    os.kill(nodes(launched)[victim], signal.SIGKILL)
+    if ends:
+        wait_for_none(launched)
+    else:
+        time.sleep(3.0)
+        assert set(nodes(launched)) == {"safety_monitor", "sim_arm"}
+
+
+def test_without_the_driver_nothing_is_started(launch_sim: Start) -> None:
+    if "kortex_bringup" in get_packages_with_prefixes():
+        pytest.skip("ros2_kortex is here")
+    launched = launch_sim(SHIPPED, "pour_kinova.launch.py", "robot_ip:=192.0.2.1")
+    assert launched.process.wait(PATIENCE) != 0
+    assert "kortex_bringup" in launched.log.read_text() and "process started" not in launched.log.read_text()
+
+
 @pytest.fixture
-def launch_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Launched]]:
+def launch_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts the graph with a bundle; SIGINT ends it."""
     ros2 = shutil.which("ros2", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if ros2 is None or "spillguard_ros" not in get_packages_with_prefixes():
@@ -88,11 +144,11 @@ def launch_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     started: list[Launched] = []
 
-    def start(bundle: Path) -> Launched:
+    def start(bundle: Path, file: str = "pour_sim.launch.py", *more: str) -> Launched:
         log = tmp_path / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [ros2, "launch", str(LAUNCH / "pour_sim.launch.py"), f"bundle:={bundle}"],
+                [ros2, "launch", str(LAUNCH / file), f"bundle:={bundle}", *more],
                 stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         started.append(Launched(process, log))
@@ -108,15 +164,13 @@ def launch_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
             launched.process.wait()
 
 
-def test_a_missing_bundle_is_refused_by_both_nodes(
-    launch_sim: Callable[[Path], Launched], tmp_path: Path
-) -> None:
+def test_a_missing_bundle_is_refused_by_both_nodes(launch_sim: Start, tmp_path: Path) -> None:
     launched = launch_sim(tmp_path / "absent")
     assert "absent" in launched.wait_for("refused to configure", times=2)
 
 
 def test_the_arm_moves_only_after_reset_and_resume_and_a_deactivated_monitor_stays_so(
-    launch_sim: Callable[[Path], Launched],
+    launch_sim: Start,
 ) -> None:
     import rclpy
     from lifecycle_msgs.msg import State, Transition

@@ -13,6 +13,8 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
+from spillguard_ros.node.rounds import newest_of
+
 LARGEST = (
     1 << 14
 )  # [B]; a joint state of 7 joints has 300, a controller manager's status of 50 controllers 9000
@@ -49,6 +51,13 @@ def subscribe(
     refuse: Callable[[str], None],
     qos: QoSProfile | int,
     mark: str = "",
+    newest: str = "",
 ) -> Subscription[Any]:
-    """A subscription that passes each message to `take`, or its fault to `refuse`; see `reader`."""
-    return node.create_subscription(kind, topic, reader(kind, take, refuse, mark), qos, raw=True)
+    """A subscription that passes each message to `take`, or its fault to `refuse`; see `reader`.
+
+    With `newest` only the newest of those with and of those without this text, as `rounds.newest_of` says.
+    """
+    read = reader(kind, take, refuse, mark)
+    if newest:
+        read = newest_of(read, newest.encode())
+    return node.create_subscription(kind, topic, read, qos, raw=True)

@@ -98,7 +98,15 @@ class Sensors:
         takes: list[tuple[str, type, Callable[[Any], None]]] = [(JOINTS, JointState, self.on_joints)]
         takes += [(s.topic, MESSAGES[s.kind], partial(self._on_sensor, s)) for s in task.sensors]
         self.subscriptions = [
-            subscribe(node, kind, topic, take, partial(self._refuse, topic), SENSOR_QOS)
+            subscribe(
+                node,
+                kind,
+                topic,
+                take,
+                partial(self._refuse, topic),
+                SENSOR_QOS,
+                newest=robot.joint_names[0] if topic == JOINTS else "",
+            )
             for topic, kind, take in takes
         ]
 
