@@ -17,7 +17,7 @@ GOOD = [0.03, 0.0, 0.0, 0.0]  # [m/s]
 def cell(make_stage: MakeStage) -> Iterator[Stage]:
     """No policy: the witness publishes in its place."""
     with make_stage("sim_arm", "safety_monitor") as stage:
-        stage.witness.open_gate()
+        stage.settle()
         yield stage
 
 
@@ -25,8 +25,20 @@ def cell(make_stage: MakeStage) -> Iterator[Stage]:
 def stage(cell: Stage) -> Stage:
     """The gate is open, whatever the previous test left."""
     cell.news()
-    cell.witness.open_gate()
+    open_gate(cell)
     return cell
+
+
+def open_gate(stage: Stage) -> None:
+    """Reset and resume. A resume is granted only while somebody drives."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        stage.witness.insist("safety_monitor/reset")
+        stage.witness.propose(GOOD, 0.2)
+        granted, said = stage.witness.call("safety_monitor/resume")
+        if granted:
+            return
+        assert time.monotonic() < deadline, said
 
 
 def propose_until(stage: Stage, condition: Callable[[], bool], values: list[float], frame: str) -> None:
@@ -35,7 +47,7 @@ def propose_until(stage: Stage, condition: Callable[[], bool], values: list[floa
     while not condition():
         assert time.monotonic() < deadline, f"{stage.status}\n{stage.logs()}"
         if stage.stopped_for_being_late():
-            stage.witness.open_gate()
+            open_gate(stage)
         stage.witness.propose(values, 0.1, frame)
 
 
