@@ -6,12 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spillguard_core.gate.decision import Inputs, Mode, Proposal
-from spillguard_core.gate.gate import initial_decision
-from spillguard_core.gate.reasons import Verdict
-from spillguard_ros.monitor.latency import FEWEST, WINDOW, Latency
+from spillguard_core.gate.decision import Inputs, Proposal
+from spillguard_ros.monitor.latency import FEWEST, SILENT, WINDOW, Latency
 
-FOLLOWING = replace(initial_decision(7, 4), mode=Mode.FOLLOWING, verdict=Verdict.PASS)
 CLOCKS_APART = 12345.0  # [s] the driver's clock and ours
 
 
@@ -25,7 +22,7 @@ def inputs(now: float, age: float) -> Inputs:
 def fed(ages: np.ndarray, trained: float | None = 0.09) -> Latency:
     latency = Latency(trained)
     for number, age in enumerate(ages):
-        latency.add(inputs(100.0 + 0.01 * number, float(age)), FOLLOWING)
+        latency.add(inputs(100.0 + 0.01 * number, float(age)))
     latency.sum_up(100.0 + 0.01 * len(ages))
     return latency
 
@@ -54,12 +51,13 @@ def test_nothing_is_said_without_answers_or_without_a_bundle_that_says_what_it_w
     assert unknown.median == pytest.approx(0.3) and unknown.warning == ""
 
 
-def test_only_the_last_minute_and_only_what_follows_the_policy_counts() -> None:
+def test_only_the_last_minute_and_only_a_policy_that_speaks_counts() -> None:
     latency = fed(np.full(500, 0.3))
-    for other in (
-        replace(FOLLOWING, mode=Mode.TELEOP), replace(FOLLOWING, verdict=Verdict.HOLD), initial_decision(7, 4)
-    ):  # fmt: skip
-        latency.add(inputs(110.0, 5.0), other)
+    spoken = inputs(110.0, 5.0)
+    assert spoken.proposal is not None
+    latency.add(replace(spoken, proposal=None))
+    for received in (110.0 - 2.0 * SILENT, math.nan, 111.0):
+        latency.add(replace(spoken, proposal=replace(spoken.proposal, received=received)))
     latency.sum_up(110.0)
     assert latency.highest == pytest.approx(0.3)
     latency.sum_up(106.0 + WINDOW)

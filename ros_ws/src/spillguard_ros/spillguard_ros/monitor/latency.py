@@ -1,22 +1,24 @@
-"""How old the measurements are that the commands of the last minute answer: measured, not assumed."""
+"""How old the measurements are that the policy's answers are to, when the gate looks at them: measured, not
+assumed, and also while the arm is held, so that it can be seen before anything moves.
+"""
 
 import math
 from collections import deque
 
 import numpy as np
 
-from spillguard_core.gate.decision import Decision, Inputs, Mode
-from spillguard_core.gate.reasons import Verdict
+from spillguard_core.gate.decision import Inputs
 
 WINDOW = 60.0  # [s]
+SILENT = 0.2  # [s] since the last proposal, after which its age says nothing about the graph
 FEWEST = 100  # answers in the window, below which nothing is said
 ALLOWED = 0.1  # share of the answers that may be older than any in training
 
 
 class Latency:
-    """Ages [s] from a measurement to the decision that follows its answer, over the last `WINDOW`.
+    """Ages [s] from a measurement to a decision on its answer, over the last `WINDOW`.
 
-    As long as a proposal is followed, it answers an older and older state: an age counts the whole of it.
+    Until the next proposal comes the same one answers an older and older state: an age counts the whole of it.
     """
 
     def __init__(self, trained: float | None) -> None:
@@ -27,9 +29,9 @@ class Latency:
         self.warning = ""
         """That the graph is slower than what the policy was trained for; empty if not, or not known."""
 
-    def add(self, inputs: Inputs, decision: Decision) -> None:
-        """Count one decision, if it follows the policy."""
-        if inputs.proposal is None or decision.mode is not Mode.FOLLOWING or decision.verdict >= Verdict.HOLD:
+    def add(self, inputs: Inputs) -> None:
+        """Count one decision, if the policy speaks."""
+        if inputs.proposal is None or not 0.0 <= inputs.now - inputs.proposal.received <= SILENT:
             return
         age = inputs.state_stamp - inputs.proposal.stamp + inputs.now - inputs.state_received
         self._ages.append((inputs.now, age))

@@ -51,7 +51,7 @@ class Reporter:
         """Every cycle."""
         decision = cycle.decision
         self.late_cycles += cycle.period > LATE * self._period
-        self._latency.add(cycle.inputs, decision)
+        self._latency.add(cycle.inputs)
         self._latest = self._status_array(cycle, driver_warning)
         self._status.publish(self._latest)
         age = decision.margins["command_age"]
