@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from sim.pouring import cell_model as geometry
+from sim.pouring.arms import SOONEST, UPDATES
 from sim.pouring.cell import FASTEST, POSITION_TOLERANCE, SPEEDS, TOUCHED
 from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo
 from sim.pouring.gen3 import NOMINAL_POSTURE
@@ -30,8 +31,6 @@ STILL = 0.02  # [rad/s]
 FRESH_START = 0.02  # share of sequences that start in a new cell
 AWAY = 0.005  # [m] beyond the clearance, at a new start
 SERVO_LAG = 0.02  # [s]
-SOONEST = 1e-9  # [s] a stamp of 0 would mean none
-UPDATES = round(geometry.TIMESTEP / PERIOD)  # of the controller in a physics step
 OPEN = 2.0  # [m] half width of a workspace box too wide to have an effect
 
 EDGES = ("position", "workspace", "clearance")  # margins that the proposals try to violate

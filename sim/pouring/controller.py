@@ -68,7 +68,8 @@ class JointTrajectoryController:
             (trajectory, stamp), self._new = self._new, None
             start = stamp if stamp != 0.0 else now
             if self._from_desired and not math.isnan(self._last):
-                self._joined = _Joined(trajectory, start, self._last, self.command, self.velocity)
+                last = min(self._last, now)  # the clock may have been set back
+                self._joined = _Joined(trajectory, start, last, self.command, self.velocity)
             else:
                 self._joined = _Joined(trajectory, start, now, self._near(q, trajectory), qd)
         if self._joined is not None:

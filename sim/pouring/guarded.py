@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.pouring.arms import Arm, IdealArm
 from sim.pouring.cell import PourCell
 from sim.pouring.gen3 import GEN3_LIMITS
 from sim.pouring.scenario import Scenario
 from spillguard_core.gate.decision import Decision, GateConfig, Inputs, Measurement, Mode, Proposal, Request
 from spillguard_core.gate.gate import Models, decide, initial_decision
-from spillguard_core.gate.reasons import Reason, Verdict
+from spillguard_core.gate.reasons import OPERATOR_HOLD, Reason, Verdict
 from spillguard_core.gate.task import observe
 from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD, Vec
 from spillguard_core.robot.motion import step
@@ -25,7 +26,6 @@ from spillguard_core.tasks.pouring.action import ACTION_SCALE
 
 TICKS = round(POLICY_PERIOD / MONITOR_PERIOD)
 TIME_LIMIT = 10.0  # [s]
-OPENING = {0: (Request.RESET,), 1: (Request.RESUME,)}  # requests of the operator, by cycle
 
 Rule = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """obs (O,) -> action (A,) in [-1, 1], every `POLICY_PERIOD`."""
@@ -57,9 +57,14 @@ class Pour:
 class Stack:
     """One policy, gate and cell for a series of episodes. Not thread-safe."""
 
-    def __init__(self, models: Models, config: GateConfig, guarded: bool = True, delay: int = 0) -> None:
-        """`delay` [monitor periods] is added to the scenario's own between measurement and arrival."""
+    def __init__(
+        self, models: Models, config: GateConfig, guarded: bool = True, delay: int = 0, arm: Arm | None = None
+    ) -> None:
+        """`delay` [monitor periods] is added to the scenario's own between measurement and arrival.
+        `arm` is the one behind the gate; None: an ideal one.
+        """
         self._models, self._config, self._guarded, self._delay = models, config, guarded, delay
+        self._arm: Arm = IdealArm() if arm is None else arm
         self.cell, self.decision = PourCell(), initial_decision(7, 4)
 
     def pour(self, rule: Rule, scenario: Scenario, *, time_limit: float = TIME_LIMIT) -> Pour:
@@ -68,6 +73,7 @@ class Stack:
         cell.reset(scenario)
         decision, proposal = initial_decision(7, 4), None
         q, qd = cell.data.qpos[:7].copy(), np.zeros(7)
+        self._arm.reset(q, scenario.seed)
         speeds, judged, verdicts, candidates = [qd], [], [], []
         reasons: Counter[Reason] = Counter()
         under_way: list[tuple[int, Proposal]] = []
@@ -84,10 +90,10 @@ class Stack:
             while under_way and under_way[0][0] <= tick:
                 proposal = under_way.pop(0)[1]
             if self._guarded:
-                asked = OPENING.get(tick, ())
+                asked = _asked(tick, proposal, decision)
                 inputs = Inputs(now, seen, now, now, now, proposal, asked)
                 decision = decide(inputs, decision, config, models)
-                q, qd = (decision.q, decision.qd) if decision.send else (q, np.zeros(7))
+                qd = decision.qd if decision.send else np.zeros(7)
                 reasons[decision.reason] += 1
                 if decision.mode is Mode.FOLLOWING:
                     verdicts.append(decision.verdict)
@@ -100,7 +106,10 @@ class Stack:
                 q, qd = step(q, qd, goal, GEN3_LIMITS.acceleration, config.period)
                 judged.append(np.nan)
             speeds.append(qd)
-            cell.advance(q[None], qd[None])
+            if self._guarded:
+                self._arm.follow(cell, decision, config)
+            else:
+                cell.advance(q[None], qd[None])
             outcome = cell.outcome()
             if outcome.violated or outcome.success:
                 break
@@ -121,6 +130,13 @@ class Stack:
         )  # fmt: skip
 
 
+def _asked(tick: int, proposal: Proposal | None, decision: Decision) -> tuple[Request, ...]:
+    """What the operator asks for: a reset, and a resume as soon as the policy speaks."""
+    if tick == 0:
+        return (Request.RESET,)
+    return () if proposal is None or decision.reason is not OPERATOR_HOLD else (Request.RESUME,)
+
+
 def seen_at_rest(measured: Measurement, config: GateConfig, models: Models, now: float = 0.0) -> Decision:
     """Last decision of a closed gate before `now` [s], after it has seen the arm at rest for long enough."""
     decision = initial_decision(7, 4)
@@ -132,4 +148,4 @@ def seen_at_rest(measured: Measurement, config: GateConfig, models: Models, now:
 
 def _stuck(decision: Decision, tick: int) -> bool:
     """Stopped permanently: only an operator could continue."""
-    return decision.mode is Mode.STOPPED and not decision.send and tick > max(OPENING)
+    return decision.mode is Mode.STOPPED and not decision.send and tick > 1

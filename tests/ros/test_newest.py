@@ -32,7 +32,7 @@ def topic() -> Iterator[tuple[Node, Send]]:
         node.destroy_node()
 
 
-def heard(topic: tuple[Node, Send], newest: str) -> list[tuple[str, float]]:
+def heard(topic: tuple[Node, Send], newest: str, other: str = "finger") -> list[tuple[str, float]]:
     """What is read of twelve joint states of the arm, between which a gripper sends three."""
     (node, send), seen = topic, list[tuple[str, float]]()
 
@@ -53,7 +53,7 @@ def heard(topic: tuple[Node, Send], newest: str) -> list[tuple[str, float]]:
     for value in range(12):
         send("joint_1", float(value))
         if value % 4 == 3:
-            send("finger", float(value))
+            send(other, float(value))
     time.sleep(0.3)
     rounds.once()
     node.destroy_subscription(subscription)
@@ -63,6 +63,11 @@ def heard(topic: tuple[Node, Send], newest: str) -> list[tuple[str, float]]:
 def test_the_newest_of_the_arm_and_the_newest_of_others(topic: tuple[Node, Send]) -> None:
     """A gripper's own joint states must not displace the arm's, nor be lost on the way to the operator."""
     assert sorted(heard(topic, newest="joint_1")) == [("finger", 11.0), ("joint_1", 11.0)]
+
+
+@pytest.mark.parametrize("other", ["finger_joint_1", "joint_10", "joint_1_finger"])
+def test_a_name_that_only_holds_the_arms_is_another(topic: tuple[Node, Send], other: str) -> None:
+    assert sorted(heard(topic, newest="joint_1", other=other)) == sorted([(other, 11.0), ("joint_1", 11.0)])
 
 
 def test_without_that_every_message_is_read(topic: tuple[Node, Send]) -> None:

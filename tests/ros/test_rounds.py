@@ -1,11 +1,12 @@
 """Share of a period that callbacks may take, in simulated time: no processes needed."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from spillguard_ros.node.rounds import ROUND, SAVED, SHARE, Rounds
+from spillguard_ros.node.rounds import ROUND, SAVED, SHARE, NodeRounds, Rounds, _Events
 
 PERIOD, TICK = 0.01, 0.0015  # [s] of the control loop, and of one decision
 POLL = 2e-6  # [s] to poll an empty source
@@ -118,3 +119,44 @@ def test_being_kept_from_running_is_no_spending() -> None:
         machine.rounds.serve([slow], machine.now + PERIOD)
         machine.now += ROUND
     assert machine.taken["joints"] >= 400
+
+
+class Slow:
+    """A node whose topic always has a message that takes longer than its timer leaves."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.timers, self.clients = [self], []
+        self.subscriptions, self.services = ["topic"], ["service"]
+
+    def time_until_next_call(self) -> int:
+        return 2_000_000
+
+    def is_ready(self) -> bool:
+        return False
+
+
+def test_a_flood_of_costly_messages_starves_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop is a request, too."""
+    node = Slow()
+
+    def guarded(_: NodeRounds, entity: str) -> Callable[[], bool]:
+        def serve() -> bool:
+            if entity == "service":
+                node.asked.append(time.monotonic())
+                return False
+            until = time.thread_time() + 0.005
+            while time.thread_time() < until:
+                pass
+            return True
+
+        return serve
+
+    monkeypatch.setattr(NodeRounds, "_guarded", guarded)
+    monkeypatch.setattr(_Events, "add_node", lambda self, node: None)
+    monkeypatch.setattr(_Events, "__init__", lambda self: None)
+    monkeypatch.setattr(_Events, "spin_once", lambda self, timeout_sec: None)
+    rounds = NodeRounds(node)  # type: ignore[arg-type]
+    for _ in range(400):
+        rounds.once()
+    assert len(node.asked) > 100  # every round that begins 5 ms after the look before it

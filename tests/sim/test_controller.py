@@ -94,6 +94,16 @@ def test_without_a_stamp_it_begins_with_the_update_that_sees_it() -> None:
     assert controller.update(5.5 - 2 * PERIOD, np.zeros(1), np.zeros(1)) == pytest.approx(0.5)
 
 
+def test_a_clock_that_is_set_back_makes_no_command_jump() -> None:
+    controller, still = JointTrajectoryController(np.zeros(1)), np.zeros(1)
+    controller.accept(line(0.0, 1.0, 1.0), 10.0, 10.0)
+    before = [controller.update(10.0 + i * PERIOD, still, still) for i in range(60)][-1]
+    controller.accept(line(1.0, 1.0, 1.0), 5.05, 5.0)  # begins 50 ms ahead of a clock that was set back
+    after = [controller.update(5.0 + i * PERIOD, still, still).item() for i in range(60)]
+    assert abs(after[0] - before.item()) < 0.02
+    assert after[-1] == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("continuous", [False, True])
 def test_a_continuous_joint_joins_the_short_way_round(continuous: bool) -> None:
     controller = JointTrajectoryController(np.array([-3.1]), np.array([continuous]), from_desired=False)

@@ -203,3 +203,12 @@ def test_a_rules_number_outside_its_range_is_refused_by_name(bad):
 def test_a_rules_number_that_is_none_is_refused(rig, bad):
     with pytest.raises(ValueError, match="free_tilt must be finite"):
         replace(rig.config, settings={"free_tilt": bad})
+
+
+def test_a_policy_timeout_that_every_proposal_would_miss_is_refused():
+    bundle = load_bundle(Path(__file__).parents[3] / "artifacts/pour_coffee")
+    told = yaml.safe_load((LAUNCH / "params/safety_monitor.yaml").read_text())["/**"]["ros__parameters"]
+    with pytest.raises(
+        ValueError, match=r"policy_timeout is 0.03 s, needed are two periods of the policy, 0.1 s"
+    ):
+        gate_config(told | {"policy_timeout": 0.03}, bundle)

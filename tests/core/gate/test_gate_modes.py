@@ -189,7 +189,7 @@ def test_a_resume_is_refused_while_nobody_drives(rig):
     assert "start the policy" in refusal(Request.RESUME, asked, rig.decision, rig.config)
     old = replace(asked, proposal=replace(rig.inputs(FORWARD).proposal, received=rig.now - 3.0))
     said = refusal(Request.RESUME, old, rig.decision, rig.config)
-    assert said == "the policy is silent for 3.000 s, allowed 1.0 s: start it first"
+    assert said == "the policy is silent for 3.000 s, allowed 1.0 s: let it speak first"
     driven = replace(asked, teleop=rig.inputs(FORWARD).proposal)
     assert refusal(Request.RESUME, driven, rig.decision, rig.config) == ""
     assert refusal(Request.RESUME, rig.inputs(FORWARD), rig.decision, rig.config) == ""

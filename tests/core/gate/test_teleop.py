@@ -1,5 +1,6 @@
 """A teleoperator in the policy's place, with a manual clock."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Proposal, Request
-from spillguard_core.gate.gate import refusal
+from spillguard_core.gate.gate import decide, refusal
 from spillguard_core.gate.reasons import Verdict
 from tests.core.gate.test_gate_properties import REQUESTS, THOROUGH, TWIST, check_command, check_step
 
@@ -210,3 +211,38 @@ def test_command_does_not_jump_whoever_takes_over_or_hands_back(make_rig, segmen
                 if before.anchored:
                     check_step(rig.config.limits, before, decision)
             assert decision.mode is not Mode.TELEOP or said is not None
+
+
+@pytest.mark.parametrize("policy", [False, True])
+def test_a_resume_for_a_teleoperator_who_falls_silent_moves_nothing(rig, policy):
+    """It was granted while he spoke; by the next decision nobody does, or only the policy."""
+    rig.follow()
+    rig.tick(FORWARD, Request.HOLD)
+    rig.run(50, FORWARD)
+    timeout, spoken = rig.config.teleop_timeout, Proposal(FORWARD, rig.now, math.nan)
+    for _ in range(round(timeout / rig.config.period) - 1):
+        rig.tick(FORWARD if policy else None, teleop=spoken)
+    rig.now += rig.config.period - 0.001
+    asked = rig.inputs(FORWARD if policy else None, teleop=spoken)
+    assert refusal(Request.RESUME, asked, rig.decision, rig.config) == ""
+    rig.now += 0.002
+    asked = rig.inputs(FORWARD if policy else None, teleop=spoken)
+    assert "just fallen silent" in refusal(Request.RESUME, asked, rig.decision, rig.config)
+    late = rig.inputs(FORWARD if policy else None, Request.RESUME, teleop=spoken)
+    decision = decide(late, rig.decision, rig.config, rig.models)
+    assert (decision.mode, bool(decision.qd.any())) == (Mode.HELD, False)
+
+
+def test_a_while_after_a_teleoperator_fell_silent_a_resume_is_for_the_policy(rig):
+    rig.follow()
+    rig.tick(FORWARD, Request.HOLD)
+    spoken = Proposal(FORWARD, rig.now, math.nan)
+    rig.run(50, FORWARD, teleop=spoken)
+    assert rig.tick(FORWARD, Request.RESUME, teleop=spoken).verdict is Verdict.PASS
+
+
+def test_a_resume_that_nobody_drives_leads_nowhere_however_it_came(rig):
+    rig.follow()
+    rig.tick(FORWARD, Request.HOLD)
+    assert rig.tick(None, Request.RESUME).mode is Mode.HELD
+    assert rig.tick(FORWARD).mode is Mode.HELD

@@ -11,6 +11,7 @@ from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate.gate import initial_decision
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.trajectory import Trajectory, braking_trajectory, sample, state_at
+from spillguard_ros.node.convert import duration_of
 
 SPEED = st.lists(st.floats(-1.0, 1.0), min_size=7, max_size=7).map(
     lambda v: np.array(v) * GEN3_LIMITS.velocity
@@ -113,6 +114,18 @@ def test_a_path_is_continuous_and_its_early_braking_stays_on_it(rig, before, cha
     across = cut * np.linalg.norm(rest) - rest * np.linalg.norm(cut)  # from 0, where the coast begins
     np.testing.assert_allclose(across, 0.0, atol=1e-9)
     assert (np.abs(cut) <= np.abs(rest) + 1e-12).all()
+
+
+@pytest.mark.parametrize("periods", range(1, 12))
+@pytest.mark.parametrize("coast", [0.04, 1e-12, 4e-10, 2e-6, 0.0])
+def test_no_two_points_share_a_nanosecond(rig, periods, coast):
+    """Speeds are often multiples of acceleration times period, so that braking and coast end together."""
+    config = replace(rig.config, coast_time=0.04)
+    qd = 0.01 * periods * GEN3_LIMITS.acceleration * np.eye(7)[0]
+    decision = replace(initial_decision(7, 4), q=np.zeros(7), qd=qd, coast=coast)
+    sent = [duration_of(time) for time in braking_trajectory(decision, config).times.tolist()]
+    whole = [stamp.sec * 1_000_000_000 + stamp.nanosec for stamp in sent]
+    assert whole[0] == 0 and (np.diff(whole) > 0).all(), whole
 
 
 @given(SPEED, st.sampled_from([0.0, 0.02, 0.1]))

@@ -21,7 +21,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from sim.pouring import cell_model
+from sim.pouring import arms
 from sim.pouring.cell import PourCell
 from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES
@@ -38,8 +38,6 @@ from spillguard_ros.node.runtime import ShellNode, run
 MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
 OUTCOME_TICKS = 5  # between two outcome messages
 UPDATES = round(MONITOR_PERIOD / PERIOD)  # of the controller in a tick
-EVERY = round(cell_model.TIMESTEP / PERIOD)  # of them in a physics step
-CONTINUOUS = np.isinf(GEN3_LIMITS.position_max)
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 LARGE_BLOCK = 1 << 17  # [B]; glibc's initial value; setting it explicitly keeps it from growing
 
@@ -143,7 +141,7 @@ class SimArm(ShellNode):
     def _settle(self, q: Vec) -> None:
         """A controller without a command, and the servos at rest at q (7,) [rad]."""
         self._controller = JointTrajectoryController(
-            q, CONTINUOUS, from_desired=self._settings.interpolate_from_desired_state
+            q, arms.CONTINUOUS, from_desired=self._settings.interpolate_from_desired_state
         )
         self._servo, self._told = PositionServo(q, self._settings.servo_lag), q
 
@@ -212,7 +210,7 @@ class SimArm(ShellNode):
                 command = bounded(command, self._told, GEN3_LIMITS.velocity)
             self._servo.update(command)
             self._told = command
-            if (update + 1) % EVERY == 0:
+            if (update + 1) % arms.UPDATES == 0:
                 targets.append((self._servo.q, self._servo.qd))
         q, qd = (np.array(part) for part in zip(*targets, strict=True))
         self._cell.follow(q, qd)
@@ -228,7 +226,7 @@ class SimArm(ShellNode):
         q, qd = data.qpos[:7].copy(), data.qvel[:7].copy()
         q += min(max(self._simulated() - self._now, 0.0), MONITOR_PERIOD) * qd
         if settings.wrapped:
-            q[CONTINUOUS] = (q[CONTINUOUS] + np.pi) % (2.0 * np.pi) - np.pi
+            q[arms.CONTINUOUS] = (q[arms.CONTINUOUS] + np.pi) % (2.0 * np.pi) - np.pi
         if settings.mock_velocity:
             qd[:] = 0.0
         stamp = self.get_clock().now().to_msg()

@@ -34,6 +34,11 @@ def gate_config(parameters: Mapping[str, Any], bundle: Bundle) -> GateConfig:
             f"command_timeout is {parameters['command_timeout']} s, allowed are two periods of the policy, "
             f"{2.0 / manifest.policy_rate} s"
         )
+    if not parameters["policy_timeout"] >= 2.0 / manifest.policy_rate:
+        raise ValueError(
+            f"policy_timeout is {parameters['policy_timeout']} s, needed are two periods of the policy, "
+            f"{2.0 / manifest.policy_rate} s, or more"
+        )
     return GateConfig(
         limits=manifest.limits.arrays(),
         period=1.0 / manifest.monitor_rate,

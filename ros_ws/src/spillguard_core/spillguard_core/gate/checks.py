@@ -81,9 +81,31 @@ def _driver(cycle: Cycle, mode: Mode) -> tuple[Mode, Finding]:
 
 def policy_silence(cycle: Cycle) -> str:
     """For how long the policy has been silent, if that is too long; empty if not, or if it never spoke."""
-    proposal, allowed = cycle.inputs.proposal, cycle.config.policy_timeout
-    age = 0.0 if proposal is None else cycle.inputs.now - proposal.received
-    return "" if age <= allowed else f"for {age:.3f} s, allowed {allowed} s"
+    inputs, config = cycle.inputs, cycle.config
+    age = 0.0 if inputs.proposal is None else inputs.now - inputs.proposal.received
+    if age <= config.policy_timeout:
+        return ""
+    sensors = inputs.now - inputs.sensors_received
+    deaf = "" if sensors <= config.sensor_timeout else f"; a sensor of the task is silent for {sensors:.1f} s"
+    return f"for {age:.3f} s, allowed {config.policy_timeout} s{deaf}"
+
+
+def nobody_drives(cycle: Cycle) -> str:
+    """Why a resume would hand the arm to nobody, or to another than who spoke when it was asked for; empty if
+    it would not.
+
+    A teleoperator who has just fallen silent may have been whom the resume was for: the policy waits.
+    """
+    inputs, config = cycle.inputs, cycle.config
+    age = math.inf if inputs.teleop is None else inputs.now - inputs.teleop.received
+    if 0.0 <= age <= config.teleop_timeout:
+        return ""
+    if age <= 2.0 * config.teleop_timeout:
+        return "the teleoperator has just fallen silent: resume again for the policy"
+    if inputs.proposal is None:
+        return "nobody drives yet: start the policy or a teleoperator first"
+    silence = policy_silence(cycle)
+    return f"the policy is silent {silence}: let it speak first" if silence else ""
 
 
 def _mode_asked_for(cycle: Cycle) -> Mode:
@@ -92,7 +114,7 @@ def _mode_asked_for(cycle: Cycle) -> Mode:
     for request in cycle.inputs.requests:
         if request is Request.RESET and mode is Mode.STOPPED and not reset_refusal(cycle):
             mode = Mode.HELD
-        elif request is Request.RESUME and mode is Mode.HELD:
+        elif request is Request.RESUME and mode is Mode.HELD and not nobody_drives(cycle):
             mode = Mode.FOLLOWING
     return mode
 

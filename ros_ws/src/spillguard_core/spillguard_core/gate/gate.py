@@ -36,8 +36,8 @@ from spillguard_core.gate.checks import (
     Finding,
     input_fault,
     mode_and_finding,
+    nobody_drives,
     place_fault,
-    policy_silence,
     reset_refusal,
     suspension,
     suspension_fault,
@@ -141,19 +141,13 @@ def refusal(
 
 def _resume_refusal(cycle: Cycle, mode: Mode) -> str:
     """`mode`: with the pending requests."""
-    inputs, teleop = cycle.inputs, cycle.inputs.teleop
     if mode is Mode.STOPPED:
         return "stopped: reset first"
-    if Request.HOLD in inputs.requests:
+    if Request.HOLD in cycle.inputs.requests:
         return "a hold was asked for at the same time"
     if cycle.last.mode is Mode.TELEOP:
         return "the teleoperator drives: when it is silent the arm holds, then resume"
-    if teleop is not None and 0.0 <= inputs.now - teleop.received <= cycle.config.teleop_timeout:
-        return ""
-    if inputs.proposal is None:
-        return "nobody drives yet: start the policy or a teleoperator first"
-    silence = policy_silence(cycle)
-    return f"the policy is silent {silence}: start it first" if silence else ""
+    return nobody_drives(cycle)
 
 
 def _suspension_refusal(asked: SuspensionRequest, inputs: Inputs, mode: Mode, config: GateConfig) -> str:

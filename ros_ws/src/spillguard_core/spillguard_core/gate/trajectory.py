@@ -21,6 +21,7 @@ class Trajectory:
 
 
 SHORTEST = 1e-9  # [s] of braking; shorter counts as rest, or two points would share one time
+APART = 1e-6  # [s] between two points; messages count whole nanoseconds, and a controller refuses equal times
 
 
 def braking_time(qd: Vec, acceleration: Vec) -> float:
@@ -48,13 +49,13 @@ def braking_trajectory(decision: Decision, config: GateConfig) -> Trajectory:
     points = [(0.0, decision.start_q, decision.start_qd)]
     if brake > SHORTEST:
         points.append((period, q, qd))
-        if coast > SHORTEST:
+        if coast > APART:
             points.append((period + coast, q + coast * qd, qd))
         points.append((period + coast + brake, rest, still))
     else:
         points.append((period, rest, still))
     # A controller refuses a message that is over when it arrives, and even one to stay may be late.
-    if points[-1][0] < period + config.coast_time:
+    if points[-1][0] < period + config.coast_time - APART:
         points.append((period + config.coast_time, rest, still))
     times, positions, velocities = zip(*points, strict=True)
     return Trajectory(np.array(times), np.array(positions), np.array(velocities))

@@ -47,6 +47,7 @@ JITTER = re.compile(r"High (execution|periodicity) jitter or mean error( : \[[^\
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # until discovery is complete
 
 
+SHORTEST_TIMEOUT = 2.5  # [s] in which a controller that is asked once a second may miss one question
 AHEAD, BEHIND = 0.02, 0.3  # [s] that the driver's clock may seem to be
 
 
@@ -152,28 +153,43 @@ class ControllerParameter:
     """
 
     def __init__(self, node: Node, controller: str, parameter: str, timeout: float) -> None:
-        """`controller` is the full name of its node; answers older than `timeout` [s] do not count."""
+        """`controller` is the full name of its node; answers older than `timeout` [s] do not count.
+
+        ValueError for a time in which no answer may be lost.
+        """
+        if not timeout >= SHORTEST_TIMEOUT:
+            raise ValueError(
+                f"driver_timeout is {timeout} s, with driver_parameter at least {SHORTEST_TIMEOUT} s"
+            )
         self._node, self._name, self._parameter, self._timeout = node, controller, parameter, timeout
         self._service = f"{controller}/get_parameters"
         self.client: Client[Any, Any] = node.create_client(GetParameters, self._service)
-        self._future: Future[Any] | None = None
-        self._asked = self._answered = -math.inf  # [s] steady clock
+        self._asked: list[tuple[float, Future[Any]]] = []  # when, on the steady clock [s]; not yet answered
+        self._answered = -math.inf  # [s] when the newest answer had been asked for
         self._fault = ""
 
     def ask(self, now: float) -> None:
-        """Read the last answer and ask again. `now` is on the steady clock [s]."""
-        if self._future is not None and self._future.done():
-            self._answered, self._fault = self._asked, self._read(self._future.result())
-            self._future = None
-        if self._future is not None and now - self._asked > self._timeout:
-            self.client.remove_pending_request(self._future)
-            self._future = None
+        """Ask again; for once a second. `now` is on the steady clock [s]."""
+        self._look(now)
         servers = self._node.count_services(self._service)
         if servers > 1:
             self._answered, self._fault = now, f"{servers} nodes answer to {self._service}"
-        elif self._future is None and self.client.service_is_ready():
-            self._asked = now
-            self._future = self.client.call_async(GetParameters.Request(names=[self._parameter]))
+        elif self.client.service_is_ready():
+            request = GetParameters.Request(names=[self._parameter])
+            self._asked.append((now, self.client.call_async(request)))
+
+    def _look(self, now: float) -> None:
+        """Read what was answered, and give up what has not been for too long."""
+        waiting = []
+        for asked, future in self._asked:
+            if future.done():
+                if asked >= self._answered:
+                    self._answered, self._fault = asked, self._read(future.result())
+            elif now - asked > self._timeout:
+                self.client.remove_pending_request(future)
+            else:
+                waiting.append((asked, future))
+        self._asked = waiting
 
     def _read(self, answer: GetParameters.Response | None) -> str:
         values = [] if answer is None else answer.values
@@ -191,6 +207,7 @@ class ControllerParameter:
 
     def fault(self, now: float) -> str:
         """The fault at steady time `now` [s]; empty if none."""
+        self._look(now)
         if not now - self._answered <= self._timeout:
             return f"{self._name} does not say whether its {self._parameter} is true"
         return self._fault

@@ -18,7 +18,7 @@ ALLOWED = 0.1  # share of the answers that may be older than any in training
 class Latency:
     """Ages [s] from a measurement to a decision on its answer, over the last `WINDOW`.
 
-    Until the next proposal comes the same one answers an older and older state: an age counts the whole of it.
+    Until the next proposal comes the same one answers an older and older state: an age counts all of it.
     """
 
     def __init__(self, trained: float | None) -> None:

@@ -55,9 +55,10 @@ def subscribe(
 ) -> Subscription[Any]:
     """A subscription that passes each message to `take`, or its fault to `refuse`; see `reader`.
 
-    With `newest` only the newest of those with and of those without this text, as `rounds.newest_of` says.
+    With `newest` only the newest of those with and of those without this string, as `rounds.newest_of` says.
     """
     read = reader(kind, take, refuse, mark)
     if newest:
-        read = newest_of(read, newest.encode())
+        # As one string of the message: its length ends with a zero byte before it, and a zero byte ends it.
+        read = newest_of(read, b"\0" + newest.encode() + b"\0")
     return node.create_subscription(kind, topic, read, qos, raw=True)

@@ -27,12 +27,16 @@ from rclpy.waitable import Waitable
 ROUND = 0.002  # [s] between two rounds; a message waits for half of it on average
 SHARE = 0.5  # of processor time for callbacks; timers come on top
 SAVED = 0.005  # [s] of processor time that may be saved up and spent at once, and overdrawn at most
-SERVICES_PERIOD = 0.005  # [s] between two looks at services and clients
+SERVICES_PERIOD, SERVICES_SHARE = (
+    0.005,
+    0.2,
+)  # [s] between two looks at services and clients; of processor time
+LEAST = 0.0005  # [s] for them, although a timer may be due
 MOST_SKIPPED = 50  # messages of a topic that are passed over at once
 EVENTS_PERIOD = 1.0  # [s] between two checks for middleware events, such as incompatible QoS
 
 LATEST = 1.0  # [s] for which a request may wait
-SLOW = 0.02  # [s] longest answer to a client that is there
+SLOW = 0.08  # [s] longest answer to a client that is there; the middleware waits 0.1 s for one that is not
 
 T = TypeVar("T", bound=Callable[..., object])
 Serve = Callable[[], bool]
@@ -47,14 +51,17 @@ class Rounds:
     does not count as used.
     """
 
-    def __init__(self, clock: Clock = time.monotonic, processor: Clock = time.thread_time) -> None:
-        self._clock, self._processor = clock, processor
+    def __init__(
+        self, clock: Clock = time.monotonic, processor: Clock = time.thread_time, share: float = SHARE
+    ) -> None:
+        """`share` of processor time."""
+        self._clock, self._processor, self._share = clock, processor, share
         self._turn = 0  # index of the next source
         self._left, self._earned = SAVED, clock()
 
     def _earn(self) -> None:
         now = self._clock()
-        self._left = min(SAVED, self._left + SHARE * (now - self._earned))
+        self._left = min(SAVED, self._left + self._share * (now - self._earned))
         self._earned = now
 
     def _pay(self, since: float) -> float:
@@ -133,7 +140,9 @@ def _requests(service: Any, node: Node) -> Serve:
             request, header = service.handle.service_take_request(service.srv_type.Request)
         if header is None:
             return False
-        received, oldest = header.received_timestamp, time.time_ns() - round(1e9 * LATEST)
+        now = time.time_ns()
+        received, oldest = header.received_timestamp or now, now - round(1e9 * LATEST)  # 0: not known here
+        over = over if over <= now else 0  # the clock was set back
         awaited = received >= over and node.count_clients(service.service_name) > 0
         if not (awaited and received >= oldest) and not getattr(service.callback, "even_late", False):
             return True
@@ -182,22 +191,29 @@ class NodeRounds:
     """Serves all topics, services, clients and steady timers of one node in one thread.
 
     Services and clients are polled only every `SERVICES_PERIOD`: a node has twenty of them, and a request has
-    an effect with the next timer only.
+    an effect with the next timer only. They have a share of processor time of their own, and come first: a
+    stop gets through whatever floods the topics.
     """
 
     def __init__(self, node: Node) -> None:
-        self._node, self._rounds, self._events = node, Rounds(), _Events()
+        self._node, self._events = node, _Events()
+        self._rounds, self._service_rounds = Rounds(), Rounds(share=SERVICES_SHARE)
         self._events.add_node(node)
         self._entities: list[Any] = []
-        self._sources: list[Serve] = []
-        self._topics = 0  # of the sources, the first ones
+        self._topics: list[Serve] = []
+        self._services: list[Serve] = []
         self._look_at_services = 0.0  # steady time [s]
         self._look_at_events = time.monotonic()
 
     def once(self) -> None:
         """Run the timers that are due, then one round, then sleep until the next one."""
         due = self._run_timers()
-        self._rounds.serve(self._current_sources(), due)
+        self._look_for_entities()
+        now = time.monotonic()
+        if now >= self._look_at_services:
+            self._look_at_services = now + SERVICES_PERIOD
+            self._service_rounds.serve(self._services, max(due, now + LEAST))
+        self._rounds.serve(self._topics, due)
         time.sleep(self._rounds.nap(due))
 
     def _run_timers(self) -> float:
@@ -211,19 +227,12 @@ class NodeRounds:
         wait = min((1e-9 * ns for ns in left if ns is not None), default=EVENTS_PERIOD)
         return time.monotonic() + wait
 
-    def _current_sources(self) -> list[Serve]:
-        entities = [*self._node.subscriptions, *self._node.services, *self._node.clients]
-        if entities != self._entities:
-            self._entities, self._topics = entities, len(entities) - self._others()
-            self._sources = [self._guarded(entity) for entity in entities]
-        now = time.monotonic()
-        if now < self._look_at_services:
-            return self._sources[: self._topics]
-        self._look_at_services = now + SERVICES_PERIOD
-        return self._sources
-
-    def _others(self) -> int:
-        return sum(1 for _ in (*self._node.services, *self._node.clients))
+    def _look_for_entities(self) -> None:
+        topics, services = [*self._node.subscriptions], [*self._node.services, *self._node.clients]
+        if [*topics, *services] != self._entities:
+            self._entities = [*topics, *services]
+            self._topics = [self._guarded(topic) for topic in topics]
+            self._services = [self._guarded(service) for service in services]
 
     def _guarded(self, entity: Any) -> Serve:
         serve = (
