@@ -125,11 +125,11 @@ CASES = (
     state("clock_ahead", "the driver's clock is 0.1 s ahead", DRIVER, AT_ONCE, "shift_stamp", seconds=0.1),
     state(
         "clock_behind",
-        "the driver's clock is 0.5 s behind",
+        "the driver's clock is 5 s behind",
         f"{STALE} {DRIVER}",
         STATE,
         "shift_stamp",
-        seconds=-0.5,
+        seconds=-5.0,
     ),
     goes_on("state_lost_1", "all sensors: 1 % lost", STATES, "lose", share=0.01),
     goes_on("state_lost_10", "all sensors: 10 % lost", STATES, "lose", share=0.1),

@@ -156,7 +156,7 @@ def test_status_that_contradicts_itself_is_a_fault(keys: tuple[str, str], states
     assert read_report(said, CONTROLLER).fault == f"{CONTROLLER} is active and inactive"
 
 
-@pytest.mark.parametrize("age", [-0.019, 0.0, 0.05, 0.12, 0.29])
+@pytest.mark.parametrize("age", [-0.019, 0.0, 0.05, 0.12, 1.9])
 def test_a_state_of_ordinary_age_says_nothing_against_the_clock(age: float) -> None:
     assert clock_fault(1e9 + age, 1e9) == ""
 
@@ -165,7 +165,7 @@ def test_a_state_of_ordinary_age_says_nothing_against_the_clock(age: float) -> N
     ("age", "words"),
     [
         (-0.03, "0.030 s ahead of this"),
-        (0.31, "0.310 s behind this"),
+        (2.1, "2.100 s behind this"),
         (math.nan, "nan s"),
         (-3600.0, "ahead"),
     ],
