@@ -86,6 +86,6 @@ class DrivenArm:
 
 
 def without_past(path: Trajectory) -> Trajectory:
-    """Only where the coast ends, if there is one, and where the arm rests; for a controller that has to join."""
+    """Only where the coast ends, if there is one, and where the arm rests: what has to be joined."""
     first = len(path.times) - (2 if len(path.times) > 3 else 1)
     return Trajectory(path.times[first:], path.positions[first:], path.velocities[first:])

@@ -20,7 +20,7 @@ def test_a_cup_is_poured(form: str) -> None:
 
 def test_an_arm_whose_controller_joins_to_where_it_is_measured_shakes() -> None:
     """What a real one does with messages that have to be joined, by default."""
-    poured = pour(SHIPPED, JOINED, 0)
+    poured = pour(SHIPPED, JOINED, 2)
     assert poured.stopped and not poured.success
     assert poured.acceleration > 100.0
 
