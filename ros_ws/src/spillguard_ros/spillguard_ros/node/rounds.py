@@ -2,10 +2,10 @@
 
 rclpy's own executors run a callback for every message, without limit: the events executor queues them
 unboundedly, and a timer waits behind them; the single-threaded one builds a wait set in Python before each of
-them. A flood from any node then costs the control loop its period. Here topics and services are polled in
-turn, one message or request each, until all are empty, their share of processor time is used up or a timer is
-due. The rest waits in queues bounded by DDS (the newest messages of each topic, up to its depth); what
-exceeds them is lost.
+them. A flood from any node then costs the control loop its period. Here the services, and then the topics,
+are polled in turn, one request or message each, until all are empty, their share of processor time is used up
+or a timer is due. The rest waits in queues bounded by DDS (the newest messages of each topic, up to its
+depth); what exceeds them is lost.
 
 Polling an empty topic or service takes 1 to 2 us, so a whole round costs less than one wait set.
 """
@@ -27,10 +27,8 @@ from rclpy.waitable import Waitable
 ROUND = 0.002  # [s] between two rounds; a message waits for half of it on average
 SHARE = 0.5  # of processor time for callbacks; timers come on top
 SAVED = 0.005  # [s] of processor time that may be saved up and spent at once, and overdrawn at most
-SERVICES_PERIOD, SERVICES_SHARE = (
-    0.005,
-    0.2,
-)  # [s] between two looks at services and clients; of processor time
+SERVICES_PERIOD = 0.005  # [s] between two looks at services and clients
+SERVICES_SHARE = 0.2  # of processor time for them
 LEAST = 0.0005  # [s] for them, although a timer may be due
 MOST_SKIPPED = 50  # messages of a topic that are passed over at once
 EVENTS_PERIOD = 1.0  # [s] between two checks for middleware events, such as incompatible QoS
