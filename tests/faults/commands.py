@@ -11,7 +11,7 @@ import yaml
 
 from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate.trajectory import Trajectory, sample
-from spillguard_core.robot.arm import ArmLimits, Vec, joint_differences
+from spillguard_core.robot.arm import MONITOR_PERIOD, ArmLimits, Vec, joint_differences
 from spillguard_sim.graph import launch_file
 
 STILL = 0.02  # [rad/s]
@@ -131,8 +131,8 @@ def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
         return f"beyond a velocity limit: {qd}"
     if command.times[0] != 0.0:
         return f"begins {command.times[0]} s after its stamp, so the arm's controller has to join it"
-    spans = np.diff(command.times)[:, None]
-    if not (np.abs(np.diff(qd, axis=0)) <= limits.acceleration * spans * SLACK + JUMP).all():
+    spans = np.diff(command.times)[1:, None]  # the first: see `unsafe_step`
+    if not (np.abs(np.diff(qd[1:], axis=0)) <= limits.acceleration * spans * SLACK + JUMP).all():
         return f"accelerates or brakes harder than allowed: {qd.tolist()} rad/s in {spans.ravel().tolist()} s"
     return ""
 
@@ -140,11 +140,16 @@ def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
 def unsafe_step(before: Command, after: Command) -> str:
     """What is unsafe in the transition from one command to the next; empty if nothing.
 
-    Early or late, a command begins where the path of the one before is by then.
+    Early or late, a command begins where the path of the one before is by then. One that is early leaves the
+    end of that ramp to the first period of its own.
     """
     passed = after.time - before.time
     if before.holds and after.holds and passed > LONGEST:
         return ""  # after a reset: the arm may have been moved by hand
+    first = after.times[1] + 2.0 * max(MONITOR_PERIOD - passed, 0.0)
+    ramp = np.abs(after.velocities[1] - after.velocities[0])
+    if not (ramp <= GEN3_LIMITS.acceleration * first * SLACK + JUMP).all():
+        return f"changes speed by {ramp.max():.4f} rad/s in {1e3 * first:.0f} ms"
     q, qd = before.at(passed)
     change, leap = np.abs(after.velocities[0] - qd), np.abs(after.positions[0] - q)
     if not (change <= JUMP).all():

@@ -62,6 +62,7 @@ def test_dead_or_frozen_policy_makes_the_arm_hold_until_it_is_back(
             stage.start("policy")
         else:
             stage.graph.signal("policy", signal.SIGCONT)
+        stage.witness.open_gate()  # after a second of silence it needs a resume
         stage.goes_on()
 
 

@@ -25,6 +25,7 @@ FINE: Finding = (reasons.OK, "")
 
 
 DEEPEST = 0.01  # [m] allowed penetration of a sensed body into the arm's model, which encloses the arm
+JUST_NOW = 0.05  # [s]; a request is carried out by the next decision, a few milliseconds after it was granted
 LONGEST_REASON = 200  # maximum length of the reason for suspending the critic
 
 
@@ -100,7 +101,7 @@ def nobody_drives(cycle: Cycle) -> str:
     age = math.inf if inputs.teleop is None else inputs.now - inputs.teleop.received
     if 0.0 <= age <= config.teleop_timeout:
         return ""
-    if age <= 2.0 * config.teleop_timeout:
+    if age <= config.teleop_timeout + JUST_NOW:
         return "the teleoperator has just fallen silent: resume again for the policy"
     if inputs.proposal is None:
         return "nobody drives yet: start the policy or a teleoperator first"
