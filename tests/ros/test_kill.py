@@ -62,6 +62,8 @@ def test_dead_or_frozen_policy_makes_the_arm_hold_until_it_is_back(
             stage.start("policy")
         else:
             stage.graph.signal("policy", signal.SIGCONT)
+        stage.witness.heard.proposals.clear()
+        stage.until(lambda: bool(stage.witness.heard.proposals), PATIENCE, "a policy that speaks again")
         stage.witness.open_gate()  # after a second of silence it needs a resume
         stage.goes_on()
 
