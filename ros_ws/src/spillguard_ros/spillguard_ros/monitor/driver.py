@@ -229,7 +229,7 @@ class Driver:
         node_name: str = "",
     ) -> None:
         """`node_name`: the full name of the trajectory controller's own node."""
-        self._node, self._wanted, self._controller = node, status, controller
+        self._node, self._wanted, self._controller, self._node_name = node, status, controller, node_name
         self._reports, self._namesakes, self._publishers = Reports(status, timeout), "", -1
         self._parameter = ControllerParameter(node, node_name, parameter, timeout) if parameter else None
         self.subscriptions = (
@@ -267,10 +267,17 @@ class Driver:
         known = all(info.node_name != UNKNOWN_NODE for info in found)
         self._publishers = count if known else -1
 
-    def fault(self, now: float) -> str:
-        """The fault at steady time `now` [s]; empty if none."""
+    def commanders(self, topic: str) -> int:
+        """How many can move the arm: publishers on its command topic, by its full name, and clients of the
+        controller's action, whose goals are requests of a service."""
+        goals = f"{self._node_name}/{ACTION}/_action/send_goal"
+        return self._node.count_publishers(topic) + self._node.count_clients(goals)
+
+    def fault(self, now: float, stamp: float) -> str:
+        """The fault at steady time `now` [s], with the newest joint state of `stamp` [s]; empty if none."""
         told = (self._reports.fault(now) or self._namesakes) if self._wanted else ""
-        return told or (self._parameter.fault(now) if self._parameter else "")
+        told = told or (self._parameter.fault(now) if self._parameter else "")
+        return told or clock_fault(1e-9 * self._node.get_clock().now().nanoseconds, stamp)
 
     @property
     def warning(self) -> str:

@@ -1,5 +1,6 @@
 """What the safety monitor tells of each decision, on its topics and in the recording. It decides nothing."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -14,6 +15,7 @@ from spillguard_ros.recording import flight
 from spillguard_ros.recording.recorder import FlightRecorder
 
 MEGABYTE = 1_000_000
+LOG_PERIOD = 1.0  # [s] between two log lines with the same answer to the same service
 LATE = 1.5  # periods between two cycles, above which the second is late
 
 
@@ -36,6 +38,7 @@ class Reporter:
         `trained_latency` [s] of the bundle.
         """
         self._latency = Latency(trained_latency)
+        self._logged: dict[str, tuple[str, float]] = {}  # service -> last answer and its time
         self._node, self._period, self._units = node, period, margin_units
         self._calibration, self._recorder, self._record = calibration, recorder, record
         self._latest: DiagnosticArray | None = None
@@ -61,6 +64,13 @@ class Reporter:
             self._numbers[name].publish(msg)
             self._record(f"safety_monitor/{name}", msg)
         self._record(flight.TOPIC, cycle)
+
+    def log(self, service: str, answer: str) -> None:
+        """Log repeated identical calls at most once a second: each line goes to the graph and to disk."""
+        now, (last, when) = time.monotonic(), self._logged.get(service, ("", -math.inf))
+        if answer != last or now - when >= LOG_PERIOD:
+            self._logged[service] = answer, now
+            self._node.get_logger().info(f"{service}: {answer}")
 
     def report_to_diagnostics(self) -> None:
         """Once a second, after the first decision: the latest status, and the recorder's."""

@@ -29,7 +29,7 @@ from spillguard_core.gate.decision import Inputs, Mode, Proposal, Request, Suspe
 from spillguard_core.gate.gate import decide, initial_decision, refusal
 from spillguard_core.gate.trajectory import braking_trajectory
 from spillguard_core.robot.arm import load_robot
-from spillguard_ros.monitor.driver import ACTION, Driver, clock_fault
+from spillguard_ros.monitor.driver import Driver
 from spillguard_ros.monitor.parameters import MonitorParameters, settings_parameters
 from spillguard_ros.monitor.reporting import MEGABYTE, Reporter
 from spillguard_ros.monitor.status import (
@@ -52,7 +52,6 @@ from spillguard_ros.recording.recorder import FlightRecorder
 
 WRITER_PERIOD = 0.1  # [s] between two checks for another node on the command topic
 LAST_WORD_TIMEOUT = 0.2  # [s] to wait for the acknowledgement of the last command
-LOG_PERIOD = 1.0  # [s] between two log lines with the same answer to the same service
 
 
 class SafetyMonitor(ShellNode):
@@ -90,11 +89,9 @@ class SafetyMonitor(ShellNode):
             )
         frames = read_frames(self, bundle.task)
         self._sensors = Sensors(self, robot, bundle.task, frames, self._record)
-        # With the resolved name: counting expands a relative name, but does not remap it.
-        self._controller = self.resolve_topic_name(robot.command_topic).rpartition("/")[0]
         self._driver = Driver(
             self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout,
-            parameters.driver_parameter, self._controller,
+            parameters.driver_parameter, self.resolve_topic_name(robot.command_topic).rpartition("/")[0],
         )  # fmt: skip
         self._twists = [
             subscribe(self, TwistStamped, topic, take, partial(self._refuse, topic), 1)
@@ -171,7 +168,6 @@ class SafetyMonitor(ShellNode):
         self._suspend: SuspensionRequest | None = None
         self._doubts: dict[str, Callable[[], str]] = {PROPOSAL: str, TELEOP: str}  # as in `Sensors`
         self._detail = ""  # of the decision, for people
-        self._logged: dict[str, tuple[str, float]] = {}  # service -> last answer and its time
         self._last_tick = math.nan
 
     def _stop_arm(self) -> None:
@@ -223,15 +219,8 @@ class SafetyMonitor(ShellNode):
         if not reason:
             self._requests.append(request)
         response.success, response.message = not reason, reason or granted(request, self._decision.mode)
-        self._log(request.value, response.message)
+        self._reporter.log(request.value, response.message)
         return response
-
-    def _log(self, service: str, answer: str) -> None:
-        """Log repeated identical calls at most once a second: each line goes to the graph and to disk."""
-        now, (last, when) = time.monotonic(), self._logged.get(service, ("", -math.inf))
-        if answer != last or now - when >= LOG_PERIOD:
-            self._logged[service] = answer, now
-            self.get_logger().info(f"{service}: {answer}")
 
     def _on_suspend_critic(
         self, request: SetParametersAtomically.Request, response: SetParametersAtomically.Response
@@ -245,18 +234,11 @@ class SafetyMonitor(ShellNode):
             self._suspend = asked
         response.result.successful = not reason
         response.result.reason = reason or f"the critic is suspended for {asked.seconds} s: {asked.reason}"
-        self._log("suspend_critic", response.result.reason)
+        self._reporter.log("suspend_critic", response.result.reason)
         return response
 
     def _count_writers(self) -> None:
-        # Others may also move the arm through the controller's action, whose goals are requests of a service.
-        goals = f"{self._controller}/{ACTION}/_action/send_goal"
-        self._writers = self.count_publishers(self._command.topic_name) + self.count_clients(goals)
-
-    def _driver_fault(self, now: float, stamp: float) -> str:
-        """`now` [s] on the steady clock, `stamp` [s] of the newest joint state."""
-        clock = 1e-9 * self.get_clock().now().nanoseconds
-        return self._driver.fault(now) or clock_fault(clock, stamp)
+        self._writers = self._driver.commanders(self._command.topic_name)
 
     def _inputs(self, now: float) -> Inputs:
         stamp = convert.seconds(self._sensors.state_stamp)
@@ -271,7 +253,7 @@ class SafetyMonitor(ShellNode):
             command_writers=self._writers,
             teleop=self._teleop,
             suspend=self._suspend,
-            driver_fault=self._driver_fault(now, stamp),
+            driver_fault=self._driver.fault(now, stamp),
         )
 
     def _tick(self) -> None:
