@@ -20,6 +20,7 @@ NEEDS = {
     "optim4rl": ("torch", "train"),
     "gate": ("torch", "train"),
     "latency": ("rclpy", "train,ros"),
+    "monitor_load": ("rclpy", "train,ros"),
 }
 """A package that the benchmark needs, and the extras that install it."""
 

@@ -7,6 +7,7 @@ Not a speed: the limit is zero. Every sequence passes the gate with the deployed
 import json
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -27,10 +28,15 @@ def passages(bundle: Path, sequences: int, seed: int) -> list[Passage]:
     return list(run(*hard_limits_alone(bundle), sequences, seed))
 
 
+def _seed(seed: int, chunk: int) -> int:
+    """Of one chunk."""
+    return 10_000 * seed + chunk
+
+
 def main() -> int:
     """Exit status 0 only if nothing was broken."""
     args, console, start = tyro.cli(SequenceArgs), Console(), time.monotonic()
-    running = shared_out(passages, args, CHUNK, lambda number: 10_000 * args.seed + number)
+    running = shared_out(passages, args, CHUNK, partial(_seed, args.seed))
     found = list(track(running, "sequences", total=args.sequences, console=console))
     headings = ("limit", "up to [ms]", "sequences", "at its edge", "smallest margin", "unsafe")
     rows, table = [], Table(*headings)
@@ -44,6 +50,9 @@ def main() -> int:
                 table.add_row(*map(str, rows[-1].values()))
     console.print(table)
     unsafe = sum(not p.safe for p in found)
+    for number, passage in enumerate(found):
+        if not passage.safe:
+            console.print(f"sequence {number % CHUNK} of seed {_seed(args.seed, number // CHUNK)}: {passage}")
     console.print(f"{unsafe} of {len(found)} sequences broke something")
     record = {
         "benchmark": "spacing", "command": f"python -m benchmarks.spacing --sequences {args.sequences} "

@@ -19,10 +19,19 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import (
+    EnvironmentVariable,
+    LaunchConfiguration,
+    PathJoinSubstitution,
+    PythonExpression,
+)
 from launch_ros.substitutions import FindPackageShare
 
 HERE = Path(__file__).parent
+CONTROLLER = PythonExpression([
+    "'forward_position_controller' if '", LaunchConfiguration("output"), "' == 'positions' ",
+    "else 'joint_trajectory_controller'",
+])  # fmt: skip
 DRIVER_ARGUMENTS = {
     "robot_ip": (None, "Address of the arm; it ships with 192.168.1.10."),
     "use_fake_hardware": ("false", "No arm: the driver mirrors commands to states."),
@@ -31,13 +40,17 @@ DRIVER_ARGUMENTS = {
     "controllers_file": (str(HERE / "controllers.yaml"), "Controllers of the arm, a full path."),
 }
 NODE_ARGUMENTS = {
+    "output": (
+        "trajectory",
+        "What the arm is given: trajectory, or positions, for which another controller is started.",
+    ),
     "driver_prefix": ("/", "What stands before the driver's topics."),
     "driver_status": (
         "controller_manager: Controllers Activity",
         "Full name of the controller manager's status on /diagnostics; empty: none is awaited.",
     ),
     "driver_controller": (
-        "joint_trajectory_controller",
+        CONTROLLER,
         "Full name of the controller that this status has to call active.",
     ),
     "driver_parameter": (
@@ -51,7 +64,7 @@ def generate_launch_description() -> LaunchDescription:
     """Driver, then nodes. The transport holds for every process of this launch, so it is set before."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in {**DRIVER_ARGUMENTS, **NODE_ARGUMENTS}.items()
+        for name, (default, description) in {**NODE_ARGUMENTS, **DRIVER_ARGUMENTS}.items()
     ]
     transport = "FASTDDS_BUILTIN_TRANSPORTS"
     bringup = PathJoinSubstitution([FindPackageShare("kortex_bringup"), "launch", "gen3.launch.py"])
@@ -60,7 +73,7 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments={
             **{name: LaunchConfiguration(name) for name in DRIVER_ARGUMENTS},
             "dof": "7",
-            "robot_controller": "joint_trajectory_controller",
+            "robot_controller": CONTROLLER,
         }.items(),
     )
     nodes = IncludeLaunchDescription(

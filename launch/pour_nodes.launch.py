@@ -1,8 +1,9 @@
 """Policy and safety monitor: what simulated arm and Kinova have in common. Started through one of theirs.
 
-Both are lifecycle nodes that configure and activate themselves (`autostart`). No event here re-activates a
-node: one that an operator deactivates stays inactive. The monitor starts closed; an operator resets and
-resumes it. What ends the launch ends the nodes, and what ends driver or monitor ends the launch.
+With ``output:=positions`` the position streamer is a third node, for a driver that takes positions. All are
+lifecycle nodes that configure and activate themselves (`autostart`). No event here re-activates a node: one
+that an operator deactivates stays inactive. The monitor starts closed; an operator resets and resumes it.
+What ends the launch ends the nodes, and what ends driver, monitor or streamer ends the launch.
 ``page:=true`` adds the operator page, on which nothing depends.
 """
 
@@ -14,10 +15,19 @@ from launch.actions import DeclareLaunchArgument, RegisterEventHandler, SetEnvir
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import (
+    EnvironmentVariable,
+    LaunchConfiguration,
+    PathJoinSubstitution,
+    PythonExpression,
+)
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+CONTROLLER = PythonExpression([
+    "'forward_position_controller' if '", LaunchConfiguration("output"), "' == 'positions' ",
+    "else 'joint_trajectory_controller'",
+])  # fmt: skip
 STARTER = "SPILLGUARD_STARTER"  # whose end, however it comes, our nodes do not outlive
 ARGUMENTS = {
     "bundle": (None, "Directory of the bundle: policy, safety critic, world model and manifest."),
@@ -28,9 +38,20 @@ ARGUMENTS = {
     "record": ("", "MCAP file for the flight recording; empty: none."),
     "public_key": ("", "Ed25519 key that must have signed the bundle; empty: unsigned bundles are taken."),
     "allow_uncalibrated": ("false", "Take a bundle whose critic's threshold promises nothing."),
+    "output": (
+        "trajectory",
+        "What the arm's controller is given: trajectory (joint_trajectory_controller), or positions "
+        "(forward_position_controller), which the position streamer makes of the monitor's trajectories.",
+    ),
     "driver_prefix": (
         "",
-        "What stands before the driver's topics joint_states and joint_trajectory_controller/...",
+        "What stands before the driver's topics joint_states and joint_trajectory_controller/..., "
+        "forward_position_controller/...",
+    ),
+    "joint_prefix": (
+        "",
+        "What stands before the names of the arm's joints and of its base frame in messages, where a graph "
+        "has several arms.",
     ),
     "driver_status": (
         "",
@@ -38,17 +59,17 @@ ARGUMENTS = {
         "'NODE: Controllers Activity' of a controller manager; empty: none is awaited.",
     ),
     "driver_controller": (
-        "joint_trajectory_controller",
+        CONTROLLER,
         "Full name of the controller that this status has to call active.",
     ),
     "driver_parameter": (
         "",
         "Boolean parameter of the trajectory controller that has to be true, interpolate_from_desired_state "
-        "(before Jazzy open_loop_control); empty: none is asked for.",
+        "(before Jazzy open_loop_control); empty, or with output:=positions: none is asked for.",
     ),
     "load_cell": ("load_cell/wrench", "Topic of the load cell under the receiving cup, tared."),
     "wrist": ("wrist/wrench", "Topic of the payload felt at the wrist, tared."),
-    "target": ("target_pose", "Topic of the receiving cup's rim centre in base_link."),
+    "target": ("target_pose", "Topic of the receiving cup's rim centre in the base frame."),
     "page": ("false", "The operator page in the browser; its parameter file says where it listens."),
     "autostart": ("true", "Nodes configure and activate themselves."),
     "log_level": ("info", "Log level of the nodes."),
@@ -63,7 +84,10 @@ def text(name: str) -> ParameterValue:
 def node(name: str, *more: dict[str, ParameterValue], condition: IfCondition | None = None) -> Node:
     """A node of this package with its parameter file and the driver's topic names."""
     driver = LaunchConfiguration("driver_prefix")
-    command = "joint_trajectory_controller/joint_trajectory"
+    command, positions = (
+        "joint_trajectory_controller/joint_trajectory",
+        "forward_position_controller/commands",
+    )
     return Node(
         package="spillguard_ros",
         executable=name,
@@ -79,6 +103,7 @@ def node(name: str, *more: dict[str, ParameterValue], condition: IfCondition | N
         remappings=[
             ("joint_states", [driver, "joint_states"]),
             (command, [driver, command]),
+            (positions, [driver, positions]),
             ("load_cell/wrench", LaunchConfiguration("load_cell")),
             ("wrist/wrench", LaunchConfiguration("wrist")),
             ("target_pose", LaunchConfiguration("target")),
@@ -88,7 +113,7 @@ def node(name: str, *more: dict[str, ParameterValue], condition: IfCondition | N
 
 
 def ended(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
-    """Without its driver or its monitor the rest of the graph has nothing to do, so the launch ends.
+    """Without its driver, monitor or streamer the rest of the graph has nothing to do, so the launch ends.
 
     A policy may come back: until then the arm is held.
     """
@@ -113,12 +138,16 @@ def generate_launch_description() -> LaunchDescription:
         SetEnvironmentVariable("OMP_NUM_THREADS", EnvironmentVariable("OMP_NUM_THREADS", default_value="1")),
     ]
     bundle = {"bundle": text("bundle"), "public_key": text("public_key")}
-    robot, site = {"robot": text("robot")}, {"site": text("site")}
-    told = {name: text(name) for name in ("record", "driver_status", "driver_controller", "driver_parameter")}
+    robot = {"robot": text("robot"), "joint_prefix": text("joint_prefix")}
+    site = {"site": text("site")}
+    driver = ("output", "driver_status", "driver_controller", "driver_parameter")
+    told = {name: text(name) for name in ("record", *driver)}
+    streamed = IfCondition(PythonExpression(["'", LaunchConfiguration("output"), "' == 'positions'"]))
     allowed = ParameterValue(LaunchConfiguration("allow_uncalibrated"), value_type=bool)
     nodes = [
         node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}),
         node("policy", bundle, robot),
+        node("position_streamer", robot, condition=streamed),
         node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
     ]
     return LaunchDescription([

@@ -20,7 +20,17 @@ def generate_launch_description() -> LaunchDescription:
     """All arguments of `pour_nodes.launch.py` may be given, too."""
     declared = [
         DeclareLaunchArgument("bundle", description="Directory of the bundle to run."),
+        DeclareLaunchArgument(
+            "output",
+            default_value="trajectory",
+            description="What the arm's controller is given: trajectory or positions.",
+        ),
         DeclareLaunchArgument("seed", default_value="0", description="Of the sequence of randomised cells."),
+        DeclareLaunchArgument(
+            "domain",
+            default_value="pours",
+            description="What they differ in: nominal, pours, full, or a file.",
+        ),
         DeclareLaunchArgument(
             "driver_status",
             default_value="controller_manager: Controllers Activity",
@@ -35,7 +45,8 @@ def generate_launch_description() -> LaunchDescription:
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
         launch_arguments={
-            name: LaunchConfiguration(name) for name in ("bundle", "driver_status", "driver_parameter")
+            name: LaunchConfiguration(name)
+            for name in ("bundle", "output", "driver_status", "driver_parameter")
         }.items(),
     )
     sim_arm = Node(
@@ -46,7 +57,12 @@ def generate_launch_description() -> LaunchDescription:
         output="screen",
         parameters=[
             PathJoinSubstitution([LaunchConfiguration("params"), "sim_arm.yaml"]),
-            {"seed": ParameterValue(LaunchConfiguration("seed"), value_type=int)},
+            {
+                "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                "domain": ParameterValue(LaunchConfiguration("domain"), value_type=str),
+                "output": ParameterValue(LaunchConfiguration("output"), value_type=str),
+                "joint_prefix": ParameterValue(LaunchConfiguration("joint_prefix"), value_type=str),
+            },
         ],
     )
     return LaunchDescription([*declared, nodes, sim_arm])

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` at the end. After any error, a full disk or a kill the
-    previous content stays."""
-    part = path.with_name(path.name + ".part")
+    previous content stays. Until then it is `.NAME.part`: a NAME.part may be somebody's own."""
+    part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
             yield file
@@ -45,13 +45,13 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """An exclusive lock on a folder. BlockingIOError if another process holds it. The lock ends with the
-    process, however that ends; its file stays and means nothing.
+def locked(folder: Path, work: str = "trains this run") -> Iterator[None]:
+    """An exclusive lock on a folder. BlockingIOError if another process holds it, which does this `work`. The
+    lock ends with the process, however that ends; its file stays and means nothing.
     """
     with (folder / ".lock").open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BlockingIOError(f"{folder}: another process trains this run; wait for its end") from error
+            raise BlockingIOError(f"{folder}: another process {work}; wait for its end") from error
         yield

@@ -18,7 +18,7 @@ Config = TypeVar("Config")
 TOPICS = {
     "limits": (
         "(initial_)?(nu|eps)(_.*)?|.*limits|meta_.*|order|(multiplier|pid|margin|slack|zeta|safety)_.*|"
-        "tolerance|variant|projection"
+        "tolerance|variant|projection|penalty|candidates"
     ),
     "critics": "gamma.*|lam.*|tau|critic_.*|risk_agg|pos_.*",
     "policy": (

@@ -42,8 +42,9 @@ NOT_NEGATIVE = Range(0.0, open_high=True)
 FINITE = Range(open_low=True, open_high=True)
 RANGES = {
     # networks and batches
-    "hidden": COUNT, "batch_size": COUNT, "meta_batch_size": COUNT, "critic_batch": COUNT,
-    "policy_batch": COUNT, "critic_epochs": COUNT, "policy_epochs": COUNT, "meta_interval": COUNT,
+    "hidden": COUNT, "critic_members": Range(1, 2), "batch_size": COUNT, "meta_batch_size": COUNT,
+    "critic_batch": COUNT, "policy_batch": COUNT, "critic_epochs": COUNT, "policy_epochs": COUNT,
+    "candidates": COUNT, "meta_interval": COUNT,
     "pos_fraction": SHARE, "prior_fraction": SHARE, "capacity": COUNT, "violation_capacity": COUNT,
     "initial_capacity": COUNT,
     # discounts and averages
@@ -53,15 +54,18 @@ RANGES = {
     "policy_lr": POSITIVE, "critic_lr": POSITIVE, "cost_critic_lr": POSITIVE, "meta_lr": POSITIVE,
     "nu_lr": NOT_NEGATIVE, "pid_kp": NOT_NEGATIVE, "pid_ki": NOT_NEGATIVE, "pid_kd": NOT_NEGATIVE,
     "pid_smoothing": BELOW_ONE, "pid_delay": COUNT, "alpha_lr": NOT_NEGATIVE, "eps_lr": NOT_NEGATIVE,
+    "violations_rate": PART,
     "policy_lr_final": SHARE,
     "max_grad_norm": Range(0.0, open_low=True),
+    # measured violations
+    "violations": Range(1e-3, 1.0, open_high=True), "violations_wait": WHOLE,
     # multipliers and weights
     "initial_nu": NOT_NEGATIVE, "nu_max": Range(0.0, open_low=True), "nu_min": POSITIVE,
     "initial_alpha": POSITIVE,
-    "alpha_max": POSITIVE, "initial_eps": PART, "eps_max": PART, "eps": SHARE, "eps_limits": SHARE,
-    "cost_limits": NOT_NEGATIVE, "critic_l2": NOT_NEGATIVE, "critic_weight": NOT_NEGATIVE,
-    "entropy_weight": NOT_NEGATIVE, "imitation": NOT_NEGATIVE, "target_entropy": FINITE,
-    "tolerance": NOT_NEGATIVE,
+    "alpha_max": POSITIVE, "initial_eps": Range(1e-9, 1.0), "eps_max": PART, "eps": SHARE,
+    "eps_limits": SHARE, "cost_limits": NOT_NEGATIVE, "critic_l2": NOT_NEGATIVE,
+    "critic_weight": NOT_NEGATIVE, "entropy_weight": NOT_NEGATIVE, "imitation": NOT_NEGATIVE,
+    "target_entropy": FINITE, "tolerance": NOT_NEGATIVE,
     # steps of a policy
     "initial_std": POSITIVE, "clip": POSITIVE, "target_kl": Range(0.0, open_low=True),
     "cg_iterations": COUNT, "cg_residual": NOT_NEGATIVE, "damping": NOT_NEGATIVE, "fisher_every": COUNT,
@@ -94,7 +98,7 @@ def check_ranges(config: Any, **own: Range) -> None:
 def _numbers(value: Any) -> list[float]:
     """The numbers in a field: itself, those of a tuple, of (name, number) pairs, or of a dictionary."""
     if isinstance(value, dict):
-        return list(value.values())
+        return [number for number in value.values() if not isinstance(number, str)]
     if isinstance(value, tuple):
         return [one[1] if isinstance(one, tuple) else one for one in value]
     return [] if value is None or isinstance(value, str | bool) else [value]

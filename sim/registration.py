@@ -8,6 +8,8 @@ import gymnasium
 
 ENVIRONMENTS = {
     "spillguard/Nav2D-v0": ("sim.tasks.nav2d:Nav2DEnv", 60),
+    "spillguard/OneStep-v0": ("sim.tasks.one_step:OneStepEnv", 1),
+    "spillguard/HastyNav2D-v0": ("sim.tasks.nav2d:HastyNav2DEnv", 60),
     "spillguard/PourCoffee-v0": ("sim.pouring.pour_env:PourCoffeeEnv", 200),
     "spillguard/SafetyWalker2d-v0": ("sim.tasks.safety_mujoco:SafetyWalker2dEnv", 1000),
     "spillguard/SafetyHumanoidStandup-v0": ("sim.tasks.safety_mujoco:SafetyHumanoidStandupEnv", 1000),

@@ -16,8 +16,10 @@ Potential = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 CONTROLLERS: dict[str, Controller] = {
     "spillguard/PourCoffee-v0": pour_controller,
     "spillguard/Nav2D-v0": nav2d_controller,
+    "spillguard/HastyNav2D-v0": nav2d_controller,
 }
 POTENTIALS: dict[str, Potential] = {
     "spillguard/PourCoffee-v0": pour_potential,
     "spillguard/Nav2D-v0": nav2d_potential,
+    "spillguard/HastyNav2D-v0": nav2d_potential,
 }

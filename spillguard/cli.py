@@ -20,9 +20,13 @@ COMMANDS = {
         "policy_training.deployment.calibrate",
         "what the critic's threshold promises, and what it costs",
     ),
+    "transfer": (
+        "policy_training.deployment.transfer.command",
+        "from nominal cells to held-out ones: where a bundle still pours, and how it fails",
+    ),
     "monitor-study": ("studies.monitor_study", "good and bad policies, monitor off and on"),
     "espo-study": ("studies.espo_study", "CRPO, PCRPO and ESPO at a reduced number of iterations"),
-    "study": ("studies.study", "optimizer layouts: study layouts, study goal"),
+    "study": ("studies.study", "experiments with a page: layouts, goal, threshold"),
     "plot": ("policy_training.evaluation.plots", "curves of one or several runs"),
     "table": (
         "policy_training.evaluation.tables",
@@ -32,7 +36,7 @@ COMMANDS = {
     "video": ("policy_training.evaluation.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_sim.demo", "pour with the shipped bundle through the ROS 2 graph"),
     "operator": ("spillguard_ros.operator.command", "hold, resume, stop, reset and more, on a running graph"),
-    "page": ("spillguard_ros.operator.page:page_main", "a running graph in the browser, with a stop button"),
+    "page": ("spillguard_ros.operator.page_command", "a running graph in the browser, with a stop button"),
     "replay": (
         "spillguard_ros.recording.review:replay_main",
         "ask the gate again about every cycle of a recording",
@@ -40,6 +44,18 @@ COMMANDS = {
     "explain": (
         "spillguard_ros.recording.review:explain_main",
         "why a command was changed, at one moment of a recording",
+    ),
+    "excite": (
+        "spillguard_ros.operator.excite",
+        "move the arm, through the monitor, so that a recording can be identified",
+    ),
+    "identify": (
+        "spillguard.identify",
+        "fit an arm to a recording of its commands and states: a domain file",
+    ),
+    "identify-granules": (
+        "spillguard.identify_granules",
+        "friction and rolling of granules from an angle and a time: a domain file",
     ),
     "site": ("spillguard.site", "a lab's own table, walls and slow zones: what is close, how it looks"),
     "case": ("spillguard.case.command", "the safety case: check its links, write its pages"),
@@ -50,7 +66,7 @@ COMMANDS = {
 
 def usage() -> str:
     """The list of subcommands."""
-    lines = [f"  {name:<14} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<18} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(("usage: spillguard COMMAND [options]; COMMAND --help tells its options", *lines))
 
 

@@ -21,12 +21,14 @@ With the gradient of (4) in parts, grad L = alpha g_H - g_R + nu' g_C, and D = d
     (8)  d J_eps / d eps   = (d nu'/d eps) [ d J_eps / d nu' + < d J_eps / d phi', D g_C > ],
          d nu' / d eps = -b_nu nu'(x')
     (9)  d J_alpha / d alpha = < d J_alpha / d phi', D g_H >
-This closed form and that of `autograd_meta_gradient` agree; the former is the default, being faster.
+This closed form (`steps/closed_meta_gradient.py`) and that of `steps/autograd_meta_gradient.py` agree; the
+former is the default, being faster.
 
 Differs from the paper: the larger safety critic counts (`risk_agg`); the multiplier steps in x without the
 slope of nu(x); x and the variables behind eps and alpha are bounded (`nu_min`, `Knob`), against windup;
 sigmoid safety critics, trained by cross-entropy; bias-corrected RMSProp; Adam on eps and alpha; a meta-step
-every third update; prior actions may be imitated (`imitation`).
+every third update; prior actions may be imitated (`imitation`). With `violations` eps follows measured
+episodes instead of (6): `policy_training/steps/measured_threshold.py`.
 """
 
 from dataclasses import dataclass
@@ -44,9 +46,11 @@ from policy_training.optimizers.adam import copy_into
 from policy_training.ranges import POSITIVE, check_ranges
 from policy_training.steps import lagrangian
 from policy_training.steps.autograd_meta_gradient import Batches, InnerStart, autograd_gradients
-from policy_training.steps.differentiable_step import RmsPropStep, meta_gradient
+from policy_training.steps.closed_meta_gradient import closed_gradients
+from policy_training.steps.differentiable_step import RmsPropStep
 from policy_training.steps.imitation import Lesson, lesson, pretrain
-from policy_training.steps.scalar_adam import Knob
+from policy_training.steps.measured_threshold import LOWEST, MeasuredThreshold, ended
+from policy_training.steps.scalar_adam import END, Knob
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class MetaSacLagConfig:
     "RMSProp's smoothing."
     critic_lr: float = 3e-4
     "Adam's rate for all critics."
+    critic_members: Literal[1, 2] = 2
+    "Critics of each kind: twins, or one."
     optimizer: str = "adam"
     "Optimizer of the critics: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
     risk_agg: Literal["min", "max"] = "max"
@@ -101,6 +107,12 @@ class MetaSacLagConfig:
     "Paths of the threshold's gradient: all, all but the direct one, only the one through the policy."
     eps_objective: Literal["linear", "nonlinear"] = "linear"
     "What the threshold descends after the step: Q_c - eps, times nu, or half of its square."
+    violations: float | None = None
+    "At most this share of the episodes may break a rule: eps follows their measured share, not eps_lr. Ours."
+    violations_rate: float = 0.005
+    "Longest step per update of the logit of eps towards what that share asks for."
+    violations_wait: int = 10_000
+    "Updates after which it is asked for even if the episodes do not yet succeed."
     initial_alpha: float = 0.2
     "Temperature at the start [reward per nat]."
     alpha_max: float = 1.0
@@ -151,7 +163,9 @@ class MetaSacLag:
             config.nu_min, config.initial_nu, config.nu_max, config.nu_form
         )
         self.x = lagrangian.multiplier_inverse(config.initial_nu, config.nu_form)
-        self.eps_knob = Knob(config.eps_form, config.initial_eps, config.eps_max, config.eps_lr)
+        asked, end = config.violations, END if config.violations is None else LOWEST
+        self.eps_knob = Knob(config.eps_form, config.initial_eps, config.eps_max, config.eps_lr, end)
+        self.measured = None if asked is None else MeasuredThreshold(asked, config.violations_wait)
         self.alpha_knob = Knob("exp", config.initial_alpha, config.alpha_max, config.alpha_lr)
 
     @property
@@ -184,16 +198,24 @@ class MetaSacLag:
             initial, fresh_noise = memory.initial_states(count), self._noise(count)
             batches = Batches(batch.obs, noise, inner.taught, fresh, fresh_noise, initial)
             if cfg.meta_gradient == "closed" or start is None:
-                d_eps, d_alpha = self.closed_gradients(inner, rule, batches)
+                d_eps, d_alpha = closed_gradients(self, inner, rule, batches)
             else:
                 d_eps, d_alpha = autograd_gradients(self, start, rule, batches)
-            self.eps_knob.descend(d_eps)  # (6)
+            slopes = {"d_alpha": d_alpha}
+            if self.measured is None:
+                self.eps_knob.descend(d_eps)  # (6)
+                slopes["d_eps"] = d_eps
             self.alpha_knob.descend(-d_alpha)  # (7)
-            slopes = {"d_eps": d_eps, "d_alpha": d_alpha}
             if start is not None and cfg.order == "lookahead":
                 self._restore(start)
                 anew, noise = memory.batch(cfg.batch_size), self._noise(cfg.batch_size)
                 inner = self.inner(anew, noise, rule, imitation, split=False)
+        if self.measured is not None:
+            self.measured.see(memory.new_outcomes(), inner.q_c)
+            self.measured.watch(ended(self.x >= self.x_ends[1], self.eps_knob.at_low))
+            if (wanted := self.measured.wanted()) is not None:
+                self.eps_knob.approach(wanted, cfg.violations_rate)
+            slopes["violating"] = self.measured.violating
         self.critics.follow()
         return {
             "loss_q_r": loss_r, "loss_q_c": loss_c, "loss_pi": inner.loss,
@@ -208,7 +230,8 @@ class MetaSacLag:
         own = self.critics.judge(batch.obs, action)
         q_r, q_c = own
         q_c_mean = float(q_c.detach().mean())
-        self.x = lagrangian.ascended(self.x, q_c_mean - self.eps, cfg.nu_lr, self.x_ends)  # (3)
+        excess = q_c_mean - self.eps if self.measured is None else self.measured.excess(q_c_mean, self.eps)
+        self.x = lagrangian.ascended(self.x, excess, cfg.nu_lr, self.x_ends)  # (3)
         nu = lagrangian.multiplier(self.x, cfg.nu_form)
         taught = lesson(batch, own, self.critics, nu, teach)
         rest = lagrangian.lagrangian(log_prob, q_r, 0.0, alpha, nu) + taught.penalty(action)
@@ -224,32 +247,6 @@ class MetaSacLag:
         self._step(grad, rule)
         entropy = -float(log_prob.detach().mean())
         return Inner(grad, grad_h, grad_c, taught, loss.detach(), q_r.detach().mean(), q_c_mean, entropy)
-
-    def closed_gradients(self, inner: Inner, rule: RmsPropStep, batches: Batches) -> tuple[float, float]:
-        """Eqs. (8), (9): d J_eps / d eps and d J_alpha / d alpha, after the inner step."""
-        cfg, nu = self.config, lagrangian.multiplier(self.x, self.config.nu_form)
-        assert inner.grad_h is not None and inner.grad_c is not None  # of an inner step with split=True
-        jacobian = rule.jacobian(inner.grad, self.square, self.steps)
-        inside = self.x_ends[0] < self.x < self.x_ends[1]
-        d_nu = -cfg.nu_lr * lagrangian.multiplier_slope(self.x, cfg.nu_form) if inside else 0.0
-        fresh, initial, rows = batches.fresh, batches.initial, len(batches.fresh)
-        action, log_prob = self.actor.fused(fresh, batches.fresh_noise)
-        still, _ = self.actor.fused(initial, torch.zeros_like(batches.fresh_noise))
-        all_r, all_c = self.critics.judge(torch.cat((fresh, initial)), torch.cat((action, still)))
-        q_c = all_c[:rows]
-        excess = lagrangian.constraint_excess(q_c, self.eps, cfg.eps_objective)
-        j_eps = lagrangian.lagrangian(log_prob, all_r[:rows], excess, self.alpha, nu)  # (6)
-        j_alpha = lagrangian.initial_score(all_r[rows:], all_c[rows:], self.eps, nu)  # (7)
-        # rows are independent, so one backward pass through the critics serves both
-        *d_j_eps, d_j_alpha = torch.autograd.grad(j_eps + j_alpha, (action, log_prob, still))
-        (outer_eps,) = torch.autograd.grad((action, log_prob), self.actor.mlp.flat, d_j_eps)
-        (outer_alpha,) = torch.autograd.grad(still, self.actor.mlp.flat, d_j_alpha)
-        d_eps = d_nu * float(meta_gradient(outer_eps, jacobian, inner.grad_c))
-        if cfg.eps_paths in "AB":
-            d_eps += d_nu * float(excess.detach().mean())
-        if cfg.eps_paths == "A":
-            d_eps -= nu * (1.0 if cfg.eps_objective == "linear" else float(q_c.detach().mean()) - self.eps)
-        return d_eps, float(meta_gradient(outer_alpha, jacobian, inner.grad_h))
 
     def pretrain(self, memory: Memory) -> dict[str, Tensor | float]:
         """One update on prior episodes alone."""
@@ -287,6 +284,7 @@ class MetaSacLag:
             "phi": self.phi.clone(), "square": self.square, "floats": floats,
             "rng": self.rng.get_state(), "critics": self.critics.state_dict(),
             "eps_knob": self.eps_knob.state_dict(), "alpha_knob": self.alpha_knob.state_dict(),
+            "measured": None if self.measured is None else self.measured.state_dict(),
         }  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
@@ -295,6 +293,8 @@ class MetaSacLag:
         copy_into(self.square, state["square"])
         for part in ("critics", "eps_knob", "alpha_knob"):
             getattr(self, part).load_state_dict(state[part])
+        if self.measured is not None and state.get("measured") is not None:
+            self.measured.load_state_dict(state["measured"])
         for key, value in state["floats"].items():
             setattr(self, key, value)
         self.rng.set_state(state["rng"])

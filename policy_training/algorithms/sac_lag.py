@@ -20,7 +20,6 @@ stepped by one optimizer layout, and may share their trunk over (s, a):
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,6 +27,7 @@ from torch import Tensor
 from policy_training.checkpoint import State
 from policy_training.estimates.critics import Critics, SafetyPair
 from policy_training.estimates.layout_critics import LayoutCritics
+from policy_training.estimates.off_policy import ConstrainedSettings
 from policy_training.experience.costs import check_limits
 from policy_training.experience.replay import Memory
 from policy_training.experience.spaces import Spaces
@@ -41,55 +41,11 @@ from policy_training.steps.scalar_adam import ScalarAdam, alpha_ends
 
 
 @dataclass(frozen=True)
-class SacLagConfig(LayoutSettings):
+class SacLagConfig(LayoutSettings, ConstrainedSettings):
     """Soft actor-critic at one fixed threshold on the predicted violation probability."""
 
-    hidden: tuple[int, ...] = (256, 256)
-    "Widths of the hidden layers of every network."
-    layer_norm: bool = False
-    "Layer normalisation in the critics."
-    batch_size: int = 256
-    "Transitions per update."
-    gamma: float = 0.99
-    "Discount of the reward per step."
-    gamma_c: float = 0.95
-    "Discount of a violation per step."
-    tau: float = 0.005
-    "Polyak step of the target critics per update."
-    policy_lr: float = 3e-4
-    "Adam's rate for the policy."
-    critic_lr: float = 3e-4
-    "Adam's rate for all critics."
-    eps: float = 0.1
-    "Allowed discounted probability of a violation, in [0, 1]."
     eps_limits: tuple[tuple[str, float], ...] = ()
     "The same for named costs, NAME EPS each, with a multiplier each; they replace eps."
-    initial_nu: float = 1.0
-    "Multiplier at the start [reward]."
-    nu_max: float = 100.0
-    "Largest multiplier [reward]."
-    nu_min: float = 0.01
-    "Smallest multiplier [reward], or initial_nu where that is less: a lower bound against windup."
-    nu_lr: float = 0.01
-    "Step of the multiplier: x' = x + nu_lr E[Q_c - eps], nu = nu_form(x)."
-    nu_form: Literal["softplus", "exp"] = "softplus"
-    "How the multiplier stays positive."
-    risk_agg: Literal["min", "max"] = "max"
-    "Which of the twin safety critics counts."
-    pos_fraction: float = 0.3
-    "Share of violating transitions in the safety critics' batch."
-    pos_weight: Literal["natural", "none"] = "natural"
-    "Reweight that batch to the shares of the replay, or leave Q_c biased upwards."
-    alpha_lr: float = 3e-4
-    "Adam's rate for log alpha; 0 keeps alpha fixed."
-    initial_alpha: float = 0.2
-    "Temperature at the start [reward per nat]."
-    imitation: float = 0.0
-    "Weight [reward] of the distance to prior actions that the critics rate higher; falls like policy_lr."
-    target_entropy: float | None = None
-    "Entropy that the temperature holds [nat]; none means minus the number of actions."
-    optimizer: str = "adam"
-    "Optimizer: adam, rmsprop, sign, or optim4rl:PATH of a learned one."
     popart_rate: float = 1e-3
     "Share of the newest targets in their running mean and deviation, in (0, 1]."
     max_grad_norm: float = math.inf

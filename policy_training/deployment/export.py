@@ -27,7 +27,8 @@ from policy_training.networks.squashed import SafetyCritic
 from policy_training.runs.trained import TrainedPolicy, load_policy
 from policy_training.terminal import parsed, subcommand
 from sim.pouring.cell_model import guard_model_xml
-from sim.pouring.scenario import OLDEST
+from sim.pouring.domain_file import spread_of
+from sim.pouring.scenario import oldest
 from spillguard_core.bundle import bundle as robot
 from spillguard_core.bundle.manifest import (
     SCHEMA,
@@ -250,7 +251,7 @@ def contents_of(trained: TrainedPolicy, threshold: Threshold) -> Contents:
         terms=DEPLOYABLE[task],
         threshold=threshold,
         provenance=provenance_of(trained),
-        trained_latency=OLDEST,
+        trained_latency=oldest(spread_of(str(trained.config.loop.training_env.get("domain", "pours")))),
     )
 
 

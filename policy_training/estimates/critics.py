@@ -1,4 +1,4 @@
-"""Twin reward critics and twin safety critics: what both constrained algorithms learn in the same way.
+"""Twin reward critics and twin safety critics: what the constrained algorithms learn in the same way.
 
     (1)  y_r = r + gamma (1 - d) [ min_i Q_r,i(s', a') - alpha log pi(a'|s') ],   a' ~ pi(.|s')
     (2)  y_c = c + (1 - c)(1 - d) gamma_c Q_c(s', a'),   c in {0, 1}, for every cost with its own limit
@@ -51,6 +51,8 @@ class CriticConfig(Protocol):
     @property
     def critic_lr(self) -> float: ...
     @property
+    def critic_members(self) -> int: ...
+    @property
     def optimizer(self) -> str: ...
     @property
     def risk_agg(self) -> str: ...
@@ -70,7 +72,7 @@ class SafetyPair:
 
     def __init__(self, spaces: Spaces, config: CriticConfig, column: int = 0) -> None:
         self.config, self.column = config, column
-        self.q_c = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_c = EnsembleCritic(spaces, config.hidden, config.critic_members, config.layer_norm)
         self.slow = slow_copy(self.q_c)
         self.trained = trained_network(self.q_c, config.critic_lr, config.optimizer)
         self.violations = Smoothed(KEPT)  # the share that violate
@@ -123,7 +125,7 @@ class Critics:
 
     def __init__(self, spaces: Spaces, config: CriticConfig) -> None:
         self.config = config
-        self.q_r = EnsembleCritic(spaces, config.hidden, layer_norm=config.layer_norm)
+        self.q_r = EnsembleCritic(spaces, config.hidden, config.critic_members, config.layer_norm)
         self.safety = SafetyPair(spaces, config)
         self.q_r_slow = slow_copy(self.q_r)
         self.reward = trained_network(self.q_r, config.critic_lr, config.optimizer)

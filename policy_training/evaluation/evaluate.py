@@ -21,13 +21,14 @@ from rich.console import Console
 from rich.progress import track
 
 from policy_training.evaluation.held_out import Episode, Figures, table, write_report
-from policy_training.evaluation.subject import Subject, deployed, subject
+from policy_training.evaluation.subject import DEFAULT_ENV, Subject, deployed, subject
 from policy_training.experience.costs import SCALAR, costs_of
 from policy_training.experience.environments import full_name, make_env
 from policy_training.experience.episodes import HELD_OUT_SEEDS, ActionRule, transitions
 from policy_training.terminal import parsed, subcommand
 from policy_training.worker_processes import in_processes
 from sim.pouring.deployed_config import deployed_config
+from sim.pouring.domain_file import spread_of
 from sim.pouring.guarded import Pour, Stack
 from sim.pouring.scenario import sample_scenario
 
@@ -49,6 +50,8 @@ class EvaluateArguments:
     "Seed of the first one; the others follow."
     env: str | None = None
     "Environment of the scripted controller, PourCoffee by default; a run and a bundle have their own."
+    domain: str = "pours"
+    "Of pouring: what its cells differ in: nominal, pours, full, or a domain file."
     monitor: Literal["on", "off", "both"] | None = None
     "Of a bundle: behind the safety monitor, without it, or, by default, both on the same cells."
     out: Path | None = None
@@ -66,6 +69,9 @@ class EvaluateArguments:
         """ValueError for an option that has no effect on this subject."""
         if self.env is not None and full_name(self.env) != who.env:
             raise ValueError(f"{self.policy} acts in {who.env}, got --env {self.env}; leave it out")
+        spread_of(self.domain)
+        if self.domain != "pours" and who.env != DEFAULT_ENV:
+            raise ValueError(f"only cells of {DEFAULT_ENV} have a domain, got --domain {self.domain}")
         if self.monitor is not None and who.bundle is None:
             raise ValueError(
                 f"{self.policy} is no bundle, and only a bundle runs behind the monitor, got --monitor "
@@ -73,12 +79,12 @@ class EvaluateArguments:
             )
 
 
-def run_seed(env_id: str, rule: ActionRule, seed: int) -> Episode:
+def run_seed(env_id: str, rule: ActionRule, seed: int, domain: str = "pours") -> Episode:
     """One episode in a new environment, so that episodes do not depend on their order. Figures are what the
     environment reports: success, effort, its cost and each of its cost terms; seconds if it defines its frame
     rate. BadSignalError if a cost is negative or not finite.
     """
-    env = make_env(env_id)
+    env = make_env(env_id, {"domain": domain} if full_name(env_id) == DEFAULT_ENV else None)
     amounts = {"total_reward": 0.0}
     steps, info = 0, {}
     for step in transitions(env, rule, seed):
@@ -107,12 +113,14 @@ def violations(amounts: dict[str, float]) -> dict[str, bool]:
     return {"violation" + name.removeprefix(SCALAR): amount > 0.0 for name, amount in costs.items()}
 
 
-def pour_seed(path: Path, guarded: bool, seed: int) -> Episode:
+def pour_seed(path: Path, guarded: bool, seed: int, domain: str = "pours") -> Episode:
     """One pour of a bundle in the cell that the environment draws from this seed."""
     bundle, rule = deployed(path)
     config = deployed_config(bundle, bundle.manifest.threshold.value)
     stack = Stack(bundle.models(config.clearance), config, guarded)
-    return poured(seed, stack.pour(rule, sample_scenario(np.random.default_rng(seed))), guarded)
+    return poured(
+        seed, stack.pour(rule, sample_scenario(np.random.default_rng(seed), spread_of(domain))), guarded
+    )
 
 
 def poured(seed: int, pour: Pour, guarded: bool) -> Episode:
@@ -126,9 +134,9 @@ def poured(seed: int, pour: Pour, guarded: bool) -> Episode:
 def ways(who: Subject, args: EvaluateArguments) -> dict[str, PlayEpisode]:
     """The ways to evaluate the subject, by the state of the monitor: none, off, on."""
     if who.bundle is None:
-        return {"none": partial(run_seed, who.env, who.rule)}
+        return {"none": partial(run_seed, who.env, who.rule, domain=args.domain)}
     wanted = [name for name in ("off", "on") if args.monitor in (name, "both", None)]
-    return {name: partial(pour_seed, who.bundle, name == "on") for name in wanted}
+    return {name: partial(pour_seed, who.bundle, name == "on", domain=args.domain) for name in wanted}
 
 
 def _share(play: PlayEpisode, seeds: Sequence[int]) -> list[Episode]:
@@ -155,7 +163,7 @@ def evaluate(who: Subject, args: EvaluateArguments, folder: Path, console: Conso
         running = track(
             run_all(play, seeds, args.workers), f"held-out episodes, {title}", len(seeds), console=console
         )
-        facts = {"monitor": name, "subject": who.origin}
+        facts = {"monitor": name, "domain": args.domain, "subject": who.origin}
         figures[title] = write_report(folder / place, facts, list(running))
         written += [f"{place}report.json", f"{place}episodes.csv"]
     console.print(table(figures))

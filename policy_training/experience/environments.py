@@ -41,7 +41,7 @@ def full_name(env_id: str) -> str:
     return ours if ours in ENVIRONMENTS and env_id not in gymnasium.registry else env_id
 
 
-def make_env(env_id: str, options: Mapping[str, float] | None = None) -> "LearnersEnv":
+def make_env(env_id: str, options: Mapping[str, float | str | bool] | None = None) -> "LearnersEnv":
     """An environment by its id, with its keyword arguments, without Gymnasium's per-step checks.
 
     ``module:Id-v0`` imports the module first, from the current folder, too. Raises `EnvironmentFaultError`.

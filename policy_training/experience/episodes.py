@@ -82,7 +82,10 @@ class Episodes:
 
 
 def run_episodes(
-    env_id: str, policy: ActionRule, seeds: Sequence[int], options: Mapping[str, float] | None = None
+    env_id: str,
+    policy: ActionRule,
+    seeds: Sequence[int],
+    options: Mapping[str, float | str | bool] | None = None,
 ) -> Episodes:
     """One episode per seed. `InterruptedTrainingError` if the stop flag is set before the last one has
     ended."""

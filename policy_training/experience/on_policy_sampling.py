@@ -42,7 +42,12 @@ class Walker:
     """One environment and its random number streams."""
 
     def __init__(
-        self, env_id: str, options: Mapping[str, float], run_seed: int, number: int, names: Sequence[str]
+        self,
+        env_id: str,
+        options: Mapping[str, float | str | bool],
+        run_seed: int,
+        number: int,
+        names: Sequence[str],
     ) -> None:
         self.env = make_env(env_id, options)
         self.run_seed, self.number, self.names = run_seed, number, names
@@ -96,7 +101,7 @@ class Walkers:
     """Several environments, stepped one after the other."""
 
     def __init__(
-        self, env_id: str, options: Mapping[str, float], run_seed: int, numbers: Sequence[int],
+        self, env_id: str, options: Mapping[str, float | str | bool], run_seed: int, numbers: Sequence[int],
         names: Sequence[str],
     ) -> None:  # fmt: skip
         self.walkers = [Walker(env_id, options, run_seed, number, names) for number in numbers]
@@ -115,7 +120,7 @@ class Sampler:
     """N environments, in this process or spread over worker processes, one policy for all."""
 
     def __init__(
-        self, env_id: str, options: Mapping[str, float], seed: int, names: Sequence[str],
+        self, env_id: str, options: Mapping[str, float | str | bool], seed: int, names: Sequence[str],
         envs: int, processes: int,
     ) -> None:  # fmt: skip
         def task(numbers: range) -> tuple[Any, ...]:

@@ -5,7 +5,9 @@ scalar cost, then those that have a limit of their own. One table and one gather
 are views of it.
 """
 
+from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +36,13 @@ class Batch:
     def cost(self) -> Tensor:
         """(B,) the scalar cost."""
         return self.costs[:, 0]
+
+
+class EpisodeOutcome(NamedTuple):
+    """How an episode of the policy ended."""
+
+    violated: bool
+    success: bool
 
 
 class Table:
@@ -88,6 +97,9 @@ class MemoryConfig:
         check_ranges(self)
 
 
+OUTCOMES = 1000  # kept for a learner that does not ask for them
+
+
 class Memory:
     """The buffers that updates sample from: D, D_s, D_0 and the prior episodes."""
 
@@ -103,6 +115,7 @@ class Memory:
         self.violating = Table(config.violation_capacity, self.width)
         self.initial = Table(config.initial_capacity, obs_size)
         self.prior = Table(max(prior, 1), self.width)
+        self.outcomes: deque[EpisodeOutcome] = deque(maxlen=OUTCOMES)  # that no update has seen
 
     def add(
         self, obs: Array, action: Array, next_obs: Array, reward: Array, cost: Array, terminated: Array,
@@ -122,6 +135,16 @@ class Memory:
     def add_initial(self, obs: Array) -> None:
         """N initial states (N, O)."""
         self.initial.add(np.asarray(obs, dtype=np.float32))
+
+    def finished_episode(self, *, violated: bool, success: bool) -> None:
+        """An episode of the policy has ended."""
+        self.outcomes.append(EpisodeOutcome(violated, success))
+
+    def new_outcomes(self) -> list[EpisodeOutcome]:
+        """Of the episodes that have ended since this was last asked, oldest first."""
+        new = list(self.outcomes)
+        self.outcomes.clear()
+        return new
 
     def batch(self, count: int, *, prior_fraction: float | None = None) -> Batch:
         """From D, with the configured share of prior transitions; a share of 0 means D alone."""
@@ -159,10 +182,12 @@ class Memory:
     def state_dict(self) -> State:
         """Everything, the generator's state included. The rows are views: save them before the next `add`."""
         tables = {k: getattr(self, k).state_dict() for k in ("all", "violating", "initial", "prior")}
-        return {**tables, "rng": self.rng.bit_generator.state}
+        outcomes = [list(outcome) for outcome in self.outcomes]
+        return {**tables, "rng": self.rng.bit_generator.state, "outcomes": outcomes}
 
     def load_state_dict(self, state: State) -> None:
         """Inverse of `state_dict`."""
         for name in ("all", "violating", "initial", "prior"):
             getattr(self, name).load_state_dict(state[name])
         self.rng.bit_generator.state = state["rng"]
+        self.outcomes.extend(EpisodeOutcome(*outcome) for outcome in state.get("outcomes", []))

@@ -33,7 +33,7 @@ class Spaces:
         return Spaces(obs_size, action_size, np.zeros(obs_size, np.float32), np.ones(obs_size, np.float32))
 
 
-def environment_spaces(env_id: str, options: Mapping[str, float] | None = None) -> Spaces:
+def environment_spaces(env_id: str, options: Mapping[str, float | str | bool] | None = None) -> Spaces:
     """Sizes, scaling and bounds; an environment that defines no scaling gets none."""
     env = make_env(env_id, options)
     scaling = getattr(env.unwrapped, "observation_scaling", None)

@@ -44,7 +44,7 @@ Row = tuple[Array, Array, float, list[float], bool, bool, bool]  # one environme
 class EpisodeStepper:
     """Steps one environment, one episode after the other."""
 
-    def __init__(self, env_id: str, options: Mapping[str, float], costs: Sequence[str]) -> None:
+    def __init__(self, env_id: str, options: Mapping[str, float | str | bool], costs: Sequence[str]) -> None:
         self.env, self.costs = make_env(env_id, options), costs
 
     def begin(self, seed: int, actions: Array | tuple[()] = ()) -> Array:
@@ -78,8 +78,8 @@ class EnvPool:
     """N environments side by side."""
 
     def __init__(
-        self, env_id: str, count: int, *, processes: bool, options: Mapping[str, float] | None = None,
-        costs: Sequence[str] = (),
+        self, env_id: str, count: int, *, processes: bool,
+        options: Mapping[str, float | str | bool] | None = None, costs: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """`costs`: names that every step must report, the scalar cost first; without names a missing cost is
         0."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 
 from policy_training.checkpoint import State
 from policy_training.experience.costs import SCALAR, costs_of
@@ -69,6 +70,7 @@ class Collector:
         self.actions: list[list[Array]] = [[] for _ in range(self.count)]
         self.restart = np.ones(self.count, dtype=bool)
         self.sums = np.zeros((self.count, 2))  # return, cost of the unfinished episodes
+        self.random = np.zeros(self.count, dtype=bool)  # whether any of their actions was random
         self.finished: deque[tuple[float, float, float]] = deque(maxlen=WINDOW)
         self.totals = {"episodes": 0, "violations": 0}
         self.obs = np.zeros((self.count, memory.obs_size), dtype=np.float32)
@@ -86,7 +88,7 @@ class Collector:
                     "an episode did not replay bit-equally (other package versions?); a new one is started"
                 )
                 self.episode[i], self.actions[i] = self.episode[i] + 1, []
-                self.sums[i], self.restart[i] = 0.0, True
+                self.sums[i], self.random[i], self.restart[i] = 0.0, False, True
                 obs[i] = self.pool.begin_one(i, self._seed(i, self.episode[i]))
                 self.memory.add_initial(obs[i : i + 1])
         if not resumed:
@@ -97,6 +99,7 @@ class Collector:
         """Start a step with the actor's actions, or with random ones. The environments run meanwhile."""
         noise = self.noise.next(self.restart)
         if actor is None:
+            self.random[:] = True
             colour = self.config.off_policy.exploration_noise == "coloured"
             self.action = (
                 np.tanh(noise) if colour else self.rng.uniform(-1.0, 1.0, noise.shape).astype(np.float32)
@@ -138,8 +141,11 @@ class Collector:
     def _finish(self, i: int, success: bool) -> None:
         self.finished.append((float(self.sums[i, 0]), float(self.sums[i, 1]), float(success)))
         self.totals["episodes"] += 1
-        self.totals["violations"] += int(self.sums[i, 1] > 0.0)
-        self.sums[i] = 0.0
+        violated = bool(self.sums[i, 1] > 0.0)
+        self.totals["violations"] += violated
+        if not self.random[i]:
+            self.memory.finished_episode(violated=violated, success=success)
+        self.sums[i], self.random[i] = 0.0, False
         self.episode[i] += 1
         self.actions[i] = []
 
@@ -151,6 +157,7 @@ class Collector:
         return {
             "episode": list(self.episode), "actions": [torch.from_numpy(np.array(a)) for a in self.actions],
             "restart": torch.from_numpy(self.restart.copy()), "sums": torch.from_numpy(self.sums.copy()),
+            "random": torch.from_numpy(self.random.copy()),
             "finished": list(self.finished), "totals": dict(self.totals),
             "obs": torch.from_numpy(self.obs.copy()),
             "noise": torch.from_numpy(self.noise.value.copy()), "rng": self.rng.bit_generator.state,
@@ -161,6 +168,7 @@ class Collector:
         self.episode, self.totals = list(state["episode"]), dict(state["totals"])
         self.actions = [list(a.numpy()) for a in state["actions"]]
         self.restart, self.sums = state["restart"].numpy().copy(), state["sums"].numpy().copy()
+        self.random = state["random"].numpy().copy() if "random" in state else self.random
         self.finished = deque((tuple(f) for f in state["finished"]), maxlen=WINDOW)
         self.obs, self.noise.value = state["obs"].numpy().copy(), state["noise"].numpy().copy()
         self.rng.bit_generator.state = state["rng"]
@@ -191,7 +199,7 @@ def record_prior(config: RunConfig, memory: Memory) -> dict[str, float]:
     env = make_env(config.env, loop.training_env)
     successes = violations = 0
     recorded = []
-    for episode in range(loop.prior_episodes):
+    for episode in track(range(loop.prior_episodes), "prior episodes", disable=not loop.progress):
         # 0, 0.5, 1 and 1.5 times the noise in turn: the controller at its best, and recoveries
         scale = 0.5 * loop.prior_noise * (episode % 4)
         noise = CorrelatedNoise((1, memory.action_size), loop.noise_correlation, rng)

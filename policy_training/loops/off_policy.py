@@ -22,6 +22,7 @@ from policy_training.loops.collect import Collector, record_prior
 from policy_training.loops.progress_bar import Progress, progress_of
 from policy_training.loops.run_log import RunLog
 from policy_training.loops.validation import ValidationScore, Validator
+from policy_training.networks.filtered import acting
 from policy_training.networks.squashed import Actor, SafetyCritic
 from policy_training.networks.state import copy_state
 from policy_training.optimizers.adam import copy_into, follow, slow_copy
@@ -70,6 +71,8 @@ class Trainer:
             config.env, loop.eval_episodes, process=loop.eval_process, options=loop.training_env
         )
         self.average = slow_copy(self.algorithm.actor)
+        # What acts in training may be more than the actor.
+        self.behaviour = getattr(self.algorithm, "behaviour", self.algorithm.actor)
         self.step, self.due = 0, 0.0
         self.pretrained = 0  # updates
         self.owed = False  # whether a validation of this step is pending
@@ -112,7 +115,8 @@ class Trainer:
         """Collect the running validation, then start one of the current policy. It is owed until then: after
         an interruption the resumed run does it."""
         verdict = self.settle()
-        self.validator.start(self.step, self.shown_actor(), self.networks())
+        shown = acting(self.config.algorithm, self.shown_actor(), self.algorithm.safety_critic())
+        self.validator.start(self.step, shown, self.networks())
         self.owed = False
         return verdict if self.config.off_policy.eval_process else self.settle()
 
@@ -251,7 +255,7 @@ def advance(trainer: Trainer, log: RunLog, bar: Progress) -> None:
     """One step of every environment and the updates that go with it."""
     loop, before = trainer.config.off_policy, trainer.step
     warm = before < loop.warmup
-    trainer.collector.send(None if warm else trainer.algorithm.actor)
+    trainer.collector.send(None if warm else trainer.behaviour)
     if before >= loop.warmup // 2 and trainer.memory.all.size:
         trainer.learn()
     try:

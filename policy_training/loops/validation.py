@@ -36,7 +36,7 @@ class ValidationScore:
 class ValidationEpisodes:
     """Deterministic episodes on the validation seeds."""
 
-    def __init__(self, env_id: str, episodes: int, options: Mapping[str, float]) -> None:
+    def __init__(self, env_id: str, episodes: int, options: Mapping[str, float | str | bool]) -> None:
         self.env_id, self.options = env_id, options
         self.seeds = range(VALIDATION_SEEDS, VALIDATION_SEEDS + episodes)
 
@@ -52,7 +52,12 @@ class Validator:
     """Starts validations and returns their scores in order."""
 
     def __init__(
-        self, env_id: str, episodes: int, *, process: bool, options: Mapping[str, float] | None = None
+        self,
+        env_id: str,
+        episodes: int,
+        *,
+        process: bool,
+        options: Mapping[str, float | str | bool] | None = None,
     ) -> None:
         task = (env_id, episodes, dict(options or {}))
         self.pending: tuple[int, State] | None = None

@@ -6,13 +6,16 @@ from typing import Any
 
 from policy_training.algorithms import CONFIGS, resolve
 from policy_training.algorithms.meta_sac_lag import MetaSacLagConfig
+from policy_training.algorithms.rcpo import RcpoConfig
 from policy_training.algorithms.sac import SacConfig
 from policy_training.algorithms.sac_lag import SacLagConfig
+from policy_training.algorithms.sqrl import SqrlConfig
 from policy_training.experience.environments import full_name
 from policy_training.runs.config import LoopConfig, OnPolicyLoop, RunConfig
 from policy_training.runs.paper_presets import paper_presets
 
 NAV2D, POUR = "spillguard/Nav2D-v0", "spillguard/PourCoffee-v0"
+HASTY, ONE_STEP = "spillguard/HastyNav2D-v0", "spillguard/OneStep-v0"
 
 _nav2d_loop = LoopConfig(steps=12_000, warmup=1_000, eval_every=2_000, checkpoint_every=4_000)
 # Two environments step while the learner does one update. Their cell is harder than the one that is
@@ -20,10 +23,10 @@ _nav2d_loop = LoopConfig(steps=12_000, warmup=1_000, eval_every=2_000, checkpoin
 # the episode: exploration alone never reaches the end of a pour; --prior-episodes 0 --pretrain 0 --imitation
 # 0 trains without them.
 _pour_loop = LoopConfig(
-    steps=30_000, warmup=0, envs=2, utd=0.5, env_processes=True, eval_process=True, prior_episodes=100,
+    steps=40_000, warmup=0, envs=2, utd=0.5, env_processes=True, eval_process=True, prior_episodes=200,
     prior_noise=0.1, pretrain=6_000, exploration_noise="coloured", ema_decay=0.999, policy_lr_final=0.05,
-    eval_every=10_000, eval_episodes=60, checkpoint_every=10_000, log_every=1_000, matmul="medium",
-    training_env={"clearance": 0.006, "full_share": 0.3, "disturbance": 0.05},
+    eval_every=40_000, eval_episodes=60, checkpoint_every=10_000, log_every=1_000, matmul="medium",
+    training_env={"guarded_share": 1.0, "full_share": 0.3, "disturbance": 0.05, "domain": "full"},
 )  # fmt: skip
 
 _pour: dict[str, Any] = {
@@ -47,6 +50,16 @@ _nav2d: dict[str, Any] = {
     "initial_alpha": 0.1,
 }
 # With a large multiplier at the start the policy learns to stand still: early episodes end at obstacles.
+# What a little more speed costs is learned only from actions that differ, and not where most of a batch was
+# drawn for violating.
+_hasty: dict[str, Any] = _nav2d | {
+    "gamma_c": 0.9, "nu_lr": 0.1, "initial_alpha": 0.3, "pos_fraction": 0.0,
+}  # fmt: skip
+_one_step_loop = LoopConfig(steps=3_000, warmup=100, eval_every=3_000, checkpoint_every=3_000)
+_one_step: dict[str, Any] = {
+    "hidden": (32, 32), "batch_size": 128, "policy_lr": 2e-3, "critic_lr": 3e-3, "tau": 0.05,
+    "initial_nu": 2.0, "nu_lr": 0.2, "pos_fraction": 0.5, "initial_alpha": 0.005, "alpha_lr": 0.0,
+}  # fmt: skip
 _nav2d_lag: dict[str, Any] = _nav2d | {"gamma_c": 0.9, "initial_nu": 0.5, "nu_lr": 0.005}
 
 # On-policy: at most one episode in ten may touch something. The trust region is wide, because at the limit
@@ -92,6 +105,14 @@ PRESETS: dict[tuple[str, str], RunConfig] = {
     (NAV2D, "sac_lag"): RunConfig("sac_lag", NAV2D, loop=_nav2d_loop, algorithm=SacLagConfig(**_nav2d_lag)),
     (NAV2D, "meta_sac_lag"): RunConfig(
         "meta_sac_lag", NAV2D, loop=_nav2d_loop, algorithm=MetaSacLagConfig(**_nav2d_lag)
+    ),
+    (NAV2D, "rcpo"): RunConfig("rcpo", NAV2D, loop=_nav2d_loop, algorithm=RcpoConfig(**_nav2d_lag)),
+    (NAV2D, "sqrl"): RunConfig("sqrl", NAV2D, loop=_nav2d_loop, algorithm=SqrlConfig(**_nav2d_lag)),
+    (HASTY, "meta_sac_lag"): RunConfig(
+        "meta_sac_lag", HASTY, loop=_nav2d_loop, algorithm=MetaSacLagConfig(**_hasty)
+    ),
+    (ONE_STEP, "meta_sac_lag"): RunConfig(
+        "meta_sac_lag", ONE_STEP, loop=_one_step_loop, algorithm=MetaSacLagConfig(**_one_step)
     ),
     (POUR, "sac"): RunConfig(
         "sac", POUR, loop=replace(_pour_loop, pretrain=0),

@@ -7,6 +7,7 @@ from policy_training.algorithms import resolve
 from policy_training.checkpoint import State, load
 from policy_training.experience.spaces import Spaces
 from policy_training.files import read_json
+from policy_training.networks.filtered import acting
 from policy_training.networks.gaussian import GaussianActor
 from policy_training.networks.squashed import Actor, DeterministicPolicy, EnsembleCritic, SafetyCritic
 from policy_training.runs.config import RunConfig
@@ -66,9 +67,10 @@ def _built(state: State) -> tuple[RunConfig, Spaces, DeterministicPolicy, Safety
     critic = None
     if state["safety_critic"] is not None:
         layer_norm = getattr(config.algorithm, "layer_norm", False)
-        ensemble = EnsembleCritic(spaces, config.algorithm.hidden, layer_norm=layer_norm)
+        members = getattr(config.algorithm, "critic_members", 2)
+        ensemble = EnsembleCritic(spaces, config.algorithm.hidden, members, layer_norm)
         critic = SafetyCritic(ensemble, getattr(config.algorithm, "risk_agg", "max"))
         critic.load_state_dict(state["safety_critic"])
         critic.eval().requires_grad_(False)
-    policy = DeterministicPolicy(actor).eval().requires_grad_(False)
+    policy = DeterministicPolicy(acting(config.algorithm, actor, critic)).eval().requires_grad_(False)
     return config, spaces, policy, critic

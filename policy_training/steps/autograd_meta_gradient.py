@@ -17,6 +17,7 @@ from policy_training.networks.squashed import Actor, aggregate
 from policy_training.steps.differentiable_step import RmsPropStep
 from policy_training.steps.imitation import Lesson
 from policy_training.steps.lagrangian import constraint_excess, initial_score, lagrangian
+from policy_training.steps.measured_threshold import MeasuredThreshold
 
 
 class InnerStart(NamedTuple):
@@ -66,6 +67,8 @@ class Agent(Protocol):
     @property
     def x_ends(self) -> tuple[float, float]: ...
     @property
+    def measured(self) -> MeasuredThreshold | None: ...
+    @property
     def eps(self) -> float: ...
     @property
     def alpha(self) -> float: ...
@@ -92,7 +95,9 @@ def lookahead(
     cfg = agent.config
     phi = start.phi.clone().requires_grad_(True)
     action, log_prob, q_r, q_c = plain_values(agent, phi, batches.obs, batches.noise)
-    x = (start.x + cfg.nu_lr * (q_c.detach().mean() - eps)).clamp(*agent.x_ends)
+    risk = q_c.detach().mean()
+    excess = risk - eps if agent.measured is None else agent.measured.excess(risk, eps)
+    x = (start.x + cfg.nu_lr * excess).clamp(*agent.x_ends)
     nu = x.exp() if cfg.nu_form == "exp" else softplus(x)
     loss = lagrangian(log_prob, q_r, q_c - eps, alpha, nu) + batches.taught.penalty(action)
     (grad,) = torch.autograd.grad(loss, phi, create_graph=True)

@@ -59,7 +59,8 @@ class Knob:
     distance of 7 in x, at first in shorter steps, while Adam remembers steeper slopes.
     """
 
-    def __init__(self, form: str, value: float, cap: float, lr: float) -> None:
+    def __init__(self, form: str, value: float, cap: float, lr: float, end: float = END) -> None:
+        """`end` [-] of the cap is as low as it goes, or its start if that is lower."""
         if not 0.0 < value <= cap or (form == "sigmoid" and value == cap):
             raise ValueError(
                 f"a value of {value} is not within (0, {cap}], or not inside it as a sigmoid must be"
@@ -67,11 +68,11 @@ class Knob:
         self.form, self.cap, self.adam = form, cap, ScalarAdam(lr)
         match form:
             case "sigmoid":
-                self.x, end = math.log(value / (cap - value)), math.log(1.0 / END - 1.0)
-                self.low, self.high = min(-end, self.x), max(end, self.x)
+                self.x, edge = self._inverse(value), math.log(1.0 / end - 1.0)
+                self.low, self.high = min(-edge, self.x), max(edge, self.x)
             case "exp":
-                self.x, self.high = math.log(value), math.log(cap)
-                self.low = min(self.high + math.log(END), self.x)
+                self.x, self.high = self._inverse(value), self._inverse(cap)
+                self.low = min(self.high + math.log(end), self.x)
             case "clamp":
                 self.x, self.low, self.high = value, 0.0, cap
             case _:
@@ -85,6 +86,11 @@ class Knob:
         return math.exp(self.x) if self.form == "exp" else self.x
 
     @property
+    def at_low(self) -> bool:
+        """Whether it is as low as it goes."""
+        return self.x <= self.low
+
+    @property
     def slope(self) -> float:
         """d value / d x."""
         value = self.value
@@ -95,6 +101,21 @@ class Knob:
     def descend(self, grad: float) -> None:
         """One step down a gradient with respect to the value."""
         self.x = self.adam.moved(self.x, grad * self.slope, self.low, self.high)
+
+    def approach(self, value: float, rate: float) -> None:
+        """A step towards a value, at most `rate` long in x."""
+        wanted = min(max(self._inverse(value), self.low), self.high)
+        self.x += rate * min(max(wanted - self.x, -1.0), 1.0)
+
+    def _inverse(self, value: float) -> float:
+        """x of a value > 0; infinite where a sigmoid cannot reach it."""
+        match self.form:
+            case "sigmoid":
+                return math.inf if value >= self.cap else math.log(value / (self.cap - value))
+            case "exp":
+                return math.log(value)
+            case _:
+                return value
 
     def state_dict(self) -> dict[str, float]:
         """x and Adam's moments."""

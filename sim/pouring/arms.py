@@ -1,13 +1,15 @@
 """Arms between the gate's decisions and the cell: one that follows at once, and one as a driver moves it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.pouring import cell_model as geometry
 from sim.pouring.cell import PourCell
-from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo
+from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
 from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate.decision import Decision, GateConfig
 from spillguard_core.gate.trajectory import Trajectory, braking_trajectory
@@ -16,6 +18,52 @@ from spillguard_core.robot.arm import Vec
 CONTINUOUS = np.isinf(GEN3_LIMITS.position_max)
 UPDATES = round(geometry.TIMESTEP / PERIOD)  # of the controller in a physics step
 SOONEST = 1e-9  # [s] a stamp of 0 would mean none
+
+
+class ArmController(Protocol):
+    """What the driver runs, once every `PERIOD`."""
+
+    command: Vec  # (7,) [rad]
+    velocity: Vec  # (7,) [rad/s] of the command
+
+    def update(self, now: float, q: Vec, qd: Vec) -> Vec:
+        """The command (7,) [rad] from `now` [s] on, at the measured state q, qd (7,) [rad, rad/s]."""
+
+
+class Drive:
+    """A controller and the position servos that it tells, at their own rate."""
+
+    def __init__(self, controller: ArmController, q: Vec, lag: float, *, bounds: Vec | None = None) -> None:
+        """At rest at q (7,) [rad]; `lag` [s] of the servos; `bounds` (7,) [rad/s] for what they are told."""
+        self.controller, self.servo = controller, PositionServo(q, lag)
+        self.told = q
+        """(7,) [rad] position that the servos were last told."""
+        self._bounds = bounds
+
+    def advance(
+        self, start: float, period: float, timestep: float, arrive: Callable[[float], None] = lambda now: None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where the servos are, (N, 7) [rad] and [rad/s], at the end of each physics step of `timestep` [s].
+
+        `start`, `period` [s]: when the controller's updates begin, and for how long. `arrive` is called with
+        the time of each update before it.
+        """
+        states = [(self.servo.q, self.servo.qd)]
+        for update in range(round(period / PERIOD)):
+            now = start + update * PERIOD
+            arrive(now)
+            command = self.controller.update(now, self.servo.q, self.servo.qd)
+            if self._bounds is not None:
+                command = bounded(command, self.told, self._bounds)
+            self.servo.update(command)
+            self.told = command
+            states.append((self.servo.q, self.servo.qd))
+        # A step may end between two updates.
+        at = timestep / PERIOD * np.arange(1, round(period / timestep) + 1)
+        before = np.minimum((at + 1e-9).astype(int), len(states) - 1)
+        after, share = np.minimum(before + 1, len(states) - 1), np.maximum(at - before, 0.0)[:, None]
+        q, qd = (np.array(part) for part in zip(*states, strict=True))
+        return q[before] + share * (q[after] - q[before]), qd[before] + share * (qd[after] - qd[before])
 
 
 class Arm(Protocol):
@@ -59,9 +107,9 @@ class DrivenArm:
 
     def reset(self, q: Vec, seed: int) -> None:
         """See `Arm`."""
-        self._now, self._rng = 0.0, np.random.default_rng(seed)
+        self._now, self._rng = 0.0, np.random.default_rng([seed, 4])  # the cell's own stream is that of seed
         self._controller = JointTrajectoryController(q, CONTINUOUS, from_desired=self.from_desired)
-        self._servo = PositionServo(q, self.lag)
+        self._drive = Drive(self._controller, q, self.lag)
         self._under_way.clear()
 
     def follow(self, cell: PourCell, decision: Decision, config: GateConfig) -> None:
@@ -71,18 +119,13 @@ class DrivenArm:
             if not self.stamped:
                 path, stamp = without_past(path), 0.0
             self._under_way.append((self._now + float(self._rng.uniform(*self.delay)), stamp, path))
-        targets = []
-        for update in range(round(config.period / PERIOD)):
-            now = self._now + update * PERIOD
-            while self._under_way and self._under_way[0][0] <= now:
-                _, stamp, path = self._under_way.pop(0)
-                self._controller.accept(path, stamp, now)
-            self._servo.update(self._controller.update(now, self._servo.q, self._servo.qd))
-            if (update + 1) % UPDATES == 0:
-                targets.append((self._servo.q, self._servo.qd))
-        q, qd = (np.array(part) for part in zip(*targets, strict=True))
-        cell.follow(q, qd)
+        cell.follow(*self._drive.advance(self._now, config.period, cell.domain.timestep, self._arrive))
         self._now += config.period
+
+    def _arrive(self, now: float) -> None:
+        while self._under_way and self._under_way[0][0] <= now:
+            _, stamp, path = self._under_way.pop(0)
+            self._controller.accept(path, stamp, now)
 
 
 def without_past(path: Trajectory) -> Trajectory:

@@ -1,7 +1,6 @@
 """The running pouring cell: physics and sensors, without Gymnasium and without ROS."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from operator import le
@@ -12,23 +11,19 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from sim.pouring import cell_model as geometry
+from sim.pouring.domain import Domain
+from sim.pouring.domain_model import granule_volume, rim_height, write_domain
 from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES, NOMINAL_POSTURE
 from sim.pouring.outcome import UPRIGHT, Outcome, landed_and_lost
 from sim.pouring.scenario import Scenario
+from sim.pouring.sensing import CellSensors
 from spillguard_core.gate.decision import Measurement
-from spillguard_core.robot.arm import GRAVITY, MONITOR_PERIOD, Vec
+from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from spillguard_core.robot.world import World
 from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_core.tasks.pouring.lip import LipKinematics
-from spillguard_core.tasks.pouring.observation import measured
 
-SENSOR_LAG = 0.1  # [s] first-order filter of load cell and wrist
-KEPT = float(np.exp(-geometry.TIMESTEP / SENSOR_LAG))  # share of a filter's old value after one physics step
-LOAD_CELL_NOISE = 0.0003  # [kg] standard deviation
-WRIST_NOISE = 0.001  # [kg]
-NOISE_DRAWN = 256  # pairs drawn at once
 SETTLE_TICKS = 30  # before an episode, until the granules lie still
-SUBSTEPS = round(MONITOR_PERIOD / geometry.TIMESTEP)
 FASTEST = (1.05 * GEN3_LIMITS.velocity).tolist()  # (7,) [rad/s] measured; a higher speed breaks the limit
 POSITION_TOLERANCE = 0.005  # [m] on the workspace box, [rad] on joint limits
 ARM = slice(0, 7)
@@ -73,35 +68,29 @@ def _addresses(granules: int) -> _Addresses:
     names = [f"granule_{number}" for number in range(granules)]
     joints = [int(model.body(name).jntadr[0]) for name in names]
     bodies, geoms = [model.body(name).id for name in names], [model.geom(name).id for name in names]
+    body, geom = (slice(count - granules, count) for count in (model.nbody, model.ngeom))
     # The cell adds them last and contiguously: slices are faster than index lists.
-    if bodies != list(range(model.nbody))[-granules:] or geoms != list(range(model.ngeom))[-granules:]:
+    if bodies != list(range(body.start, body.stop)) or geoms != list(range(geom.start, geom.stop)):
         raise ValueError("granules must be the last bodies and the last geoms of the model, in order")
     return _Addresses(
-        body=slice(bodies[0], model.nbody),
-        geom=slice(geoms[0], model.ngeom),
+        body=body,
+        geom=geom,
         qpos=np.array([model.jnt_qposadr[j] for j in joints], dtype=np.intp),
     )
 
 
-@cache
-def _filter(steps: int) -> tuple[float, Vec]:
-    """First-order filter over `steps`: weight of the old value, and weights (steps,) of the new ones."""
-    shares: Vec = KEPT ** np.arange(steps, -1.0, -1.0)
-    return float(shares[0]), (1.0 - KEPT) * shares[1:]
-
-
-@cache
-def _interpolation(periods: int) -> NDArray[np.float64]:
-    """(K * SUBSTEPS, 1 + K) weights: previous target and targets at the ends of K periods -> fine targets."""
-    share = np.arange(1, periods * SUBSTEPS + 1) / SUBSTEPS
-    weights: NDArray[np.float64] = np.maximum(0.0, 1.0 - np.abs(share[:, None] - np.arange(periods + 1)))
-    return weights
-
-
-def _normal_pairs(rng: np.random.Generator) -> Iterator[list[float]]:
-    """Pairs of standard normal numbers, drawn in batches: a call of the generator is mostly overhead."""
-    while True:
-        yield from rng.standard_normal((NOISE_DRAWN, 2)).tolist()
+def _trailing(periods: int, substeps: int, timestep: float, lag: float) -> NDArray[np.float64]:
+    """(K * substeps, 2 + K) weights: where the servos are, the previous target and the targets at the ends of
+    K periods -> where the servos are at the ends of the physics steps, trailing the line between the targets.
+    """
+    share = np.arange(1, periods * substeps + 1) / substeps
+    line = np.maximum(0.0, 1.0 - np.abs(share[:, None] - np.arange(periods + 1)))
+    kept = np.exp(-timestep / lag) if lag > 0.0 else 0.0
+    back = np.arange(len(share))
+    age = back[:, None] - back
+    weights = np.where(age >= 0, (1.0 - kept) * kept ** np.maximum(age, 0), 0.0)
+    trailing: NDArray[np.float64] = np.column_stack((kept ** (back + 1.0), weights @ line))
+    return trailing
 
 
 class PourCell:
@@ -110,40 +99,45 @@ class PourCell:
     def __init__(self) -> None:
         self.kinematics = guard_kinematics()
         self._physics = Rollout(nthread=0)
-        self._scenario: Scenario | None = None
 
     def reset(self, scenario: Scenario) -> None:
         """Build the scenario, let the granules settle and tare the sensors."""
-        self._scenario = scenario
-        # A private copy, since the scenario's sizes and masses are written into the model. Recompiling the
-        # hulls would take as long as the rest of the reset.
-        self.model = copy.deepcopy(_model(scenario.granules))
-        self._at = _addresses(scenario.granules)
+        domain = self.domain = scenario.domain
+        # A private copy, since the domain is written into the model.
+        self.model = copy.deepcopy(_model(domain.granules))
+        self._at = _addresses(domain.granules)
         self.data = mujoco.MjData(self.model)
-        self._rng = np.random.default_rng(scenario.seed)
-        self._write_scenario(scenario)
+        self._lead = -self.model.actuator_biasprm[:, 2] / self.model.actuator_gainprm[:, 0]  # [s], nominal
+        write_domain(self.model, domain, self._at.geom)
+        self.model.body("receiver").pos[:2] = scenario.receiver_position
+        mujoco.mj_setConst(self.model, self.data)
+        rng = np.random.default_rng(scenario.seed)
         posture = self.solve_posture(scenario.lip_start)
-        self.data.qpos[ARM] = posture
+        self._zero = np.array(domain.encoder_offset)
+        self.data.qpos[ARM] = posture - self._zero
         mujoco.mj_forward(self.model, self.data)
-        self._fill(scenario)
+        self._fill(domain, rng)
         self._cup = int(self.model.body("cup").id)
-        self.granule_mass = float(self.model.body_mass[self._at.body][0])
-        self.target = np.array([*self.model.body("receiver").pos[:2], geometry.RIM_HEIGHT])
+        self.granule_mass = domain.granule_density * granule_volume(domain)
+        self.target = np.array([*scenario.receiver_position, rim_height(domain)])
         self._watch()
-        self._gain = self.model.actuator_gainprm[:, 0]
-        self._lead = -self.model.actuator_biasprm[:, 2] / self._gain  # velocity feed-forward [s]
-        self._noise = _normal_pairs(self._rng)
-        self._poured, self._remaining = 0.0, scenario.granules * self.granule_mass  # [kg] filtered
-        self.contact = self.limit_broken = False
-        self._last_target = posture
+        self._sensors = CellSensors(domain, self._content(), self.target, rng)
+        self._substeps = round(MONITOR_PERIOD / domain.timestep)
+        self._weights: dict[int, NDArray[np.float64]] = {}
+        self._last_target = self._servo = posture
         still = np.tile(posture, (SETTLE_TICKS, 1))
         self.advance(still, np.zeros_like(still))
         self.data.time = 0.0
         self.contact = self.limit_broken = False
 
+    def _content(self) -> float:
+        """[kg] in the held cup before the pour."""
+        return self.domain.granules * self.granule_mass
+
     def _watch(self) -> None:
         """Views into the state: creating one costs as much as the sum computed from it."""
         data, model = self.data, self.model
+        self.contact = self.limit_broken = False
         self._q, self._qd = data.qpos[ARM], data.qvel[ARM]
         self._torque, self._peak_torque = data.actuator_force[ARM], model.actuator_forcerange[ARM, 1].copy()
         self._lip = data.site_xpos[model.site("lip").id]
@@ -152,24 +146,7 @@ class PourCell:
         self._cup_position, self._cup_rotation = data.xpos[self._cup], data.xmat[self._cup].reshape(3, 3)
         self._models, self._datas = [model], [data]
         self._start = np.empty((1, mujoco.mj_stateSize(model, STATE)))
-        self._sensors = model.nsensordata
         self._warmstart = data.qacc_warmstart
-
-    def _write_scenario(self, scenario: Scenario) -> None:
-        model, geom, body = self.model, self._at.geom, self._at.body
-        radius = scenario.granule_radius
-        mass = geometry.GRANULE_DENSITY * 4.0 / 3.0 * np.pi * radius**3
-        model.geom_size[geom, 0] = radius
-        model.geom_rbound[geom] = radius
-        model.geom_aabb[geom, 3:] = radius
-        model.geom_friction[geom, 0] = scenario.granule_friction
-        model.body_mass[body] = mass
-        model.body_inertia[body] = 0.4 * mass * radius**2
-        payload = model.body("payload").id
-        model.body_mass[payload] = max(scenario.payload, 1e-3)
-        model.body_inertia[payload] = max(scenario.payload, 1e-3) * 0.02**2
-        model.body("receiver").pos[:2] = scenario.receiver_position
-        mujoco.mj_setConst(model, self.data)
 
     def solve_posture(self, lip: Vec) -> Vec:
         """Upright posture (7,) [rad] with the lip at (3,) [m], by integrating the velocity kinematics."""
@@ -183,88 +160,103 @@ class PourCell:
             raise ValueError(f"no posture puts the lip at {lip} m; the nearest reached {reached} m")
         return q
 
-    def _fill(self, scenario: Scenario) -> None:
-        """Granules in jittered layers of up to seven inside the held cup."""
-        radius = scenario.granule_radius
+    def _fill(self, domain: Domain, rng: np.random.Generator) -> None:
+        """Granules, upright, in jittered layers of up to seven inside the held cup."""
+        radius = domain.granule_radius
         centre = self.data.xpos[self.model.body("cup").id]
-        ring = geometry.SOURCE_RADIUS - radius - 0.001
-        floor = centre[2] - geometry.SOURCE_HEIGHT / 2
+        ring = domain.held_radius - radius - 0.001
+        floor = centre[2] - domain.held_height / 2
+        tall = radius * domain.granule_elongation
         for number, address in enumerate(self._at.qpos):
             layer, place = divmod(number, 7)
-            angle = 2 * np.pi * place / 6 + 0.5 * layer + self._rng.uniform(-0.05, 0.05)
+            angle = 2 * np.pi * place / 6 + 0.5 * layer + rng.uniform(-0.05, 0.05)
             reach = ring if place < 6 else 0.0
             offset = [reach * np.cos(angle), reach * np.sin(angle)]
-            height = floor + radius + 0.001 + layer * 1.75 * radius
+            height = floor + tall + 0.001 + layer * (1.75 * radius + 2.0 * (tall - radius))
             self.data.qpos[address : address + 3] = [*(centre[:2] + offset), height]
             self.data.qpos[address + 3 : address + 7] = [1, 0, 0, 0]
 
     def advance(self, q: NDArray[np.float64], qd: NDArray[np.float64]) -> None:
-        """Run K monitor periods. q, qd: (K, 7) commanded positions [rad] and velocities [rad/s].
+        """Run K monitor periods. q, qd: (K, 7) commanded positions [rad] and velocities [rad/s], as the
+        encoders read them.
 
-        Between two periods the position loops get interpolated targets, as from a controller at a higher
-        rate. Forces, contacts and speeds are sampled after every physics step: contact forces ring from step
-        to step, and every second sample of them would not average to the weight.
+        Between two periods the servos get interpolated targets, as from a controller at a higher rate, and
+        trail them by the domain's lag.
         """
-        self._run(self._fine_targets(q + self._lead * qd))
+        periods, targets = len(q), q + self._lead * qd
+        weights = self._weights.get(periods)
+        if weights is None:
+            weights = _trailing(periods, self._substeps, self.domain.timestep, self.domain.lag)
+            self._weights[periods] = weights
+        trailing = weights.dot(np.concatenate((self._servo[None], self._last_target[None], targets)))
+        self._last_target, self._servo = targets[-1], trailing[-1]
+        self._run(trailing)
 
     def follow(self, q: NDArray[np.float64], qd: NDArray[np.float64]) -> None:
-        """Run N physics steps. q, qd: (N, 7) positions [rad] and velocities [rad/s] at the end of each, which
-        the position loops follow as closely as they can."""
+        """Run N physics steps. q, qd: (N, 7) positions [rad] and velocities [rad/s] of servos, their lag
+        included, at the end of each, which the arm follows as closely as it can."""
         targets = q + self._lead * qd
-        self._last_target = targets[-1]
+        self._last_target = self._servo = targets[-1]
         self._run(targets)
 
     def _run(self, targets: NDArray[np.float64]) -> None:
-        """Physics steps with these targets (N, 7) of the position loops."""
-        steps = len(targets)
-        sensed = np.empty((1, steps, self._sensors))
+        """Physics steps with these targets (N, 7) of the position loops, which close on the encoders: where
+        these read the target, the arm is beside it by their zeros."""
+        targets = targets - self._zero
+        # Forces, contacts and speeds are sampled after every physics step: contact forces ring from step to
+        # step, and every second sample of them would not average to the weight.
+        sensed = np.empty((1, len(targets), self.model.nsensordata))
         mujoco.mj_getState(self.model, self.data, self._start[0], STATE)
         # One call for all steps: Python between single calls was most of the environment's overhead.
         self._physics.rollout(
             self._models, self._datas, self._start, targets[None], control_spec=CONTROL, skip_checks=True,
-            nstep=steps, initial_warmstart=self._warmstart[None].copy(), sensordata=sensed,
+            nstep=len(targets), initial_warmstart=self._warmstart[None].copy(), sensordata=sensed,
         )  # fmt: skip
-        kept, weights = _filter(steps)
-        filtered, highest = weights.dot(sensed[0]).tolist(), np.maximum.reduce(np.abs(sensed[0])).tolist()
-        self._poured = kept * self._poured + filtered[POURED] / GRAVITY
-        self._remaining = kept * self._remaining + filtered[REMAINING] / GRAVITY
+        self._weigh(sensed[0, :, POURED], sensed[0, :, REMAINING])
+        highest = np.maximum.reduce(np.abs(sensed[0])).tolist()
         self.contact |= any(highest[TOUCHED])
         self.limit_broken |= not all(map(le, highest[SPEEDS], FASTEST))
 
-    def _fine_targets(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Targets (K, 7) at the ends of periods -> (K * SUBSTEPS, 7) at the ends of physics steps."""
-        ends = np.concatenate((self._last_target[None], targets))
-        fine: NDArray[np.float64] = _interpolation(len(targets)).dot(ends)
-        self._last_target = targets[-1]
-        return fine
+    def _weigh(self, poured: NDArray[np.float64], remaining: NDArray[np.float64]) -> None:
+        """Upward forces (N,) [N] of granules on the two cups, one for each physics step."""
+        self._sensors.weigh(poured, remaining)
 
     def _inside(self) -> bool:
         """Joints within their limits and the lip within the workspace box."""
         value = [*self._q.tolist(), *self._lip.tolist()]
         return all(map(le, LOWEST, value)) and all(map(le, value, HIGHEST))
 
+    @property
+    def upright(self) -> bool:
+        """Whether the held cup is."""
+        return bool(self._cup_rotation.item(2, 2) > UPRIGHT)
+
     def measure(self) -> Measurement:
-        """Present sensor readings, with noise."""
-        load_cell, wrist = next(self._noise)
-        return measured(
-            joint_position=self._q.copy(),
-            joint_velocity=self._qd.copy(),
-            poured_mass=self._poured + LOAD_CELL_NOISE * load_cell,
-            remaining_mass=self._remaining + WRIST_NOISE * wrist,
-            target_position=self.target.copy(),
-        )
+        """Present sensor readings."""
+        return self._sensors.measure(self._q, self._qd, self.data.time)
+
+    @property
+    def read_position(self) -> Vec:
+        """(7,) [rad] as the encoders have it without their noise: what a command at rest here has to say."""
+        q: Vec = self._q + self._zero
+        return q
 
     def torque_share(self) -> Vec:
         """Motor torques (7,) over their peaks [-], without the controller's own gravity compensation."""
         share: Vec = self._torque / self._peak_torque
         return share
 
+    def effort(self) -> Vec:
+        """Torques (7,) [N m] of the joints in the last physics step, gravity compensation included."""
+        told: Vec = self._torque + self.data.qfrc_gravcomp[ARM]
+        return told
+
     def outcome(self) -> Outcome:
         """Ground truth on granules and rules; no sensor measures it."""
         landed = spilled = 0
-        if min(self._heights.tolist()) < geometry.RIM_HEIGHT:  # otherwise none has left the held cup yet
+        if min(self._heights.tolist()) < self.target[2]:  # otherwise none has left the held cup yet
             landed, spilled = landed_and_lost(
-                self._granules, self.target, self._cup_position, self._cup_rotation
+                self._granules, self.target, self._cup_position, self._cup_rotation, self.domain
             )
         return Outcome(
             total=len(self._granules),
@@ -272,5 +264,5 @@ class PourCell:
             spilled=spilled,
             contact=self.contact,
             limit_broken=self.limit_broken or not self._inside(),
-            upright=self._cup_rotation.item(2, 2) > UPRIGHT,
+            upright=self.upright,
         )

@@ -62,8 +62,14 @@ def _box(
     return body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, rgba=rgba, mass=0)
 
 
-def _add_cup(
-    body: mujoco.MjsBody, name: str, radius: float, height: float, floor: float, rgba: Colour, solid: bool
+def add_cup(
+    body: mujoco.MjsBody,
+    name: str,
+    radius: float,
+    height: float,
+    floor: float,
+    rgba: Colour = PORCELAIN,
+    solid: bool = False,
 ) -> None:
     """Round cup of flat staves; `floor` [m] is the height of its inner bottom in the body's frame.
 
@@ -129,7 +135,7 @@ def _add_tool(spec: mujoco.MjSpec, last_link: mujoco.MjsBody, solid: bool) -> No
     cup = tool.add_body(name="cup", pos=[GRIP_DISTANCE, 0, 0])
     cup.mass, cup.inertia = 0.12, [0.0002, 0.0002, 0.0001]
     cup.explicitinertial = True
-    _add_cup(cup, "source", SOURCE_RADIUS, SOURCE_HEIGHT, -SOURCE_HEIGHT / 2, GLASS, solid)
+    add_cup(cup, "source", SOURCE_RADIUS, SOURCE_HEIGHT, -SOURCE_HEIGHT / 2, GLASS, solid)
     cup.add_site(name="cup", size=[0.002, 0, 0], group=4)
     cup.add_site(name="lip", pos=[0, -SOURCE_RADIUS, SOURCE_HEIGHT / 2], size=[0.003, 0, 0], group=4)
     payload = tool.add_body(name="payload", pos=[GRIP_DISTANCE, 0, 0])
@@ -154,10 +160,11 @@ def _add_fixtures(spec: mujoco.MjSpec, solid: bool) -> None:
         rgba=DARK,
         mass=0,
     )
-    _add_cup(receiver, "receiver", RECEIVER_RADIUS, RECEIVER_HEIGHT, PLATE_HEIGHT + WALL, PORCELAIN, solid)
+    add_cup(receiver, "receiver", RECEIVER_RADIUS, RECEIVER_HEIGHT, PLATE_HEIGHT + WALL, PORCELAIN, solid)
 
 
-def _add_granules(spec: mujoco.MjSpec, count: int) -> None:
+def add_granules(spec: mujoco.MjSpec, count: int) -> None:
+    """Nominal ones, above the cell."""
     for number in range(count):
         body = spec.worldbody.add_body(name=f"granule_{number}", pos=[0, 0, 1 + 0.05 * number])
         body.add_freejoint()
@@ -256,7 +263,7 @@ def cell_spec(granules: int, solid: bool = False) -> mujoco.MjSpec:
         if body.name not in ("world", "payload"):
             body.gravcomp = 1.0  # the arm's controller compensates arm and tool, not the unknown payload
     _add_fixtures(spec, solid)
-    _add_granules(spec, granules)
+    add_granules(spec, granules)
     _set_classes(spec)
     return spec
 

@@ -1,6 +1,7 @@
-"""The controller between the command topic and the arm's servos: ros2_control's joint_trajectory_controller.
+"""The controllers between the command topics and the arm's servos: ros2_control's joint_trajectory_controller
+and forward_command_controller. The second only hands on.
 
-It samples as the C++ class was measured to (release 5.17, Kilted; recorded in
+The first samples as the C++ class was measured to (release 5.17, Kilted; recorded in
 tests/data/jtc_reference.npz): a new message replaces the old one whole and is
 joined to where the arm is measured to be, or to the last command where
 `interpolate_from_desired_state` is set. A message whose first point lies at time 0 is joined to nothing: from
@@ -90,6 +91,33 @@ class JointTrajectoryController:
         begin = trajectory.times[:1] + (start - before)  # of the first point, from the state before
         first = Trajectory(begin, trajectory.positions[:1], trajectory.velocities[:1])
         return sample(first, at - before, q, qd)
+
+
+class ForwardController:
+    """ros2_control's forward_command_controller: the newest command, and the last one for ever."""
+
+    def __init__(self, q: Vec) -> None:
+        """Hold q (J,) [rad] until told otherwise."""
+        self.command = q.copy()
+        """(J,) [rad] for the position servos."""
+        self.velocity = np.zeros_like(q)
+        """(J,) [rad/s] by the last two commands; no servo is told."""
+        self._waiting: list[tuple[float, Vec]] = []
+
+    def accept(self, positions: Vec, now: float) -> None:
+        """Take positions (J,) [rad] that came at `now`. ValueError for others; the ones before are kept."""
+        if positions.shape != self.command.shape or not np.isfinite(positions).all():
+            raise ValueError(f"{self.command.size} finite positions are needed, got {positions.tolist()}")
+        self._waiting.append((now, positions.copy()))
+
+    def update(self, now: float, q: Vec, qd: Vec) -> Vec:
+        """As `JointTrajectoryController.update`; the state makes no difference."""
+        del q, qd
+        before = self.command
+        while self._waiting and self._waiting[0][0] <= now:
+            _, self.command = self._waiting.pop(0)
+        self.velocity = (self.command - before) / PERIOD
+        return self.command
 
 
 class PositionServo:

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from sim.pouring.arms import Arm, IdealArm
 from sim.pouring.cell import PourCell
+from sim.pouring.channel import Channel
 from sim.pouring.gen3 import GEN3_LIMITS
 from sim.pouring.scenario import Scenario
 from spillguard_core.gate.decision import Decision, GateConfig, Inputs, Measurement, Mode, Proposal, Request
 from spillguard_core.gate.gate import Models, decide, initial_decision
 from spillguard_core.gate.reasons import OPERATOR_HOLD, Reason, Verdict
 from spillguard_core.gate.task import observe
-from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD, Vec
+from spillguard_core.robot.arm import Vec
 from spillguard_core.robot.motion import step
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 
-TICKS = round(POLICY_PERIOD / MONITOR_PERIOD)
 TIME_LIMIT = 10.0  # [s]
 
 Rule = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -58,39 +58,40 @@ class Stack:
     """One policy, gate and cell for a series of episodes. Not thread-safe."""
 
     def __init__(
-        self, models: Models, config: GateConfig, guarded: bool = True, delay: int = 0, arm: Arm | None = None
-    ) -> None:
+        self, models: Models, config: GateConfig, guarded: bool = True, delay: int = 0,
+        arm: Arm | None = None, cell: PourCell | None = None,
+    ) -> None:  # fmt: skip
         """`delay` [monitor periods] is added to the scenario's own between measurement and arrival.
-        `arm` is the one behind the gate; None: an ideal one.
+        `arm` is the one behind the gate; None: an ideal one. `cell`: None for one with granules.
         """
         self._models, self._config, self._guarded, self._delay = models, config, guarded, delay
         self._arm: Arm = IdealArm() if arm is None else arm
-        self.cell, self.decision = PourCell(), initial_decision(7, 4)
+        self.cell, self.decision = PourCell() if cell is None else cell, initial_decision(7, 4)
 
     def pour(self, rule: Rule, scenario: Scenario, *, time_limit: float = TIME_LIMIT) -> Pour:
         """Run until success, a broken rule, or the time limit [s]. `decision` is then the gate's last one."""
         cell, models, config = self.cell, self._models, self._config
         cell.reset(scenario)
         decision, proposal = initial_decision(7, 4), None
-        q, qd = cell.data.qpos[:7].copy(), np.zeros(7)
+        q, qd = cell.read_position, np.zeros(7)
         self._arm.reset(q, scenario.seed)
         speeds, judged, verdicts, candidates = [qd], [], [], []
         reasons: Counter[Reason] = Counter()
-        under_way: list[tuple[int, Proposal]] = []
+        channel, steps = Channel[tuple[Vec, float]](scenario.domain, scenario.seed), 0
         outcome = cell.outcome()
         if self._guarded:
             decision = seen_at_rest(cell.measure(), config, models)
         for tick in range(round(time_limit / config.period)):
             now, seen = tick * config.period, cell.measure()
-            if tick % TICKS == 0:
+            if tick == round(steps / scenario.domain.policy_rate / config.period):
                 action = rule(observe(models.task, models.terms, seen, cell.kinematics))
-                due = tick + scenario.delay_ticks + self._delay
                 twist = np.asarray(action, dtype=np.float64) * ACTION_SCALE
-                under_way.append((due, Proposal(twist, due * config.period, now)))
-            while under_way and under_way[0][0] <= tick:
-                proposal = under_way.pop(0)[1]
+                channel.send(tick + self._delay, (twist, now))
+                steps += 1
+            for due, (twist, measured) in channel.arrived(tick + 1):
+                proposal = Proposal(twist, due * config.period, measured)
             if self._guarded:
-                asked = _asked(tick, proposal, decision)
+                asked = asked_for(tick, proposal, decision)
                 inputs = Inputs(now, seen, now, now, now, proposal, asked)
                 decision = decide(inputs, decision, config, models)
                 qd = decision.qd if decision.send else np.zeros(7)
@@ -130,7 +131,7 @@ class Stack:
         )  # fmt: skip
 
 
-def _asked(tick: int, proposal: Proposal | None, decision: Decision) -> tuple[Request, ...]:
+def asked_for(tick: int, proposal: Proposal | None, decision: Decision) -> tuple[Request, ...]:
     """What the operator asks for: a reset, and a resume as soon as the policy speaks."""
     if tick == 0:
         return (Request.RESET,)

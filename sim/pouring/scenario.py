@@ -1,55 +1,49 @@
-"""Randomised quantities of a pour, with their physical ranges. All are sampled from one generator."""
+"""What varies from one pour to the next: the cell it happens in, and where the cups stand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD, Vec
+from sim.pouring import domain as domains
+from sim.pouring.domain import POURS, Domain, Spread
+from spillguard_core.robot.arm import POLICY_PERIOD, Vec
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One randomised cell. SI units."""
+    """One pour. SI units."""
 
-    granules: int
-    granule_radius: float  # [m]
-    granule_friction: float  # [-] sliding
-    payload: float  # [kg] carried by the gripper beside the cup, unknown to the controller
+    domain: Domain
     receiver_position: Vec  # (2,) [m] on the table, base frame
     lip_start: Vec  # (3,) [m] where the lip starts, base frame
-    delay_ticks: int  # monitor periods between a measurement and the command computed from it
-    seed: int  # of the sensor noise and of the initial placement of the granules
+    seed: int  # of all that is random during the pour, and of the initial placement of the granules
 
 
-GRANULES = (12, 28)  # inclusive
-GRANULE_RADIUS = (0.008, 0.010)
 FULL_GRANULES, FULL_RADIUS = (22, 28), (0.009, 0.010)  # the upper ends: cups that spill soonest
-GRANULE_FRICTION = (0.25, 0.55)
-PAYLOAD = (0.0, 0.3)
 RECEIVER_X, RECEIVER_Y = (0.62, 0.74), (-0.14, 0.10)
 START_X, START_Y, START_Z = (0.60, 0.76), (-0.18, 0.18), (0.20, 0.32)
-DELAY_TICKS = (0, 4)  # inclusive; about three through the three ROS 2 processes
-OLDEST = DELAY_TICKS[1] * MONITOR_PERIOD + POLICY_PERIOD  # [s] measurement that a command in force may answer
 CUP_AXIS = np.array([0.0, 0.035])  # [m] axis of the upright held cup minus its lip
 CLEARANCE = 0.02  # [m] the held cup's bottom starts at least this far above or beside the receiving cup
 
 
-def sample_scenario(rng: np.random.Generator, full_share: float = 0.0) -> Scenario:
-    """One scenario, every quantity uniform in its range; `full_share` of the cups are among the fullest."""
-    full = full_share > 0.0 and rng.random() < full_share
-    granules, radius = (FULL_GRANULES, FULL_RADIUS) if full else (GRANULES, GRANULE_RADIUS)
+def sample_scenario(rng: np.random.Generator, spread: Spread = POURS, full_share: float = 0.0) -> Scenario:
+    """One pour, every quantity uniform in its range; `full_share` of the cups are among the fullest."""
+    domain = domains.sample(rng, spread)
+    if full_share > 0.0 and rng.random() < full_share:
+        domain = replace(
+            domain,
+            granules=int(rng.integers(FULL_GRANULES[0], FULL_GRANULES[1] + 1)),
+            granule_radius=float(rng.uniform(*FULL_RADIUS)),
+        )
     receiver = np.array([rng.uniform(*RECEIVER_X), rng.uniform(*RECEIVER_Y)])
-    return Scenario(
-        granules=int(rng.integers(granules[0], granules[1] + 1)),
-        granule_radius=float(rng.uniform(*radius)),
-        granule_friction=float(rng.uniform(*GRANULE_FRICTION)),
-        payload=float(rng.uniform(*PAYLOAD)),
-        receiver_position=receiver,
-        lip_start=_start(rng, receiver),
-        delay_ticks=int(rng.integers(DELAY_TICKS[0], DELAY_TICKS[1] + 1)),
-        seed=int(rng.integers(2**31)),
-    )
+    return Scenario(domain, receiver, _start(rng, receiver), int(rng.integers(2**31)))
+
+
+def oldest(spread: Spread) -> float:
+    """[s] age of the oldest measurement that a command in force may answer, if no message is lost."""
+    longest = [spread.varied.get(name, (0.0, getattr(spread.base, name)))[1] for name in ("delay", "jitter")]
+    return float(sum(longest)) + POLICY_PERIOD
 
 
 def _start(rng: np.random.Generator, receiver: NDArray[np.float64]) -> Vec:

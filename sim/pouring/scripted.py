@@ -11,6 +11,8 @@ CLEAR = 0.018  # [m] between the held cup's lowest point and the rim
 NEAR = 0.02  # [m] lip to pour point, horizontally, before the cup tilts
 EMPTY = 0.0012  # [kg] measured at the wrist, below which the cup counts as empty
 FULL_TILT = 2.3  # [rad]
+LAST_TILT = 2.5  # [rad] at which nothing stays in a cup, whatever the wrist measures
+TURNING_BACK = -0.3  # [rad/s] a cup that tilts back that fast has been found empty
 LOOK_AHEAD = 0.5  # [rad] of tilt
 
 
@@ -20,7 +22,7 @@ def pour_controller(obs: NDArray[np.float32]) -> NDArray[np.float32]:
     remaining = float(obs[13])
     gap = POUR_OFFSET - offset[:2]
     distance = float(np.hypot(*gap))
-    pouring = remaining > EMPTY
+    pouring = remaining > EMPTY and tilt < LAST_TILT and float(obs[11]) > TURNING_BACK
     # On the way back the cup's bottom swings down: rise before it does.
     clear, ahead = (CLEAR, 0.0) if pouring else (CLEAR + 0.02, LOOK_AHEAD)
     height = clear + CUP_HEIGHT * max(np.cos(max(tilt - ahead, 0.0)), 0.0)
@@ -33,7 +35,7 @@ def pour_controller(obs: NDArray[np.float32]) -> NDArray[np.float32]:
         allowed = 0.22 if below < 0.02 else 0.0 if distance < 0.13 else 0.10
         twist[:2] = approach * min(1.0, allowed / max(speed, 1e-9))
         if distance < NEAR:
-            twist[3] = (1.0 if tilt < 0.8 else 0.45) if tilt < FULL_TILT else 0.0
+            twist[3] = 1.0 if tilt < 0.8 else 0.45 if tilt < FULL_TILT else 0.2
     else:
         twist[3] = -np.clip(3.0 * tilt, -1.2, 1.2)
     twist[2] = np.clip(4.0 * below, -0.2, 0.2)

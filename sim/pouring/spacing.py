@@ -35,6 +35,7 @@ OPEN = 2.0  # [m] half width of a workspace box too wide to have an effect
 STILL = 1e-6  # [rad/s]
 SLACK = 1e-3  # [m, rad]
 TILT_SLACK = 0.5 * PATH_STEP  # [rad] that a cup may turn between two postures sampled by the gate
+NUDGE = 1e-5  # [rad]
 LATEST = 0.004  # [s] longest delay of a message to the controller
 
 
@@ -184,15 +185,24 @@ class Bench:
         self._look()
 
     def _look(self) -> None:
-        limits, q, world = self._config.limits, self._q, self._models.world
+        limits, q = self._config.limits, self._q
         lip, lean = self._models.tool.pose(q)
-        assert world is not None
         self._margins.append([
             float(min((q - limits.position_min).min(), (limits.position_max - q).min())),
             float(min((lip - limits.workspace_min).min(), (limits.workspace_max - lip).min())),
-            world.near([q], [self._target]).least - self._config.clearance,
+            self._clearance(q),
             tilt_margin(lip, lean, self._target, self._config.settings["free_tilt"]),
         ])  # fmt: skip
+
+    def _clearance(self, q: Vec) -> float:
+        """[m] beyond the required one. MuJoCo's distance of two cylinders is wrong by centimetres at one
+        posture in millions and right a few micrometres beside it: what is broken is broken there, too."""
+        world = self._models.world
+        assert world is not None
+        least = world.near([q], [self._target]).least
+        if least < self._config.clearance - SLACK:
+            least = max(least, *(world.near([q + by], [self._target]).least for by in (-NUDGE, NUDGE)))
+        return least - self._config.clearance
 
 
 def run(models: Models, config: GateConfig, sequences: int, seed: int) -> Iterator[Passage]:

@@ -48,6 +48,11 @@ TERRIFIED = _critic(lambda action: np.full(len(action), 0.9))
 BROKEN = _critic(lambda action: np.full(len(action), np.nan))
 
 
+def failing(obs: Any, action: Any) -> Any:
+    """A critic whose call ends with an error."""
+    raise RuntimeError("out of memory")
+
+
 class InTheWay(World):
     """An obstacle in the way of every motion."""
 

@@ -26,6 +26,7 @@ from studies.monitor_states.bench import (
     GateBench,
     InTheWay,
     asking,
+    failing,
 )
 
 LONG_AGO = 5.0  # [s]; longer than every timeout
@@ -195,6 +196,7 @@ EVENTS: dict[str, dict[str, Event]] = {
         "objects": _models(critic=OBJECTING),
         "objects to every candidate": _models(critic=TERRIFIED),
         "gives no finite value": _models(critic=BROKEN),
+        "ends with an error": _models(critic=failing),
         "objects to every candidate, suspended": _models(True, critic=TERRIFIED),
         "gives no finite value, suspended": _models(True, critic=BROKEN),
     },

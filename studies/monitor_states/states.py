@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 
 from spillguard_core.gate.decision import Decision, Mode, Request, SuspensionRequest
-from spillguard_core.gate.gate import refusal
+from spillguard_core.gate.refusal import refusal
 from studies.monitor_states.bench import CONFIG, UPWARD, GateBench
 from studies.monitor_states.events import (
     EVENTS,

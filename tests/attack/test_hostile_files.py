@@ -110,7 +110,8 @@ def test_a_bundle_may_not_put_the_arm_elsewhere(old: str, new: str) -> None:
         (ROBOT.replace("1.39, 1.39", "9" * 400 + ", 1.39", 1), "velocity has to be a list of numbers"),
         (ROBOT.replace("rest: [-0.05", "rest: [.inf"), "is outside the position limits"),
         (ROBOT.replace("name: gen3", 'name: "a\\nb"'), "name has to be a text"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "line 1 has more than 50 brackets within each other"),
+        ("- " * 100_000, "recursion"),
     ],
 )
 def test_a_hostile_robot_is_refused_in_a_line(tmp_path: Path, text: str, words: str) -> None:
@@ -136,6 +137,23 @@ def test_a_broken_model_of_the_robot_is_named(tmp_path: Path) -> None:
 
 def test_yaml_without_tricks_says_what_it_said() -> None:
     assert plain_yaml("a: [1, {b: 2}]\nc: x\n") == {"a": [1, {"b": 2}], "c": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: !!int ''", "line 1 has '', which is no int"),
+        ("a: 1\nb: !!float ''", "line 2 has '', which is no float"),
+        ("a: !!bool foo", "line 1 has 'foo', which is no bool"),
+        ("a: !!timestamp foo", "line 1 has 'foo', which is no timestamp"),
+        (f"a: {'1:' * 400}1.5", "which is no float"),
+        (f"a: !!{'x' * 1000} 1", "could not determine a constructor"),
+    ],
+)
+def test_a_scalar_that_is_not_what_its_tag_says_is_refused_with_its_line(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        plain_yaml(text)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) <= 300
 
 
 def test_a_bundle_may_not_hang_the_arm_on_other_bodies() -> None:

@@ -58,7 +58,7 @@ class NotedArm(SimArm):
         """An inactive controller accepts no command and leaves the servos at their setpoints."""
         self._catch_up()
         self._switched_off = response.success = request.data
-        self._settle(self._told)
+        self._settle(self._drive.told)
         return response
 
     def _driver_status(self) -> DiagnosticStatus:
@@ -83,10 +83,10 @@ class NotedArm(SimArm):
         super()._on_command(msg)
 
     def _advance(self) -> None:
-        before = self._told
+        before = self._drive.told
         super()._advance()
-        data, desired = self._cell.data, (self._controller.command, self._controller.velocity)
-        told = np.maximum(np.abs(self._told - before) / MONITOR_PERIOD, np.abs(self._servo.qd))
+        data, desired = self._cell.data, (self._drive.controller.command, self._drive.controller.velocity)
+        told = np.maximum(np.abs(self._drive.told - before) / MONITOR_PERIOD, np.abs(self._drive.servo.qd))
         seen = data.qpos[:7].copy(), data.qvel[:7].copy()
         self._note(("state", time.monotonic(), *seen, *desired, told, self._cell._inside()))
 

@@ -113,7 +113,9 @@ class Cell:
     def start_policy(self, name: str = "policy", module: str = "", **more: object) -> None:
         """A policy, with its proposals going through the relay."""
         words = ["-r", f"{PROPOSAL}:=raw/{PROPOSAL}", "-r", f"__node:={name}"]
-        self.graph.start(name, "policy", {"bundle": self.bundle, **more}, *words, module=module)
+        self.graph.start(
+            name, "policy", {"bundle": self.bundle, "patience": 0.0, **more}, *words, module=module
+        )
 
     def start_monitor(self, **more: object) -> None:
         """The safety monitor."""

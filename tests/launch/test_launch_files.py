@@ -17,16 +17,17 @@ LAUNCH = ROOT / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 NODES = {
     "safety_monitor": "MonitorParameters", "policy": "PolicyParameters", "sim_arm": "SimArmParameters",
-    "operator_page": "PageParameters",
+    "operator_page": "PageParameters", "position_streamer": "StreamerParameters",
 }  # fmt: skip
 FROM_LAUNCH = {  # parameters that a launch argument sets
     "safety_monitor": {
         "bundle", "robot", "site", "public_key", "record", "driver_status", "driver_controller",
-        "driver_parameter", "allow_uncalibrated",
+        "driver_parameter", "allow_uncalibrated", "output", "joint_prefix",
     },
-    "policy": {"bundle", "robot", "public_key"},
-    "sim_arm": {"seed"},
-    "operator_page": {"bundle", "robot", "site", "public_key"},
+    "policy": {"bundle", "robot", "public_key", "joint_prefix"},
+    "sim_arm": {"seed", "output", "joint_prefix"},
+    "position_streamer": {"robot", "joint_prefix"},
+    "operator_page": {"bundle", "robot", "site", "public_key", "joint_prefix"},
 }  # fmt: skip
 # Declared by kortex_bringup's gen3.launch.py (ros2_kortex 1fdbef3, April 2026).
 KORTEX_ARGUMENTS = {
@@ -136,23 +137,62 @@ def test_driver_is_named_in_full() -> None:
     assert driver.CONTROLLERS == "controller_manager: Controllers Activity"
     kinova, simulated = constant("pour_kinova.launch.py", "NODE_ARGUMENTS"), defaults("pour_sim.launch.py")
     assert kinova["driver_status"][0] == simulated["driver_status"] == driver.CONTROLLERS
-    assert kinova["driver_controller"][0] == driver.CONTROLLER
     assert kinova["driver_parameter"][0] == simulated["driver_parameter"] == driver.JOINS
 
 
 def test_the_shipped_controllers_are_those_of_the_launch_and_join_to_the_last_command() -> None:
     """The names that the driver's bringup starts, and the parameter that the monitor asks for."""
     driver, arm = import_module("spillguard_ros.monitor.driver"), load_robot("gen3")
+    outputs = import_module("spillguard_ros.node.outputs")
     shipped = yaml.safe_load((LAUNCH / "controllers.yaml").read_text())
     known = set(shipped["controller_manager"]["ros__parameters"]) - {"update_rate"}
     assert known == {
-        "joint_state_broadcaster", driver.CONTROLLER, "twist_controller", "robotiq_gripper_controller",
-        "fault_controller",
+        "joint_state_broadcaster", driver.CONTROLLER, outputs.FORWARD_CONTROLLER, "twist_controller",
+        "robotiq_gripper_controller", "fault_controller",
     }  # fmt: skip
     ours = shipped[driver.CONTROLLER]["ros__parameters"]
     assert ours[driver.JOINS] is True
     assert tuple(ours["joints"]) == arm.joint_names
     assert arm.command_topic.startswith(f"{driver.CONTROLLER}/")
+    forward = shipped[outputs.FORWARD_CONTROLLER]["ros__parameters"]
+    assert tuple(forward["joints"]) == arm.joint_names and forward["interface_name"] == "position"
+
+
+@pytest.mark.parametrize("file", ["pour_nodes.launch.py", "pour_kinova.launch.py"])
+@pytest.mark.parametrize("output", ["trajectory", "positions"])
+def test_the_output_chooses_the_controller(file: str, output: str) -> None:
+    """The expression that the launch system evaluates, with the argument in its place."""
+    driver, outputs = (import_module(f"spillguard_ros.{name}") for name in ("monitor.driver", "node.outputs"))
+    (expression,) = (
+        statement.value.args[0].elts  # type: ignore[attr-defined]
+        for statement in tree(file).body
+        if isinstance(statement, ast.Assign) and statement.targets[0].id == "CONTROLLER"  # type: ignore[attr-defined]
+    )
+    text = "".join(part.value if isinstance(part, ast.Constant) else output for part in expression)
+    chosen = outputs.FORWARD_CONTROLLER if output == "positions" else driver.CONTROLLER
+    assert ast.literal_eval(text.partition(" if ")[0]) == outputs.FORWARD_CONTROLLER
+    assert eval(text) == chosen
+    assert '"driver_controller": (\n        CONTROLLER,' in (LAUNCH / file).read_text()
+
+
+def test_positions_are_streamed_to_the_drivers_topic_only_when_asked_for() -> None:
+    outputs, source = (
+        import_module("spillguard_ros.node.outputs"),
+        (LAUNCH / "pour_nodes.launch.py").read_text(),
+    )
+    assert f'"{outputs.POSITIONS}"' in source and "(positions, [driver, positions])" in source
+    assert 'node("position_streamer", robot, condition=streamed)' in source
+    assert constant("pour_nodes.launch.py", "ARGUMENTS")["output"][0] == outputs.Output.TRAJECTORY.value
+
+
+def test_what_is_late_is_joined_before_the_monitor_stops_the_arm() -> None:
+    """And the stream's own lag leaves the servos most of what the monitor allows."""
+    monitor, streamer = parameters("safety_monitor"), parameters("position_streamer")
+    limits = load_robot("gen3").limits
+    assert limits.jerk is not None
+    window = float((4.0 * limits.acceleration / limits.jerk).max())
+    assert streamer["max_deviation"] < monitor["max_tracking_error"]
+    assert streamer["delay"] + 0.5 * window <= monitor["tracking_lag"] / 3.0
 
 
 def test_nodes_of_the_launch_files_are_installed_as_executables() -> None:

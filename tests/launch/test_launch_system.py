@@ -59,7 +59,12 @@ def test_bundle_has_to_be_given() -> None:
 
 def test_policy_and_monitor_are_processes_of_their_own() -> None:
     nodes = [e for e in entities("pour_nodes.launch.py") if isinstance(e, Node)]
-    assert [node.condition is None for node in nodes] == [True, True, False]  # the page only when asked for
+    assert [node.condition is None for node in nodes] == [
+        True,
+        True,
+        False,
+        False,
+    ]  # streamer and page only when asked for
 
 
 @dataclass

@@ -13,7 +13,7 @@ from policy_training.runs.presets import NAV2D, preset
 from policy_training.runs.trained import load_policy
 
 
-@pytest.mark.parametrize("algo", ["sac_lag", "meta_sac_lag"])
+@pytest.mark.parametrize("algo", ["sac_lag", "meta_sac_lag", "rcpo", "sqrl"])
 def test_a_short_run_arrives_and_keeps_to_its_limit(algo: str, tmp_path: Path) -> None:
     config = preset(algo, NAV2D, seed=1)
     loop = replace(

@@ -5,8 +5,10 @@ Without a constraint the best action is 0.8. With p(a) <= eps it is 2 eps - 1, a
 follows from d reward / d a = nu dp / da: nu = 4 (0.8 - a).
 """
 
+import csv
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,9 @@ import torch
 from policy_training.algorithms import CONFIGS, OFF_POLICY
 from policy_training.experience.replay import Memory, MemoryConfig
 from policy_training.experience.spaces import Spaces
+from policy_training.loops.off_policy import train
+from policy_training.runs.folder import create_run
+from policy_training.runs.presets import ONE_STEP, preset
 
 PEAK, EPS = 0.8, 0.3
 BEST = 2.0 * EPS - 1.0
@@ -29,6 +34,8 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
     "sac": ({}, PEAK),
     "sac_lag": (LAGRANGE | {"eps": EPS}, BEST),
     "meta_sac_lag": (LAGRANGE | {"initial_eps": EPS, "eps_lr": 0.0}, BEST),
+    "rcpo": (LAGRANGE | {"eps": EPS}, BEST),
+    "sqrl": (LAGRANGE | {"eps": EPS}, BEST),
 }
 
 
@@ -75,14 +82,14 @@ def test_the_known_optimum_is_found(name: str) -> None:
     assert action_of(solved(name)) == pytest.approx(CASES[name][1], abs=0.12)
 
 
-@pytest.mark.parametrize("name", ["sac_lag", "meta_sac_lag"])
+@pytest.mark.parametrize("name", ["sac_lag", "meta_sac_lag", "rcpo", "sqrl"])
 def test_the_multiplier_is_the_price_of_the_constraint(name: str) -> None:
     algorithm = solved(name)
     nu = float(np.log1p(np.exp(_x(algorithm))))
     assert nu == pytest.approx(4.0 * (PEAK - BEST), rel=0.3)
 
 
-@pytest.mark.parametrize("name", ["sac_lag", "meta_sac_lag"])
+@pytest.mark.parametrize("name", ["sac_lag", "meta_sac_lag", "rcpo", "sqrl"])
 def test_the_safety_critic_is_calibrated_although_half_its_batch_violates(name: str) -> None:
     critic = solved(name).safety_critic()
     actions = torch.linspace(-0.9, 0.9, 10).unsqueeze(1)
@@ -109,3 +116,18 @@ def test_direct_path_drives_the_threshold_up_for_ever() -> None:
         "meta_sac_lag", 600, **LAGRANGE, initial_eps=0.1, eps_lr=1e-2, eps_paths="A", meta_interval=2
     )
     assert algorithm.eps > 0.6
+
+
+@pytest.mark.parametrize("start", [0.02, 0.6])
+def test_a_measured_threshold_meets_what_was_asked_from_any_start(start: float, tmp_path: Path) -> None:
+    """At most 3 of 10 episodes: the action ends where fixed eps = 0.3 leads to."""
+    base = preset("meta_sac_lag", ONE_STEP, seed=1)
+    config = replace(
+        base, loop=replace(base.loop, steps=2000, log_every=500, eval_every=10_000, progress=False),
+        algorithm=replace(base.algorithm, initial_eps=start, violations=EPS, eps_lr=0.0),
+    )  # fmt: skip
+    run = create_run(config, tmp_path)
+    train(config, run)
+    rows = list(csv.DictReader((run / "progress.csv").open()))[-2:]
+    episodes, violations = (float(rows[1][n]) - float(rows[0][n]) for n in ("episodes", "violations"))
+    assert violations / episodes == pytest.approx(EPS, abs=0.08)

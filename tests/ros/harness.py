@@ -64,6 +64,7 @@ class Witness(Operator):
     def __init__(self, namespace: str = "") -> None:
         super().__init__(namespace)
         self.heard = Heard()
+        self.joint_names = JOINT_NAMES
         self._stamp = Time().to_msg()  # of the state that a proposal answers
         self.frozen_stamp = False
         node = self.node
@@ -75,7 +76,9 @@ class Witness(Operator):
         self._proposals = node.create_publisher(TwistStamped, "policy/proposal", 1)
 
     def _on_joints(self, msg: JointState) -> None:
-        q, qd = convert.joint_state(msg, JOINT_NAMES)
+        if convert.names_no_joint(msg, self.joint_names):  # another arm's
+            return
+        q, qd = convert.joint_state(msg, self.joint_names)
         if not self.frozen_stamp:
             self._stamp = msg.header.stamp
         self.heard.joints.append((time.monotonic(), q, qd))
@@ -83,6 +86,10 @@ class Witness(Operator):
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         if msg.status[0].name.startswith("safety_monitor"):  # the arm's driver publishes there, too
             self.heard.diagnostics.append(msg)
+
+    def give_up_proposing(self) -> None:
+        """Leave the proposals to somebody else."""
+        self.node.destroy_publisher(self._proposals)
 
     def _on_proposal(self, msg: TwistStamped) -> None:
         self.heard.proposals.append(time.monotonic())
@@ -155,7 +162,10 @@ class Stage:
 
     def start(self, node: str, module: str = "", **parameters: object) -> None:
         """Start one of the nodes."""
-        named: Mapping[str, object] = {"seed": 0} if node == "sim_arm" else {"bundle": self.bundle}
+        own: Mapping[str, Mapping[str, object]] = {"sim_arm": {"seed": 0}, "position_streamer": {}}
+        named = own.get(node, {"bundle": self.bundle})
+        # A policy that leads the arm round in circles never ends.
+        named = {**named, "patience": 0.0} if node == "policy" else named
         arguments = ["-r", f"__ns:={self.namespace}"] if self.namespace else []
         self.graph.start(node, node, {**named, **parameters}, *arguments, module=module)
 

@@ -5,25 +5,31 @@ How well it pours in them is measured in simulated time. Here: the arm follows, 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from spillguard_ros.monitor.driver import CONTROLLERS, JOINS
 from tests.ros.harness import LATE, MOVED, PATIENCE, MakeStage, Stage
 
-KORTEX = {"joint_state_rate": 1000, "wrapped": True, "enforce_command_limits": False, "servo_lag": 0.04}
+# Parameters, and the lag [s] of the servos; None: an arm and a cell that differ in everything.
+KORTEX = {"joint_state_rate": 1000, "wrapped": True, "enforce_command_limits": False}
 FORMS = {
-    "as a Gen3's driver": KORTEX,
-    "as mock hardware": {"mock_velocity": True, "servo_lag": 0.0},
-    "a stiff arm": {"servo_lag": 0.005},
+    "as a Gen3's driver": (KORTEX, 0.04),
+    "as mock hardware": ({"mock_velocity": True}, 0.0),
+    "a stiff arm": ({}, 0.005),
+    "nothing nominal": ({"joint_state_rate": 500}, None),
 }
 CYCLES = 300
 
 
 @pytest.fixture(params=FORMS)
-def stage(request: pytest.FixtureRequest, make_stage: MakeStage) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, make_stage: MakeStage, tmp_path: Path) -> Iterator[Stage]:
+    parameters, lag = FORMS[request.param]
+    domain = tmp_path / "domain.yaml"
+    domain.write_text(f"schema: 1\nquantities: {{lag: {{value: {lag}}}}}\n")
     with make_stage() as stage:
-        stage.start("sim_arm", **FORMS[request.param])
+        stage.start("sim_arm", **parameters, domain="full" if lag is None else str(domain))
         stage.start("policy")
         stage.start("safety_monitor", driver_status=CONTROLLERS, driver_parameter=JOINS)
         yield stage

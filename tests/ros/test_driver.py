@@ -9,11 +9,13 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
+from std_msgs.msg import Float64MultiArray
 
 from spillguard_ros.monitor.driver import (
     CONTROLLERS,
     JOINS,
     ControllerParameter,
+    Driver,
     Report,
     Reports,
     clock_fault,
@@ -21,6 +23,7 @@ from spillguard_ros.monitor.driver import (
     read_report,
 )
 from spillguard_ros.node import convert
+from spillguard_ros.node.outputs import POSITIONS
 from spillguard_ros.node.rounds import NodeRounds
 from tests.ros.harness import PATIENCE, private_ros
 
@@ -236,3 +239,31 @@ def test_the_controller_is_asked_again_and_again(nodes: tuple[Node, Node]) -> No
     assert parameter.fault(now + 0.9 * TIMEOUT) == ""
     parameter.ask(now + TIMEOUT)
     assert "does not say whether" in parameter.fault(now + 2.0 * TIMEOUT)
+
+
+def test_where_positions_are_streamed_one_node_may_publish_them_and_one_has_to(
+    nodes: tuple[Node, Node],
+) -> None:
+    """Nor is the other controller asked for its parameter, or its action looked at."""
+    asking, other = nodes
+    monitor = asking.create_publisher(Float64MultiArray, "trajectories", 1)
+    driver = Driver(asking, "", "", TIMEOUT, JOINS, f"/{CONTROLLER}", f"/{POSITIONS}")
+    assert not driver.clients
+
+    def until(commanders: int) -> None:
+        end = time.monotonic() + PATIENCE
+        while driver.commanders(monitor.topic_name) != commanders:
+            assert time.monotonic() < end, driver.commanders(monitor.topic_name)
+
+    until(1)
+    assert "is the position streamer running?" in driver.fault(0.0, 0.0)
+    streams = [other.create_publisher(Float64MultiArray, POSITIONS, 1)]
+    end = time.monotonic() + PATIENCE
+    while driver.fault(0.0, 0.0):
+        assert time.monotonic() < end
+        until(1)
+    streams.append(other.create_publisher(Float64MultiArray, POSITIONS, 1))
+    until(2)
+    other.destroy_publisher(streams.pop())
+    until(1)
+    assert driver.fault(0.0, 0.0) == ""

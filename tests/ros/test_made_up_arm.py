@@ -49,7 +49,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             with Graph(tmp_path / "logs", {**environment, "PYTHONPATH": path}) as graph:
                 told = {"bundle": bundle, "robot": ROBOT}
                 graph.start("driver", "sim_arm", {}, module="tests.made_up.driver")
-                graph.start("policy", "policy", told)
+                graph.start("policy", "policy", {**told, "patience": 0.0})
                 graph.start("safety_monitor", "safety_monitor", told | {
                     "record": flight, "allow_uncalibrated": True, "driver_controller": "",
                 })  # fmt: skip

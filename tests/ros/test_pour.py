@@ -20,10 +20,8 @@ from spillguard_ros.recording import flight
 from spillguard_ros.recording import recorder as recorder_module
 from spillguard_ros.recording.recorder import FlightRecorder
 from spillguard_ros.recording.recording import Flight, read_flight, replay
-from tests.ros.harness import PATIENCE, MakeStage, Stage
-
-POUR_TIME = 200.0  # [s] allowed for what takes five; the machine may be busy
-CUPS = 5  # until one of them succeeds
+from tests.ros.harness import PATIENCE, MakeStage
+from tests.ros.pours import pour_a_cup
 
 TOPICS = [
     "joint_states",
@@ -49,36 +47,15 @@ class Poured:
 def poured(make_stage: MakeStage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poured]:
     """A cup poured by the scripted controller in the policy's place.
 
-    That every cup is poured, and how fast, is tested in simulated time. A pour that a busy machine interrupts
-    is resumed, and may spill because of that; then another cup follows.
+    That every cup is poured, and how fast, is tested in simulated time.
     """
     recording = tmp_path_factory.mktemp("flight") / "flight.mcap"
     with make_stage("sim_arm") as stage:
         stage.start("safety_monitor", record=recording)
         stage.start("policy", module="tests.ros.scripted_policy")
-        for cup in range(CUPS):
-            if cup:
-                stage.witness.bring_to_rest()
-                stage.witness.insist("sim_arm/new_cup")
-                stage.witness.outcome.clear()
-            stage.drive()
-            stage.until(lambda: finished(stage), POUR_TIME, "a finished pour")
-            assert stage.witness.outcome["contact"] == "false", stage.witness.outcome
-            if stage.witness.outcome["success"] == "true":
-                break
-        stage.witness.bring_to_rest()
-        outcome, bundle = stage.witness.outcome, stage.bundle
+        outcome, bundle = pour_a_cup(stage), stage.bundle
     assert outcome["success"] == "true", outcome
     yield Poured(outcome, recording, bundle)
-
-
-def finished(stage: Stage) -> bool:
-    """The cell has reported the outcome."""
-    if stage.stopped_for_being_late():
-        stage.witness.open_gate()
-    seen = stage.witness.outcome
-    broken = [name for name in ("contact", "limit_broken") if seen.get(name) == "true"]
-    return bool(seen) and bool(seen["success"] == "true" or seen["spilled"] != "0" or broken)
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,11 @@ from types import SimpleNamespace
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from mcap.records import Message
+from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64
 
 from spillguard_ros.node.convert import status_values
+from spillguard_ros.node.intake import Serialized
 from spillguard_ros.recording import recorder as module
 from spillguard_ros.recording.mcap_files import parts, records
 from spillguard_ros.recording.recorder import FlightRecorder
@@ -174,6 +176,16 @@ def test_recording_cut_at_any_byte_is_read_up_to_there(
     assert counts == sorted(counts)
     assert counts[0] == 0 and counts[-1] == 60
     assert len(set(counts)) > 5  # one chunk after the other
+
+
+def test_a_message_is_recorded_as_it_came(tmp_path: Path) -> None:
+    recorder = FlightRecorder(tmp_path / "f.mcap", NAMES)
+    data = serialize_message(Float64(data=3.0))
+    recorder.add("x", Serialized(Float64, data), 1)
+    recorder.add("x", Float64(data=3.0), 2)
+    assert recorder.close(PATIENCE)
+    kept = [r.data for _, r in records(tmp_path / "f.mcap") if isinstance(r, Message)]
+    assert kept == [data, data]
 
 
 def test_folder_of_the_recording_is_made(tmp_path: Path) -> None:

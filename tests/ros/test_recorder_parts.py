@@ -76,25 +76,30 @@ def test_a_part_that_somebody_put_in_place_of_an_own_one_stays(
 
 
 def test_own_older_parts_make_room_where_that_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = [10_000_000_000]
-    monkeypatch.setattr(module, "CHUNK_SIZE", 20_000)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
     path = tmp_path / "f.mcap"
-    recorder = FlightRecorder(path, NAMES, limit=400_000, reserve=1_000_000)
-    fill(recorder, 80)
-    until(lambda: recorder._queue.empty() and len(parts(path)) >= 3)
-    oldest = parts(path)[0]
-    free[0] = 1_000_000 - oldest.stat().st_size // 2  # one more part, and there is enough space
-    fill(recorder, 5, first=80)
-    until(lambda: not oldest.exists())
-    assert not recorder.error
-    left = parts(path)
-    free[0] = 100_000  # all parts together would not be enough
-    fill(recorder, 50, first=85)
+    at_start: list[Path] = []  # the parts when the disk became tight, and when it became full
+    at_end: list[Path] = []
+
+    def disk_usage(_: Path) -> SimpleNamespace:
+        """Asked by the writer, before it deletes anything: meanwhile nothing is."""
+        now = parts(path)
+        if len(now) < 4 and not at_start:
+            return SimpleNamespace(free=10_000_000_000)
+        at_start[:] = at_start or now
+        if at_start[0].exists():  # one more part, and there is enough space
+            return SimpleNamespace(free=1_000_000 - at_start[0].stat().st_size // 2)
+        at_end[:] = at_end or now
+        return SimpleNamespace(free=100_000)  # all parts together would not be enough
+
+    monkeypatch.setattr(module, "CHUNK_SIZE", 20_000)
+    monkeypatch.setattr(module.shutil, "disk_usage", disk_usage)
+    recorder = FlightRecorder(path, NAMES, limit=800_000, reserve=1_000_000)
+    fill(recorder, 200)
     until(lambda: bool(recorder.error))
     finish(recorder)
     assert "lower record_reserve" in recorder.error
-    assert set(left) <= {*parts(path)}  # so none was deleted in vain
+    assert len(at_start) == 4 and at_start[1:] == at_end[:3]  # the oldest alone was deleted
+    assert set(at_end) <= {*parts(path)}  # and then none in vain
 
 
 def test_a_reserve_above_the_free_space_deletes_nothing_and_says_why(

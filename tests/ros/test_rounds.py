@@ -4,9 +4,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from spillguard_ros.node.rounds import ROUND, SAVED, SHARE, NodeRounds, Rounds, _Events
+from spillguard_ros.node import rounds as module
+from spillguard_ros.node.rounds import (
+    LEAD,
+    ROUND,
+    SAVED,
+    SERVICES_PERIOD,
+    SERVICES_SHARE,
+    SHARE,
+    NodeRounds,
+    Rounds,
+    _Events,
+    arrival,
+)
 
 PERIOD, TICK = 0.01, 0.0015  # [s] of the control loop, and of one decision
 POLL = 2e-6  # [s] to poll an empty source
@@ -121,42 +134,86 @@ def test_being_kept_from_running_is_no_spending() -> None:
     assert machine.taken["joints"] >= 400
 
 
-class Slow:
-    """A node whose topic always has a message that takes longer than its timer leaves."""
+def test_the_last_round_before_a_timer_is_just_before_it() -> None:
+    """What the control loop decides on is no older, wherever the round before lay."""
+    for phase in np.linspace(0.0, PERIOD, 50, endpoint=False):
+        machine, due, begun = Machine(CALM, COST), PERIOD, []
+        machine.now = phase
+        while machine.now < due:
+            begun.append(machine.now)
+            machine.rounds.serve([lambda: False], due)
+            machine.now += machine.rounds.nap(due)
+        assert due - begun[-1] <= LEAD + 1e-9
+        assert len(begun) <= 4
 
-    def __init__(self) -> None:
+
+@pytest.mark.parametrize(("shift", "waited"), [(0.002, 0.002), (3600.0, ROUND), (-3600.0, 0.0)])
+def test_a_message_came_when_the_middleware_noted_it_whatever_the_system_clock_does(
+    shift: float, waited: float
+) -> None:
+    """A clock that is set makes nothing older than a round, and never fresher than now."""
+    before = time.monotonic()
+    came = arrival({"received_timestamp": time.time_ns() - round(1e9 * shift)})
+    after = time.monotonic()
+    taken = after - before + 1e-6
+    assert before - waited - taken <= came <= min(after, after - waited + 1e-6)
+
+
+def test_where_the_middleware_notes_no_time_a_message_waited_as_long_as_it_can_have() -> None:
+    assert arrival({"received_timestamp": 0}) <= time.monotonic() - ROUND
+
+
+class Slow:
+    """A node whose topic always has a message that takes longer than its timer leaves, and its clock."""
+
+    def __init__(self, left: float) -> None:
+        """`left` [s] until its timer is due, whenever it is asked."""
+        self.now, self.left = 100.0, left
         self.asked: list[float] = []
         self.timers, self.clients = [self], []
         self.subscriptions, self.services = ["topic"], ["service"]
 
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
     def time_until_next_call(self) -> int:
-        return 2_000_000
+        return round(1e9 * self.left)
 
     def is_ready(self) -> bool:
         return False
 
 
-def test_a_flood_of_costly_messages_starves_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop is a request, too."""
-    node = Slow()
+@pytest.mark.parametrize("left", [0.002, 0.0, -0.001])
+def test_a_flood_of_costly_messages_starves_no_service(monkeypatch: pytest.MonkeyPatch, left: float) -> None:
+    """A stop is a request, too, also where the timer is always late."""
+    node = Slow(left)
 
     def guarded(_: NodeRounds, entity: str) -> Callable[[], bool]:
         def serve() -> bool:
             if entity == "service":
-                node.asked.append(time.monotonic())
+                node.asked.append(node.now)
+                node.now += 1e-5
                 return False
-            until = time.thread_time() + 0.005
-            while time.thread_time() < until:
-                pass
+            node.now += 0.02
             return True
 
         return serve
 
+    monkeypatch.setattr(module, "time", node)
     monkeypatch.setattr(NodeRounds, "_guarded", guarded)
     monkeypatch.setattr(_Events, "add_node", lambda self, node: None)
     monkeypatch.setattr(_Events, "__init__", lambda self: None)
+    monkeypatch.setattr(_Events, "__del__", lambda self: None, raising=False)
     monkeypatch.setattr(_Events, "spin_once", lambda self, timeout_sec: None)
     rounds = NodeRounds(node)  # type: ignore[arg-type]
-    for _ in range(400):
+    rounds._rounds = Rounds(node.monotonic, node.monotonic)
+    rounds._service_rounds = Rounds(node.monotonic, node.monotonic, share=SERVICES_SHARE)
+    while node.now < 103.0:
         rounds.once()
-    assert len(node.asked) > 100  # every round that begins 5 ms after the look before it
+        node.now += 1e-4
+    # About once in `SERVICES_PERIOD`, or after each message; starved, not at all while the flood lasts.
+    assert len(node.asked) > 50
+    assert np.diff(node.asked).max() < 0.02 + 2.0 * SERVICES_PERIOD

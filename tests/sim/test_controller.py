@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
+from sim.pouring.controller import (
+    PERIOD,
+    ForwardController,
+    JointTrajectoryController,
+    PositionServo,
+    bounded,
+)
 from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate.trajectory import Trajectory
 
@@ -131,3 +137,26 @@ def test_enforced_limits_let_what_is_within_pass_bit_for_bit_and_make_a_leap_at_
         command = before + 0.99 * PERIOD * rng.uniform(-1.0, 1.0, 7) * velocity
         np.testing.assert_array_equal(bounded(command, before, velocity), command)
     np.testing.assert_allclose(bounded(np.ones(7), np.zeros(7), velocity), PERIOD * velocity)
+
+
+def test_a_forward_controller_holds_the_last_positions_that_came() -> None:
+    """Each update takes the newest; a stream that stops leaves the last one for ever."""
+    controller, still = ForwardController(np.array([0.1])), np.zeros(1)
+    assert controller.update(0.0, still, still) == pytest.approx(0.1)
+    for number in range(4):
+        controller.accept(np.array([0.2 + 0.01 * number]), 1.0 + 0.0005 * number)
+    assert controller.update(0.999, still, still) == pytest.approx(0.1)
+    assert controller.update(1.001, still, still) == pytest.approx(0.22)
+    assert controller.velocity == pytest.approx(0.12 / PERIOD)
+    for number in range(100):
+        command = controller.update(1.002 + number * PERIOD, still, still)
+        assert command == pytest.approx(0.23)
+    assert controller.velocity == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("positions", [np.zeros(2), np.zeros(0), np.full(1, np.nan), np.full(1, np.inf)])
+def test_a_forward_controller_keeps_what_it_has_for_what_is_no_position(positions: np.ndarray) -> None:
+    controller, still = ForwardController(np.array([0.1])), np.zeros(1)
+    with pytest.raises(ValueError, match="1 finite positions are needed"):
+        controller.accept(positions, 0.0)
+    assert controller.update(1.0, still, still) == pytest.approx(0.1)

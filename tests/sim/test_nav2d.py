@@ -6,7 +6,16 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import sim.registration
-from sim.tasks.nav2d import OBSTACLE_RADIUS, OBSTACLES, Nav2DEnv, nav2d_controller, potential
+from sim.tasks.nav2d import (
+    GOAL_RADIUS,
+    GOAL_REWARD,
+    OBSTACLE_RADIUS,
+    OBSTACLES,
+    HastyNav2DEnv,
+    Nav2DEnv,
+    nav2d_controller,
+    potential,
+)
 
 
 def rollout(seed: int, steps: int = 40) -> list[np.ndarray]:
@@ -106,3 +115,59 @@ def test_obstacles_leave_a_way_between_them() -> None:
     for i, one in enumerate(OBSTACLES):
         for other in OBSTACLES[:i]:
             assert np.hypot(one[0] - other[0], one[1] - other[1]) > 2.0 * OBSTACLE_RADIUS + 0.2
+
+
+def straight(speed: float, episodes: int) -> tuple[float, float]:
+    """Shares of the episodes that slipped and that arrived, straight to the goal at that speed [m/s]."""
+    env, slipped, arrived = HastyNav2DEnv(), 0.0, 0
+    for seed in range(episodes):
+        obs, _ = env.reset(seed=seed)
+        ended, steps, info = False, 0, {}
+        while not ended and steps < 60:
+            action = obs[2:4] / np.hypot(*obs[2:4]) * speed
+            obs, _, ended, _, info = env.step(action.astype(np.float32))
+            steps += 1
+        slipped, arrived = slipped + info["cost"], arrived + info["success"]
+    return slipped / episodes, arrived / episodes
+
+
+def test_the_hasty_one_passes_the_environment_checker() -> None:
+    check_env(gymnasium.make("spillguard/HastyNav2D-v0").unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize(("speed", "share"), [(1.0, 0.39), (0.6, 0.10), (0.3, 0.013)])
+def test_haste_is_what_slips(speed: float, share: float) -> None:
+    """1.36 m take 1.36 / (0.2 s) steps, each of which slips with probability 0.06 s^4."""
+    slipped, arrived = straight(speed, 1500)
+    assert slipped == pytest.approx(share, abs=0.04)
+    assert slipped + arrived == 1.0
+
+
+def test_a_slip_at_the_goal_is_no_success() -> None:
+    env, seen = HastyNav2DEnv(), 0
+    for seed in range(400):
+        obs, _ = env.reset(seed=seed)
+        ended = False
+        while not ended:
+            obs, reward, ended, _, info = env.step((obs[2:4] / np.abs(obs[2:4]).max()).astype(np.float32))
+        if info["cost"] and np.hypot(*obs[2:4]) <= GOAL_RADIUS:
+            seen += 1
+            assert not info["success"] and reward < GOAL_REWARD
+    assert seen > 5
+
+
+def test_the_walls_of_the_hasty_arena_are_harmless() -> None:
+    env = HastyNav2DEnv()
+    obs, _ = env.reset(seed=0)
+    for _ in range(30):
+        obs, _, ended, _, info = env.step(np.array([-0.2, 0.0], dtype=np.float32))
+        assert not ended and info["cost"] == 0.0
+    assert obs[0] == -1.0
+
+
+@pytest.mark.parametrize("action", [[np.nan, 0.0], [0.0, np.inf]])
+def test_the_hasty_one_refuses_what_is_not_finite(action: list[float]) -> None:
+    env = HastyNav2DEnv()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="must be finite"):
+        env.step(np.array(action, dtype=np.float32))

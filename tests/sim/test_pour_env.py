@@ -7,11 +7,15 @@ from gymnasium.utils.env_checker import check_env
 from numpy.testing import assert_array_equal
 
 import sim.registration  # noqa: F401  registers the environments
-from sim.pouring.cell import PourCell
+from sim.pouring.cell import PourCell, guard_world
+from sim.pouring.deployed_config import uncritical_config
+from sim.pouring.gen3 import GEN3_LIMITS
 from sim.pouring.pour_env import PourCoffeeEnv
 from sim.pouring.scenario import sample_scenario
 from sim.pouring.scripted import pour_controller
 from sim.scripted import CONTROLLERS
+from spillguard_core.gate.decision import Decision, Measurement, Proposal
+from spillguard_core.tasks.pouring.observation import TARGET
 
 NAME = "spillguard/PourCoffee-v0"
 
@@ -51,7 +55,7 @@ def test_different_seeds_give_different_cells(env: PourCoffeeEnv) -> None:
     cells = set()
     for seed in range(6):
         env.reset(seed=seed)
-        cells.add((env.scenario.granules, env.scenario.granule_friction, *env.scenario.receiver_position))
+        cells.add((env.scenario.domain, *env.scenario.receiver_position))
     assert len(cells) == 6
 
 
@@ -84,7 +88,7 @@ def test_leaving_the_workspace_breaks_a_limit(env: PourCoffeeEnv) -> None:
 
 def test_sensors_weigh_what_was_poured(env: PourCoffeeEnv) -> None:
     seen, _, info = play(env, 5, pour_controller)
-    content = env.scenario.granules * env.cell.granule_mass
+    content = env.scenario.domain.granules * env.cell.granule_mass
     assert info["success"]
     assert seen[0][13] == pytest.approx(content, rel=0.15) and abs(seen[0][12]) < 0.003
     assert seen[-1][12] == pytest.approx(content, rel=0.10) and abs(seen[-1][13]) < 0.005
@@ -92,7 +96,7 @@ def test_sensors_weigh_what_was_poured(env: PourCoffeeEnv) -> None:
 
 def test_the_wrist_feels_the_whole_content_while_the_cup_tilts(env: PourCoffeeEnv) -> None:
     obs, _ = env.reset(seed=3)
-    content = env.scenario.granules * env.cell.granule_mass
+    content = env.scenario.domain.granules * env.cell.granule_mass
     felt = []
     while env.cell.outcome().landed == 0:
         obs, *_ = env.step(pour_controller(obs))
@@ -130,12 +134,21 @@ def test_clearance_makes_a_contact_of_what_the_monitor_would_not_allow() -> None
     assert not env.cell.contact  # no contact in the simulator
 
 
+def test_clearance_counts_from_where_the_arm_would_come_to_rest() -> None:
+    env = PourCoffeeEnv(clearance=0.02)
+    play(env, 0, lambda obs: np.array([0, 0, -1, 0], np.float32))
+    seen, moving = env.cell.measure().sensed[TARGET], np.abs(env._qd).max()
+    assert moving > 0.1 and guard_world(0.02).near([env._q], [seen]).least > 0.021
+
+
 def test_full_share_draws_cups_from_the_fullest() -> None:
     env, masses = PourCoffeeEnv(full_share=1.0), []
     for seed in range(10):
         env.reset(seed=seed)
-        assert 22 <= env.scenario.granules <= 28 and 0.009 <= env.scenario.granule_radius <= 0.010
-        masses.append(env.scenario.granules)
+        assert (
+            22 <= env.scenario.domain.granules <= 28 and 0.009 <= env.scenario.domain.granule_radius <= 0.010
+        )
+        masses.append(env.scenario.domain.granules)
     assert len(set(masses)) > 2
 
 
@@ -149,9 +162,108 @@ def test_disturbance_is_seeded_and_of_the_size_asked_for() -> None:
     assert 0.005 < moved.mean() < 0.3 * 0.25 * 3
 
 
-@pytest.mark.parametrize("wrong", [{"clearance": -1.0}, {"full_share": 1.5}, {"disturbance": float("nan")}])
+def test_the_share_of_guarded_episodes_is_that_asked_for() -> None:
+    for share, least, most in ((0.9, 22, 30), (0.1, 0, 8)):
+        env = PourCoffeeEnv(domain="nominal", guarded_share=share)
+        env.reset(seed=0)
+        guarded = [env.reset() and env._guard is not None for _ in range(30)]
+        assert least <= sum(guarded) <= most
+
+
+def test_the_guard_hears_of_an_action_when_it_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the nominal 20 ms, and it is told when the measurement was made that it answers."""
+    env, heard = PourCoffeeEnv(domain="nominal", guarded_share=1.0), []
+    env.reset(seed=0)
+    assert env._guard is not None
+    decide = env._guard.decide
+
+    def listened(tick: int, measured: Measurement, proposal: Proposal | None) -> Decision:
+        heard.append(proposal)
+        return decide(tick, measured, proposal)
+
+    monkeypatch.setattr(env._guard, "decide", listened)
+    for _ in range(2):
+        env.step(np.zeros(4, np.float32))
+    assert heard[:2] == [None, None]
+    times = [(one.received, one.stamp) for one in heard[2:]]
+    np.testing.assert_allclose(times, 5 * [(0.02, 0.0)] + 3 * [(0.07, 0.05)], atol=1e-9)
+
+
+def test_the_guard_keeps_the_monitors_clearance() -> None:
+    """Downwards for ever: it comes as close as 8 mm, which the monitor is deployed with."""
+    env = PourCoffeeEnv(domain="nominal", guarded_share=1.0)
+    play(env, 0, lambda obs: np.array([0, 0, -1, 0], np.float32), 60)
+    near = guard_world(0.05).near([env._q], [env.cell.target])
+    assert uncritical_config().clearance == 0.008
+    assert 0.008 - 1e-4 <= near.least < 0.013
+
+
+def test_every_granule_is_paid_once(env: PourCoffeeEnv) -> None:
+    obs, _ = env.reset(seed=5)
+    total = effort = steps = 0.0
+    ended = False
+    while not ended:
+        obs, reward, ended, _, info = env.step(pour_controller(obs))
+        total, effort, steps = total + reward, effort + info["effort"], steps + 1
+    landed = env.cell.outcome().landed / env.cell.outcome().total
+    assert info["success"]
+    assert total == pytest.approx(10.0 * landed + 10.0 - 0.02 * steps - effort)
+
+
+def test_effort_is_that_of_acceleration_and_torque(env: PourCoffeeEnv) -> None:
+    env.reset(seed=0)
+    *_, info = env.step(np.array([0, 1, 0, 0], np.float32))
+    acceleration = env._qd / (0.05 * GEN3_LIMITS.acceleration)  # from rest, in 50 ms
+    torque = env.cell.torque_share()
+    assert np.abs(acceleration).max() > 0.1
+    assert info["effort"] == pytest.approx(0.02 * np.mean(acceleration**2) + 0.02 * np.mean(torque**2))
+
+
+def test_where_the_monitor_keeps_the_clearance_coming_close_costs_nothing() -> None:
+    """Downwards for ever, with a clearance that the gate does not keep: on its own the arm pays for it."""
+    costs = []
+    for share in (0.0, 1.0):
+        env, info = PourCoffeeEnv(guarded_share=share, clearance=0.05), {}
+        env.reset(seed=0)
+        for _ in range(60):
+            *_, ended, _, info = env.step(np.array([0.0, 0.0, -1.0, 0.0], dtype=np.float32))
+            if ended:
+                break
+        costs.append(info["cost"])
+    assert costs == [1.0, 0.0]
+
+
+def test_acceleration_is_that_of_a_longer_step_where_the_policy_is_slower(tmp_path) -> None:
+    (tmp_path / "slow.yaml").write_text("schema: 1\nquantities: {policy_rate: {value: 14}}\n")
+    env = PourCoffeeEnv(domain=str(tmp_path / "slow.yaml"))
+    env.reset(seed=0)
+    *_, info = env.step(np.array([0, 1, 0, 0], np.float32))
+    assert env._tick == 7
+    acceleration = env._qd / (0.07 * GEN3_LIMITS.acceleration)  # from rest, in 70 ms
+    torque = env.cell.torque_share()
+    assert info["effort"] == pytest.approx(0.02 * np.mean(acceleration**2) + 0.02 * np.mean(torque**2))
+
+
+def test_half_of_the_episodes_are_guarded_and_the_seed_says_which() -> None:
+    """Downwards for ever: a guarded arm stops short of the receiving cup, an unguarded one touches it."""
+    ends = []
+    for seed in [*range(12), *range(12)]:
+        env, info = PourCoffeeEnv(guarded_share=0.5), {}
+        env.reset(seed=seed)
+        for _ in range(60):
+            *_, ended, _, info = env.step(np.array([0.0, 0.0, -1.0, 0.0], dtype=np.float32))
+            if ended:
+                break
+        ends.append(info["cost_terms"]["contact"] > 0.0)
+    assert 2 <= sum(ends[:12]) <= 10
+    assert ends[:12] == ends[12:]
+
+
+@pytest.mark.parametrize("wrong", [
+    {"clearance": -1.0}, {"full_share": 1.5}, {"disturbance": float("nan")}, {"guarded_share": -0.1},
+])  # fmt: skip
 def test_arguments_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="clearance"):
+    with pytest.raises(ValueError, match="must "):
         PourCoffeeEnv(**wrong)
 
 

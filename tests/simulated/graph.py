@@ -52,6 +52,10 @@ class Outlet:
         """Put the message in transit."""
         self.graph.send(self.node, self.topic_name, msg)
 
+    def get_subscription_count(self) -> int:
+        """What is sent is noted."""
+        return 1
+
 
 class SimulatedGraph:
     """Nodes, and their common clock."""
@@ -195,7 +199,7 @@ def simulated_graph(
     arguments = ["--ros-args"]
     for name in ("sim_arm", "policy", "safety_monitor"):
         arguments += ["--params-file", str(launch_file(f"params/{name}.yaml"))]
-    told = {"bundle": bundle, "notes": graph.notes.path, "driver_status": CONTROLLERS}
+    told = {"bundle": bundle, "notes": graph.notes.path, "driver_status": CONTROLLERS, "patience": 0.0}
     for name, value in told.items():
         arguments += ["-p", assigned(name, value)]
     with patch.dict("os.environ", private_environment()):

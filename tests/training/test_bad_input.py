@@ -40,6 +40,12 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
     ],
     "export": [(["NONE", "-o", "OUT"], "NONE"), (["RUN", "-o", "OUT"], "is no task of the arm")],
     "calibrate": [(["NONE"], "manifest.json"), (["NONE", "--delta", "2"], "delta")],
+    "transfer": [
+        (["NONE", "-o", "OUT"], "manifest.json"),
+        ([str(BUNDLE), "-o", "OUT", "--conditions", "mercury"], "unknown condition 'mercury'"),
+        ([str(BUNDLE), "-o", "FILE"], "FILE"),
+        ([str(BUNDLE), "--episodes", "0"], "episodes"),
+    ],
     "monitor-study": [(["--bundle", "NONE"], "manifest.json"), (["--episodes", "0"], "episodes")],
     "espo-study": [
         (["--algos", "x"], "known are crpo"),
@@ -60,6 +66,9 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
     "demo": [(["--bundle", "NONE"], "no bundle")],
     "operator": [(["fly"], "invalid choice: 'fly'")],
     "page": [(["--bundle", "NONE"], "manifest.json")],
+    "excite": [(["--bundle", "NONE"], "manifest.json")],
+    "identify": [(["NONE"], "no file"), (["FILE"], "holds no command")],
+    "identify-granules": [(["--angle", "30"], "--time")],
     "replay": [(["NONE"], "NONE")],
     "explain": [(["NONE"], "NONE")],
     "site": [(["check", "NONE"], "NONE"), (["check", "FILE"], "needs some of the keys"), (["x", "F"], "x")],

@@ -138,6 +138,6 @@ save(Path(sys.argv[1]), {"x": torch.zeros(50_000)})
 """
     assert child(code, path).returncode == -signal.SIGKILL
     assert load(path) == {"step": 1}
-    assert (tmp_path / "checkpoint.pt.part").exists()
+    assert (tmp_path / ".checkpoint.pt.part").exists()
     save(path, {"step": 2})  # over what the kill left
     assert load(path) == {"step": 2} and os.listdir(tmp_path) == ["checkpoint.pt"]

@@ -59,7 +59,8 @@ def test_help_names_what_there_is_to_choose_and_explains_itself(
     options = [option for part in groups.values() for option in part]
     assert {"--" + name.replace("_", "-") for name in names} <= set(options)
     assert len(options) == len(set(options)) and max(map(len, groups.values())) <= 16
-    limits = {"sac_lag": "--eps", "meta_sac_lag": "--initial-eps"}.get(algo, "--cost-limits")
+    own = {"meta_sac_lag": "--initial-eps"} | dict.fromkeys(("sac_lag", "rcpo", "sqrl"), "--eps")
+    limits = own.get(algo, "--cost-limits")
     assert algo == "sac" or limits in groups[f"{algo}: limits"]
 
 
@@ -84,7 +85,7 @@ def test_any_field_can_be_given() -> None:
 
 def test_an_unknown_algorithm_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert train_main(["--algo", "sacc"]) == 1
-    assert "sac, sac_lag, trpo_lag" in capsys.readouterr().err
+    assert "sac, sac_lag, sqrl, trpo_lag" in capsys.readouterr().err
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

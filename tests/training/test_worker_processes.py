@@ -2,6 +2,8 @@
 
 import ast
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -120,3 +122,30 @@ def test_processes_are_started_in_one_place() -> None:
                     if called in starters:
                         found.add(str(path.relative_to(ROOT)))
     assert found == allowed
+
+
+def _sleep_long(folder: str, number: int) -> None:
+    (Path(folder) / f"{number}.pid").write_text(str(os.getpid()))
+    time.sleep(600.0)
+
+
+def _run_pool(folder: str) -> None:
+    list(in_processes(_sleep_long, [(folder, number) for number in range(2)], 2))
+
+
+def test_the_workers_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
+    program = f"from tests.training.test_worker_processes import _run_pool; _run_pool({str(tmp_path)!r})"
+    parent = subprocess.Popen([sys.executable, "-c", f"if __name__ == '__main__':\n    {program}"])
+    end = time.monotonic() + 120.0
+
+    def workers() -> list[int]:
+        return [int(text) for file in tmp_path.glob("*.pid") if (text := file.read_text())]
+
+    while len(workers()) < 2:
+        assert time.monotonic() < end and parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in workers()):
+        assert time.monotonic() < end, "a worker goes on"
+        time.sleep(0.05)

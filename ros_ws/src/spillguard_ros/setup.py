@@ -12,6 +12,7 @@ NAME = "spillguard_ros"
 NODES = {
     "operator_page": f"{NAME}.operator.page",
     "policy": f"{NAME}.policy",
+    "position_streamer": f"{NAME}.position_streamer",
     "safety_monitor": f"{NAME}.monitor.safety_monitor",
 }
 
@@ -31,7 +32,7 @@ setup(
     zip_safe=False,
     maintainer="Spillguard developers",
     maintainer_email="maintainers@spillguard.dev",
-    description="ROS 2 nodes of Spillguard: policy, safety monitor, operator page.",
+    description="ROS 2 nodes of Spillguard: policy, safety monitor, position streamer, operator page.",
     license="Apache-2.0",
     entry_points={"console_scripts": [f"{node} = {module}:main" for node, module in NODES.items()]},
 )

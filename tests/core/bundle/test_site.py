@@ -176,3 +176,11 @@ def test_the_example_of_the_page_is_the_file_beside_it_and_is_taken() -> None:
     assert f"```yaml\n{text}```" in (docs / "own_cell.md").read_text()
     assert len(site_of(text, "lab").shapes) == 4
     assert load_bundle(SHIPPED, site=load_site(docs / "own_cell/lab.yaml")).site is not None
+
+
+def test_more_slow_zones_than_a_decision_has_time_for_are_refused() -> None:
+    zone = "  - {{name: z{}, min: [0, 0, 0], max: [1, 1, 1], speed: 0.1}}\n"
+    table = "planes:\n  - {name: table, pos: [0, 0, 0], normal: [0, 0, 1]}\nslow_zones:\n"
+    site_of(table + "".join(map(zone.format, range(100))), "lab")
+    with pytest.raises(ValueError, match="101 slow_zones; a decision has time for 100"):
+        site_of(table + "".join(map(zone.format, range(101))), "lab")

@@ -40,7 +40,7 @@ def test_table_holds_every_mode_verdict_and_reason(kept: dict[str, np.ndarray]) 
     """Except those that a valid bundle and an arm that tracks its commands cannot cause."""
     elsewhere = {
         reasons.CRITIC_INVALID, reasons.NOT_RESET, reasons.NOT_SETTLING, reasons.PROPOSAL_MISSING,
-        reasons.POLICY_SILENT,
+        reasons.POLICY_SILENT, reasons.CHECK_FAILED,
     }  # fmt: skip
     own = {reason for reason in vars(reasons).values() if isinstance(reason, Reason)} | {TILT_LIMIT}
     assert set(kept["reason"]) == {reason.name for reason in own - elsewhere}

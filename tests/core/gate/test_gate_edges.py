@@ -8,7 +8,7 @@ import pytest
 from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Request
-from spillguard_core.gate.gate import refusal
+from spillguard_core.gate.refusal import refusal
 
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])
 

@@ -11,8 +11,8 @@ from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.gate_config import LAUNCH, gate_config
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import GateConfig, Mode, Proposal, Request
-from spillguard_core.gate.gate import refusal
 from spillguard_core.gate.reasons import Verdict
+from spillguard_core.gate.refusal import refusal
 from tests.core.conftest import resensed
 
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])

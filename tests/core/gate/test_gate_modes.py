@@ -8,8 +8,9 @@ import pytest
 from sim.pouring.gen3 import NOMINAL_POSTURE
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Request
-from spillguard_core.gate.gate import decide, initial_decision, refusal
+from spillguard_core.gate.gate import decide, initial_decision
 from spillguard_core.gate.reasons import Reason, Verdict
+from spillguard_core.gate.refusal import refusal
 from spillguard_ros.recording import flight
 
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])

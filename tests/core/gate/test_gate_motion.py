@@ -249,7 +249,13 @@ def test_choice_that_the_joints_are_too_slow_for_is_not_taken_whole(rig):
     slow = replace(rig.config, limits=replace(rig.config.limits, velocity=np.full(7, 0.01)))
     start, seen = Start(rig.q, rig.qd, np.zeros(7), Motion(rig.q, rig.qd, 0.0)), at(rig.q, rig.qd)
     hard, slowed = (
-        Hard(rig.models.rules, POURING, Surroundings(config, rig.models.tool, None, seen, ()))
+        Hard(
+            rig.models.rules,
+            POURING,
+            Surroundings(config, rig.models.tool, None, seen, ()),
+            rig.models.scale,
+            lambda action: True,
+        )
         for config in (rig.config, slow)
     )
     assert whole(start, FORWARD, hard) is not None

@@ -36,7 +36,7 @@ def test_good_policy_pours_through_the_gate_as_without_it(guarded, rig, seed):
     bare = Stack(rig.models, rig.config, guarded=False).pour(rule, cell(seed))
     pour = guarded.pour(rule, cell(seed))
     assert pour.success and bare.success
-    assert pour.seconds == pytest.approx(bare.seconds, abs=0.2)
+    assert pour.seconds == pytest.approx(bare.seconds, abs=0.5)
     # At the start and end of the pour the tilt check slows it slightly; so does the sag from the unknown
     # payload where the cup passes the receiving one.
     opening = {reasons.NOT_RESET, reasons.OPERATOR_HOLD, reasons.PROPOSAL_MISSING}

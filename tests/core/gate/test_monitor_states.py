@@ -6,8 +6,8 @@ import pytest
 
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Request
-from spillguard_core.gate.gate import refusal
 from spillguard_core.gate.reasons import Reason, Verdict
+from spillguard_core.gate.refusal import refusal
 from spillguard_core.tasks.pouring.zone import TILT_LIMIT
 from studies.monitor_states.bench import GateBench as Bench
 from studies.monitor_states.events import EVENTS
@@ -48,6 +48,7 @@ EXPECTED = {
     "critic: objects": LIMITS,
     "critic: objects to every candidate": ("held HOLD", "following RECOVER", "teleop RECOVER"),
     "critic: gives no finite value": ("held HOLD", "following HOLD", "teleop HOLD"),
+    "critic: ends with an error": ("held HOLD", "stopped STOP", "stopped STOP"),
     "critic: objects to every candidate, suspended": STAYS,
     "critic: gives no finite value, suspended": ("held HOLD", "following HOLD", "teleop HOLD"),
     "hard limits: twist above the action scale": LIMITS,

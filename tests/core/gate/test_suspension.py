@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Request, SuspensionRequest
-from spillguard_core.gate.gate import decide, refusal
+from spillguard_core.gate.gate import decide
 from spillguard_core.gate.reasons import Verdict
+from spillguard_core.gate.refusal import refusal
 from spillguard_ros.recording import flight
 from tests.core.gate.test_gate_properties import FAULT, REQUESTS, THOROUGH, TWIST, changed
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Proposal, Request
-from spillguard_core.gate.gate import decide, refusal
+from spillguard_core.gate.gate import decide
 from spillguard_core.gate.reasons import Verdict
+from spillguard_core.gate.refusal import refusal
 from tests.core.gate.test_gate_properties import REQUESTS, THOROUGH, TWIST, check_command, check_step
 
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from sim.pouring.cell_model import RIM_HEIGHT
 from sim.pouring.gen3 import JOINT_NAMES, NOMINAL_POSTURE
 from spillguard_core.gate import reasons
 from spillguard_core.gate.reasons import Verdict
@@ -14,6 +15,7 @@ from spillguard_core.tasks.pouring import TASK as POURING
 from tests.core.conftest import resensed
 
 ASIDE = np.array([0.6, 0.2, 0.12])  # target away from the arm
+UP = np.array([0.0, 0.0, 1.0])
 DOWN, LEFT = np.array([0.0, 0.0, -0.25, 0.0]), np.array([0.0, 0.25, 0.0, 0.0])
 
 
@@ -143,3 +145,54 @@ def test_a_posture_that_is_not_a_number_has_no_clearance(model):
     unknown[3] = np.nan
     near = World(model, 0.005, JOINT_NAMES, POURING.placed).near(straight(NOMINAL_POSTURE, unknown), [ASIDE])
     assert near.least == -np.inf and not any(gap >= -np.inf for gap in near.close.values())
+
+
+def test_a_receiving_cup_that_is_sensed_higher_than_modelled_is_raised_by_as_much(model, guarded):
+    world = World(model, 0.3, JOINT_NAMES, POURING.placed)
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+    pair = tuple(sorted((model.geom("source").id, model.geom("receiver").id)))
+
+    def gap(height):
+        return world.near([NOMINAL_POSTURE], [np.array([lip[0], lip[1] + 0.035, height])]).close[pair]
+
+    for rise in (0.01, 0.02, 0.03):
+        assert gap(RIM_HEIGHT) - gap(RIM_HEIGHT + rise) == pytest.approx(rise, abs=1e-5)
+    assert gap(RIM_HEIGHT - 0.03) == gap(RIM_HEIGHT)  # never lowered
+
+
+@pytest.mark.parametrize("rise", [0.02, 0.1, 0.15, 0.4])
+def test_what_is_sensed_higher_is_taller_and_leaves_nothing_free_below(model, guarded, rise):
+    """A target that is sensed far too high: the real cup still stands where it stood."""
+    world = World(model, 0.3, JOINT_NAMES, POURING.placed)
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+    pair = tuple(sorted((model.geom("source").id, model.geom("receiver").id)))
+    beside = np.array([lip[0], lip[1] + 0.2, RIM_HEIGHT])
+    lowered = NOMINAL_POSTURE.copy()
+    lowered[1] += 0.25  # the held cup at the height of the receiving one
+    true = world.near([lowered], [beside]).close[pair]
+    slack = 0.03 if rise <= 0.03 else 1e-9
+    assert world.near([lowered], [beside + rise * UP]).close[pair] <= true + slack
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_place_that_is_not_a_number_has_no_clearance(model, axis, wrong):
+    place = ASIDE.copy()
+    place[axis] = wrong
+    near = World(model, 0.005, JOINT_NAMES, POURING.placed).near([NOMINAL_POSTURE], [place])
+    assert near.least == -np.inf
+
+
+def test_round_an_edge_the_smallest_distance_lies_between_two_postures():
+    """A ball that turns past a pin: At both ends of the path it is 2.1 mm away, in the middle 1 mm."""
+    joints = "".join(f"<body><joint name='joint_{i}' axis='0 0 1'/><geom size='.001' contype='0'"
+                     " conaffinity='0'/></body>" for i in range(1, 7))  # fmt: skip
+    ball = "<body><joint name='joint_7' axis='0 0 1'/><geom pos='.7 0 0' size='.01'/></body>"
+    pin = "<geom pos='.721 0 0' size='.01'/>"
+    xml = f"<mujoco><worldbody>{pin}{joints}{ball}</worldbody></mujoco>"
+    world = World(mujoco.MjModel.from_xml_string(xml), 0.0, JOINT_NAMES, POURING.placed)
+    start, end = np.zeros(7), np.zeros(7)
+    start[6], end[6] = -0.0099, 0.0099
+    ends = [world.near([q], [ASIDE]).least for q in (start, end)]
+    assert min(ends) == pytest.approx(0.00215, abs=1e-5)
+    assert world.near(straight(start, end), [ASIDE]).least == pytest.approx(0.001, abs=1e-6)

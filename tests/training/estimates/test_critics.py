@@ -73,3 +73,14 @@ def test_the_share_goes_on_from_a_checkpoint_and_from_one_that_knows_no_count(la
     older = first.state_dict() | {"violation_rate": 0.25}
     second.load_state_dict(older)
     assert weighed(second.safety, natural, extra) == pytest.approx(0.25 + 0.01 * (8 / 64 - 0.25))
+
+
+@pytest.mark.parametrize("name", ["sac_lag", "meta_sac_lag", "rcpo", "sqrl"])
+def test_one_critic_of_each_kind_is_a_setting(name: str) -> None:
+    algorithm = OFF_POLICY[name](SPACES, CONFIGS[name](hidden=(4,), critic_members=1), seed=1)
+    networks = algorithm.critics.q_r, algorithm.critics.q_c, algorithm.critics.safety.slow
+    assert [network.mlp.layout.members for network in networks] == [1, 1, 1]
+    obs, action = torch.randn(5, 2), torch.rand(5, 1)
+    seen = algorithm.critics.judge(obs, action)
+    torch.testing.assert_close(seen.q_r, algorithm.critics.q_r(obs, action)[0])
+    torch.testing.assert_close(seen.q_c, torch.sigmoid(algorithm.critics.q_c(obs, action)[0]))

@@ -63,11 +63,11 @@ def test_a_bundle_is_evaluated_behind_the_monitor_and_without_it(
         report = json.loads((tmp_path / f"monitor_{name}" / "report.json").read_text())
         assert report["monitor"] == name and f"monitor {name}" in words
         assert report["subject"]["provenance"]["algorithm"] == "meta_sac_lag"
-        assert report["subject"]["threshold"] == 0.14
+        assert report["subject"]["threshold"] == 0.04
         # what the monitor did is told of the one that had it alone
         assert ("limited" in report["figures"]) is (name == "on")
         # It pours, which takes a while. Which of two single cells succeeds hangs on the last bits.
-        assert report["figures"]["seconds"]["mean"] > 3.0
+        assert report["figures"]["seconds"]["mean"] > 1.0
         rows = list(csv.DictReader((tmp_path / f"monitor_{name}" / "episodes.csv").open()))
         assert [int(row["seed"]) for row in rows] == [HELD_OUT_SEEDS, HELD_OUT_SEEDS + 1]
     assert not (tmp_path / "report.json").exists()  # it would not say which of the two it is
@@ -75,7 +75,7 @@ def test_a_bundle_is_evaluated_behind_the_monitor_and_without_it(
 
 def test_the_monitor_is_on_or_off_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(evaluate, "pour_seed", lambda path, guarded, seed: asked.append((guarded, seed)))
+    monkeypatch.setattr(evaluate, "pour_seed", lambda path, on, seed, domain: asked.append((on, seed)))
     who = subject(str(BUNDLE))
     for wish, expected in (("on", [True]), ("off", [False]), ("both", [False, True]), (None, [False, True])):
         asked.clear()
@@ -213,7 +213,7 @@ def test_results_page_repeats_the_reports(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_report_of_an_earlier_release_makes_a_page() -> None:
-    old = results_page.read(BUNDLE / "report")
+    old = results_page.read(Path(__file__).parents[2] / "data/earlier_report")
     rates = ["success", "violation/spill", "violation/contact", "violation/limit", "violation"]
     assert results_page.columns([old]) == [*rates, "total_reward", "effort", "seconds"]
     assert old.value("success") == 1.0 and old.value("violation/spill") == 0.0

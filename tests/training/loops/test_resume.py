@@ -47,6 +47,18 @@ def test_a_resumed_run_ends_bit_equal_to_an_uninterrupted_one(algo: str, tmp_pat
     assert_same_end(whole, halves)
 
 
+def test_a_measured_threshold_goes_on_bit_equally_after_an_interruption(tmp_path: Path) -> None:
+    base = small("meta_sac_lag")
+    config = replace(base, algorithm=replace(base.algorithm, violations=0.2, violations_wait=150))
+    whole, halves = create_run(config, tmp_path), create_run(config, tmp_path)
+    train(config, whole)
+    train(config, halves, until=222)
+    train(config, halves, resume=True)
+    assert_same_end(whole, halves)
+    measured = load(whole / "checkpoint.pt")["algorithm"]["measured"]
+    assert measured["awake"] and measured["episodes"] > 5
+
+
 def test_a_pour_goes_on_bit_equally_after_an_interruption(tmp_path: Path) -> None:
     base = small("meta_sac_lag", steps=150, warmup=0, prior_episodes=1, eval_every=1000, envs=1)
     config = replace(base, env=POUR)

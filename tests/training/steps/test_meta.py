@@ -16,6 +16,7 @@ from policy_training.steps.autograd_meta_gradient import (
     outer_objectives,
     plain_values,
 )
+from policy_training.steps.closed_meta_gradient import closed_gradients
 from policy_training.steps.differentiable_step import RmsPropStep, meta_gradient
 from policy_training.steps.imitation import Lesson
 from policy_training.steps.scalar_adam import Knob, ScalarAdam
@@ -58,7 +59,7 @@ class Setting:
 
     def closed(self) -> tuple[float, float]:
         """Takes the inner step."""
-        return self.agent.closed_gradients(self.inner(), self.rule, self.batches)
+        return closed_gradients(self.agent, self.inner(), self.rule, self.batches)
 
     def stepped(self, eps: float, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
         """phi' and nu' for these eps and alpha."""

@@ -12,7 +12,9 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.graphs import Array32
-from spillguard_core.gate.task import observe
+from spillguard_core.gate.decision import Measurement
+from spillguard_core.gate.patience import Patience, watched
+from spillguard_core.gate.task import observe_from
 from spillguard_core.robot.arm import Vec, load_robot
 from spillguard_ros.node import convert
 from spillguard_ros.node.params import optional, read_parameters, required
@@ -28,6 +30,10 @@ class PolicyParameters:
     robot: str = required("name of the arm, or a folder with its robot.yaml")
     state_timeout: float = required("age of the joint state [s] above which nothing is proposed", 0.001, 1.0)
     sensor_timeout: float = required("age of the others [s] above which nothing is proposed", 0.001, 5.0)
+    patience: float = required(
+        "[s] of motion after which it gives up and ends the work; 0: never", 0.0, 3600.0
+    )
+    joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
 
 
@@ -43,9 +49,9 @@ class Policy(ShellNode):
         """Load and verify the bundle, open the topics."""
         self._settings = read_parameters(self, PolicyParameters)
         key = self._settings.public_key
-        robot = load_robot(self._settings.robot)
+        robot = load_robot(self._settings.robot, self._settings.joint_prefix)
         self._bundle = bundle = load_bundle(Path(self._settings.bundle), robot, Path(key) if key else None)
-        self._tool, self._frame = bundle.tool(), robot.base_frame
+        self._tool, self._frame = bundle.tool(), robot.message_frame
         width = sum(term.width for term in self._bundle.manifest.observation)
         self._propose(np.zeros(width, dtype=np.float32))  # the first call is slow
         self._sensors = Sensors(self, robot, bundle.task, read_frames(self, bundle.task))
@@ -53,6 +59,7 @@ class Policy(ShellNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start proposing."""
+        self._patience = Patience()
         self._timer = self.create_timer(
             1.0 / self._bundle.manifest.policy_rate, self._tick, clock=self.steady
         )
@@ -85,10 +92,27 @@ class Policy(ShellNode):
         if measurement is None or not fresh or not measurement.is_finite():
             return
         bundle = self._bundle
-        action = self._propose(observe(bundle.task, bundle.terms, measurement, self._tool))
+        state = self._tool.state(measurement.joint_position, measurement.joint_velocity)
+        ending = bundle.task.ending(state)
+        if self._gave_up(now, measurement, ending is None):
+            if ending is None:
+                return  # silence: the monitor holds, and needs a resume
+            action = np.clip(ending, -bundle.scale, bundle.scale)
+        else:
+            action = self._propose(observe_from(bundle.task, bundle.terms, measurement, state))
         if all(map(math.isfinite, action)):
             axes = bundle.task.action
             self._proposal.publish(convert.to_action(action, self._frame, sensors.state_stamp, axes))
+
+    def _gave_up(self, now: float, measurement: Measurement, ended: bool) -> bool:
+        """Whether the policy has had its time; says so once."""
+        before, longest = self._patience, self._settings.patience
+        self._patience = watched(before, now, measurement.joint_velocity, ended, longest)
+        if self._patience.gave_up and not before.gave_up:
+            sensed = {name: np.round(value, 4).tolist() for name, value in measurement.sensed.items()}
+            words = f"gave up after {longest:g} s: ends the work, then falls silent; sensed {sensed}"
+            self.get_logger().warning(words)
+        return self._patience.gave_up
 
 
 def main(args: list[str] | None = None) -> int:

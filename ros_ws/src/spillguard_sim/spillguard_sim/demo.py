@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import rclpy
 import tyro
@@ -23,8 +24,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import sim  # noqa: F401 (selects the rendering backend before anything else loads MuJoCo)
+from sim.pouring.domain import SPREADS
+from sim.pouring.domain_file import spread_of
 from spillguard_core.gate.reasons import Verdict
-from spillguard_ros.monitor.driver import CONTROLLERS
+from spillguard_ros.monitor.driver import CONTROLLER, CONTROLLERS
+from spillguard_ros.node.outputs import FORWARD_CONTROLLER
 from spillguard_ros.operator.client import Operator, OperatorError
 from spillguard_ros.operator.page_access import TOKEN_VARIABLE, new_token
 from spillguard_sim import demo_report
@@ -48,12 +52,16 @@ class Demo:
     """Of the sequence of cells."""
     required: float = 0.9
     """Share of the cups that has to succeed."""
+    domain: str = "pours"
+    """What the cells differ in: nominal, pours, full, or a domain file."""
     time_limit: float = 12.0
     """Seconds a pour may take."""
     out: Path = Path("runs/demo")
     """Folder in which a new folder for this run is made."""
     page: bool = False
     """Show the operator page in the browser, until Ctrl-C."""
+    output: Literal["trajectory", "positions"] = "trajectory"
+    """What the arm's controller is given; positions are streamed by a fourth process."""
     policy_module: str = "spillguard_ros.policy"
     """Python module that runs as the policy's process."""
 
@@ -62,15 +70,28 @@ class Demo:
             raise ValueError(f"cups must be at least 1, got {self.cups}")
         if not 0.0 <= self.required <= 1.0:
             raise ValueError(f"required must be a share in [0, 1], got {self.required}")
+        spread_of(self.domain)
         if not self.time_limit > 0.0:
             raise ValueError(f"time_limit must be above 0 s, got {self.time_limit}")
 
 
+def _told(domain: str) -> str:
+    """As processes in other folders find it."""
+    return domain if domain in SPREADS else str(Path(domain).expanduser().resolve())
+
+
 def _start(graph: Graph, demo: Demo, recording: Path) -> None:
     bundle = demo.bundle.resolve()
-    graph.start("sim_arm", "sim_arm", {"seed": demo.seed})
-    told = {"bundle": bundle, "record": recording, "driver_status": CONTROLLERS}
+    output, streamed = {"output": demo.output}, demo.output == "positions"
+    graph.start("sim_arm", "sim_arm", {"seed": demo.seed, "domain": _told(demo.domain), **output})
+    controller = {
+        "driver_status": CONTROLLERS,
+        "driver_controller": FORWARD_CONTROLLER if streamed else CONTROLLER,
+    }
+    told = {"bundle": bundle, "record": recording, **output, **controller}
     graph.start("safety_monitor", "safety_monitor", told)
+    if streamed:
+        graph.start("position_streamer", "position_streamer", {})
     graph.start("policy", "policy", {"bundle": bundle}, module=demo.policy_module)
     if demo.page:
         graph.start(PAGE, PAGE, {"bundle": bundle, "port": PAGE_PORT})

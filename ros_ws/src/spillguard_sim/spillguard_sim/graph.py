@@ -17,6 +17,7 @@ from spillguard_ros.node.runtime import STARTER
 NODES = {
     "operator_page": "spillguard_ros.operator.page",
     "policy": "spillguard_ros.policy",
+    "position_streamer": "spillguard_ros.position_streamer",
     "safety_monitor": "spillguard_ros.monitor.safety_monitor",
     "sim_arm": "spillguard_sim.sim_arm",
 }
@@ -49,7 +50,7 @@ class Graph:
     """Processes by name. Leaving the context ends all of them."""
 
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
-        self._logs, self._environment = logs, {**os.environ, **environment, STARTER: str(os.getpid())}
+        self._logs, self.environment = logs, {**os.environ, **environment, STARTER: str(os.getpid())}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -73,7 +74,7 @@ class Graph:
         for key, value in parameters.items():
             command += ["-p", assigned(key, value)]
         with self.log(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+            self._processes[name] = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
     def log(self, name: str) -> Path:
         """Path of a process's output."""

@@ -1,14 +1,15 @@
 """The pouring cell with the topics of the arm's own driver, in real time.
 
-Its controller takes, joins and refuses messages as ros2_control's does (`controller.py`), and its servos,
-told positions alone, trail their command. One service and one topic exist only in simulation: the next cup,
-and where its content went.
+Its controller takes, joins and refuses messages as ros2_control's does (`controller.py`): whole trajectories,
+or positions that are streamed (parameter `output`). Its servos, told positions alone, trail their command.
+Its cells are drawn from a domain, of which the delays and the rate of the policy do not apply: here they are
+the graph's own. One service and one topic exist only in simulation: the next cup, and where its content went.
 """
 
-import ctypes
+import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -18,28 +19,31 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from sim.pouring import arms
 from sim.pouring.cell import PourCell
-from sim.pouring.controller import PERIOD, JointTrajectoryController, PositionServo, bounded
-from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES
-from sim.pouring.outcome import Outcome
+from sim.pouring.controller import ForwardController, JointTrajectoryController
+from sim.pouring.domain_file import spread_of
+from sim.pouring.gen3 import GEN3, GEN3_LIMITS
 from sim.pouring.scenario import sample_scenario
 from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from spillguard_core.tasks.pouring.observation import POURED, REMAINING, TARGET
 from spillguard_ros.monitor.driver import ACTIVE, CONTROLLER, CONTROLLERS, DIAGNOSTICS, JOINS
 from spillguard_ros.node import convert
 from spillguard_ros.node.intake import subscribe
+from spillguard_ros.node.outputs import FORWARD_CONTROLLER, POSITIONS, Output
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
+from spillguard_sim.cup_log import CupLog, effort, outcome_status
+from spillguard_sim.heap import keep_heap_small
 
 MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
 OUTCOME_TICKS = 5  # between two outcome messages
-UPDATES = round(MONITOR_PERIOD / PERIOD)  # of the controller in a tick
-M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-LARGE_BLOCK = 1 << 17  # [B]; glibc's initial value; setting it explicitly keeps it from growing
+QUEUE = 20  # positions that may wait for the physics of a tick
+SILENCE = 0.1  # [s] without positions after which none are on their way
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class SimArmParameters:
     """Parameters of the simulated cell."""
 
     seed: int = required("seed of the sequence of randomised cells", 0, 2**31 - 1)
-    servo_lag: float = optional(0.02, "[s] by which the position servos trail their command", 0.0, 0.1)
+    output: str = optional("trajectory", "what the controller takes: trajectory or positions")
+    domain: str = optional("pours", "what its cells differ in: nominal, pours, full, or a domain file")
     interpolate_from_desired_state: bool = optional(
         True, "the controller joins messages to its last command; else to where the arm is measured to be"
     )
@@ -55,24 +60,7 @@ class SimArmParameters:
     joint_state_rate: int = optional(100, "joint states per second; ros2_kortex sends 1000", 100, 1000)
     wrapped: bool = optional(False, "continuous joints are reported within half a turn of zero")
     mock_velocity: bool = optional(False, "velocities are reported as zero, as mock hardware does")
-
-
-@dataclass
-class CupLog:
-    """Records of one cup. Frozen once it has succeeded or failed."""
-
-    number: int
-    started: float | None = None  # [s] simulated, of the first command
-    elapsed: float = 0.0  # [s] simulated
-    effort: float = 0.0  # [s] integral of mean square acceleration over its limit plus torque over its peak
-    done: bool = False
-
-    def count(self, now: float, outcome: Outcome, effort: float) -> None:
-        """Count one more tick at simulated time `now` [s]."""
-        if self.started is None or self.done:
-            return
-        self.elapsed, self.effort = now - self.started, self.effort + effort
-        self.done = outcome.success or outcome.violated
+    joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
 
 
 class SimArm(ShellNode):
@@ -84,9 +72,11 @@ class SimArm(ShellNode):
     def configure(self) -> None:
         """Build the first cell and the topics."""
         self._settings = read_parameters(self, SimArmParameters)
-        self._rng = np.random.default_rng(self._settings.seed)
+        self._robot = replace(GEN3, prefix=self._settings.joint_prefix)
+        self._streamed = Output.named(self._settings.output) is Output.POSITIONS
+        self._rng, self._spread = np.random.default_rng(self._settings.seed), spread_of(self._settings.domain)
         self._cell = PourCell()
-        self._cups = 0
+        self._cups, self._streamed_at = 0, -math.inf
         self._next_cup()
         qos = QoSProfile(depth=10)
         self._joints = self.create_lifecycle_publisher(JointState, "joint_states", qos)
@@ -95,12 +85,27 @@ class SimArm(ShellNode):
         self._target = self.create_lifecycle_publisher(PoseStamped, "target_pose", qos)
         self._outcome = self.create_lifecycle_publisher(DiagnosticStatus, "~/outcome", qos)
         self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, qos)
-        self._command = subscribe(
-            self, JointTrajectory, GEN3.command_topic, self._on_command, self._refuse, 1
-        )
-        self._parameter_answers = self.create_service(
-            GetParameters, f"{CONTROLLER}/get_parameters", self._on_get_parameters
-        )
+        if self._streamed:
+            self._command = subscribe(
+                self,
+                Float64MultiArray,
+                POSITIONS,
+                lambda msg, _: self._on_positions(msg),
+                self._refuse,
+                QUEUE,
+            )
+        else:
+            self._command = subscribe(
+                self,
+                JointTrajectory,
+                GEN3.command_topic,
+                lambda msg, _: self._on_command(msg),
+                self._refuse,
+                1,
+            )
+            self._parameter_answers = self.create_service(
+                GetParameters, f"{CONTROLLER}/get_parameters", self._on_get_parameters
+            )
         self._service = self.create_service(Trigger, "~/new_cup", self._on_new_cup)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -126,24 +131,28 @@ class SimArm(ShellNode):
         if hasattr(self, "_service"):
             self.destroy_subscription(self._command)
             self.destroy_service(self._service)
-            self.destroy_service(self._parameter_answers)
+            if not self._streamed:
+                self.destroy_service(self._parameter_answers)
 
     def _next_cup(self) -> None:
-        scenario = sample_scenario(self._rng)
+        scenario = sample_scenario(self._rng, self._spread)
         self._cell.reset(scenario)
         self._now = 0.0  # [s] simulated
         self._base = time.monotonic(), 0.0
-        self._settle(self._cell.data.qpos[:7].copy())
+        self._settle(self._cell.read_position)
         self._cups += 1
         self._pour = CupLog(self._cups)
-        self.get_logger().info(f"cup {self._cups}: {scenario.granules} granules")
+        self.get_logger().info(f"cup {self._cups}: {scenario.domain.granules} granules")
 
     def _settle(self, q: Vec) -> None:
         """A controller without a command, and the servos at rest at q (7,) [rad]."""
-        self._controller = JointTrajectoryController(
+        self._trajectories = JointTrajectoryController(
             q, arms.CONTINUOUS, from_desired=self._settings.interpolate_from_desired_state
         )
-        self._servo, self._told = PositionServo(q, self._settings.servo_lag), q
+        self._positions = ForwardController(q)
+        controller = self._positions if self._streamed else self._trajectories
+        bounds = GEN3_LIMITS.velocity if self._settings.enforce_command_limits else None
+        self._drive = arms.Drive(controller, q, self._cell.domain.lag, bounds=bounds)
 
     def _simulated(self) -> float:
         """Simulated time [s] now, also between ticks."""
@@ -156,19 +165,33 @@ class SimArm(ShellNode):
         now = self._simulated()
         stamped = convert.stamp_fault(msg.header.stamp) == ""
         try:
-            trajectory = convert.trajectory(msg, JOINT_NAMES)
-            self._controller.accept(trajectory, now - since if stamped else 0.0, now)
+            trajectory = convert.trajectory(msg, self._robot.message_joints)
+            self._trajectories.accept(trajectory, now - since if stamped else 0.0, now)
         except ValueError as error:
             self._refuse(str(error))
             return
         if self._pour.started is None:
             self._pour.started = now
 
+    def _on_positions(self, msg: Float64MultiArray) -> None:
+        self._catch_up()
+        self._streamed_at = time.monotonic()
+        try:
+            self._positions.accept(np.array(msg.data), self._simulated())
+        except ValueError as error:
+            self._refuse(str(error))
+            return
+        if self._pour.started is None:
+            self._pour.started = self._simulated()
+
     def _refuse(self, why: str) -> None:
         self.get_logger().error(f"command refused: {why}", throttle_duration_sec=1.0)
 
     def _on_new_cup(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request
+        if time.monotonic() - self._streamed_at < SILENCE:  # they would draw the arm away from its start
+            response.success, response.message = False, "positions are streamed: bring the arm to rest first"
+            return response
         self._next_cup()
         response.success, response.message = True, f"cup {self._cups}"
         return response
@@ -202,44 +225,34 @@ class SimArm(ShellNode):
 
     def _advance(self) -> None:
         """One tick: the controller and the servos at their own rate, then the physics."""
-        before, targets = self._servo.qd, []
-        for update in range(UPDATES):
-            now = self._now + update * PERIOD
-            command = self._controller.update(now, self._servo.q, self._servo.qd)
-            if self._settings.enforce_command_limits:
-                command = bounded(command, self._told, GEN3_LIMITS.velocity)
-            self._servo.update(command)
-            self._told = command
-            if (update + 1) % arms.UPDATES == 0:
-                targets.append((self._servo.q, self._servo.qd))
-        q, qd = (np.array(part) for part in zip(*targets, strict=True))
-        self._cell.follow(q, qd)
+        before = self._drive.servo.qd
+        self._cell.follow(*self._drive.advance(self._now, MONITOR_PERIOD, self._cell.domain.timestep))
         self._now += MONITOR_PERIOD
-        acceleration = (self._servo.qd - before) / (MONITOR_PERIOD * GEN3_LIMITS.acceleration)
-        torque = self._cell.torque_share()
-        effort = MONITOR_PERIOD * float(acceleration @ acceleration + torque @ torque) / len(torque)
-        self._pour.count(self._now, self._cell.outcome(), effort)
+        change = self._drive.servo.qd - before
+        self._pour.count(self._now, self._cell.outcome(), effort(change, self._cell.torque_share()))
 
     def _publish_joints(self) -> None:
         """The joint state now: between two ticks the arm goes on at the speed of the last one."""
-        settings, data = self._settings, self._cell.data
-        q, qd = data.qpos[:7].copy(), data.qvel[:7].copy()
+        settings, seen = self._settings, self._cell.measure()
+        q, qd = seen.joint_position, seen.joint_velocity
         q += min(max(self._simulated() - self._now, 0.0), MONITOR_PERIOD) * qd
         if settings.wrapped:
             q[arms.CONTINUOUS] = (q[arms.CONTINUOUS] + np.pi) % (2.0 * np.pi) - np.pi
         if settings.mock_velocity:
             qd[:] = 0.0
         stamp = self.get_clock().now().to_msg()
-        self._joints.publish(convert.to_joint_state(JOINT_NAMES, q, qd, stamp))
+        self._joints.publish(
+            convert.to_joint_state(self._robot.message_joints, q, qd, stamp, self._cell.effort())
+        )
 
     def _publish(self) -> None:
         seen, stamp = self._cell.measure(), self.get_clock().now().to_msg()
         poured, remaining = seen.sensed[POURED].item(), seen.sensed[REMAINING].item()
         self._load_cell.publish(convert.to_wrench(poured, "load_cell", stamp))
         self._wrist.publish(convert.to_wrench(remaining, "wrist", stamp))
-        self._target.publish(convert.to_pose(seen.sensed[TARGET], GEN3.base_frame, stamp))
+        self._target.publish(convert.to_pose(seen.sensed[TARGET], self._robot.message_frame, stamp))
         if round(self._now / MONITOR_PERIOD) % OUTCOME_TICKS == 0:
-            self._outcome.publish(self._outcome_status())
+            self._outcome.publish(outcome_status(self._cell.outcome(), self._pour))
 
     def _on_second(self) -> None:
         msg = DiagnosticArray(status=[self._driver_status()])
@@ -248,38 +261,8 @@ class SimArm(ShellNode):
 
     def _driver_status(self) -> DiagnosticStatus:
         """Status in the form of a driver's controller manager."""
-        said = "All controllers are active"
-        return convert.to_status(CONTROLLERS, DiagnosticStatus.OK, said, {f"{CONTROLLER}.state": ACTIVE})
-
-    def _outcome_status(self) -> DiagnosticStatus:
-        outcome, pour = self._cell.outcome(), self._pour
-        level = DiagnosticStatus.ERROR if outcome.violated else DiagnosticStatus.OK
-        figures = {
-            "cup": pour.number,
-            "total": outcome.total,
-            "landed": outcome.landed,
-            "spilled": outcome.spilled,
-            "contact": outcome.contact,
-            "limit_broken": outcome.limit_broken,
-            "upright": outcome.upright,
-            "success": outcome.success,
-            "elapsed": pour.elapsed,
-            "effort": pour.effort,
-        }
-        message = f"{outcome.landed} of {outcome.total} landed, {outcome.spilled} spilled"
-        return convert.to_status(
-            "sim_arm: pour", level, message, {key: str(value).lower() for key, value in figures.items()}
-        )
-
-
-def keep_heap_small() -> None:
-    """Return a cup's model and data to the system when the next one replaces them.
-
-    glibc maps large blocks individually, but once one was freed it takes blocks of that size from the heap,
-    where each cup leaves different gaps: a process that pours for hours would slowly grow.
-    """
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        said, active = "All controllers are active", FORWARD_CONTROLLER if self._streamed else CONTROLLER
+        return convert.to_status(CONTROLLERS, DiagnosticStatus.OK, said, {f"{active}.state": ACTIVE})
 
 
 def main(args: list[str] | None = None) -> int:

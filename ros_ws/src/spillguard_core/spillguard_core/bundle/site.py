@@ -28,6 +28,7 @@ from spillguard_core.robot.arm import Robot, Vec
 from spillguard_core.robot.plain_yaml import is_name, plain_yaml
 
 LARGEST = 1 << 20  # bytes
+MOST_ZONES = 100
 SLOWER = (1.0, 0.75, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08, 0.05, 0.03)  # of a velocity, to try in a slow zone
 STANDING = 1e-12  # [m] in place of no way at all, to divide by
 EVERY_CLASS = 2**31 - 1  # collides with every contact class
@@ -107,6 +108,8 @@ def _checked(site: Site) -> Site:
     if not site.shapes:
         raise ValueError("has no shape: not even a table")
     zones = [zone.name for zone in site.zones]
+    if len(zones) > MOST_ZONES:
+        raise ValueError(f"has {len(zones)} slow_zones; a decision has time for {MOST_ZONES}")
     if len({*zones}) != len(zones):
         raise ValueError(f"slow_zones have a name twice, {reprlib.repr(zones)}")
     return site
@@ -234,7 +237,8 @@ def _attributes(shape: Shape) -> dict[str, str]:
 
 def slow_zone_rule(zones: tuple[Zone, ...]) -> Rule:
     """Limits the tool to a zone's speed while its path, from this period to rest, touches the zone."""
-    corners = [(np.array(zone.low), np.array(zone.high), zone.speed) for zone in zones]
+    lows, highs = (np.array([getattr(zone, end) for zone in zones]) for end in ("low", "high"))
+    speeds = np.array([zone.speed for zone in zones])
 
     def margin(way: Way) -> Parts:
         tool, motion = way.around.tool, way.motion
@@ -243,7 +247,7 @@ def slow_zone_rule(zones: tuple[Zone, ...]) -> Rule:
         begun = here.position - way.around.config.period * here.velocity
         path = np.array([begun, here.position, *(pose.position for pose in way.poses)])
         speed = least([-math.hypot(*state.velocity.tolist()) for state in (here, later)])
-        return Parts(np.array([_allowed(path, low, high, fast) for low, high, fast in corners]) + speed)
+        return Parts(_allowed(path, lows, highs, speeds) + speed)
 
     def ways(refused: Refused) -> Ways:
         return [(refused.action, SLOWER)]
@@ -251,12 +255,14 @@ def slow_zone_rule(zones: tuple[Zone, ...]) -> Rule:
     return Rule("slow_zone", "m/s", SLOW_ZONE, margin, ways)
 
 
-def _allowed(path: Vec, low: Vec, high: Vec, speed: float) -> float:
-    """Speed [m/s] on a path of straight pieces between these places (N, 3) [m]; NaN where one is."""
+def _allowed(path: Vec, low: Vec, high: Vec, speed: Vec) -> Vec:
+    """Speeds (Z,) [m/s] that zones between `low` and `high` (Z, 3) [m] allow on a path of straight pieces
+    between these places (N, 3) [m]: `speed` (Z,) where it touches the zone; NaN where a place is."""
     if np.isnan(path).any():
-        return math.nan
+        return np.full(len(speed), math.nan)
     step = np.diff(path, axis=0)
     step[step == 0.0] = STANDING
-    one, other = (low - path[:-1]) / step, (high - path[:-1]) / step
-    entered, left = np.minimum(one, other).max(axis=1), np.maximum(one, other).min(axis=1)
-    return speed if (np.maximum(entered, 0.0) <= np.minimum(left, 1.0)).any() else math.inf
+    one, other = (low[:, None] - path[:-1]) / step, (high[:, None] - path[:-1]) / step  # (Z, N - 1, 3)
+    entered, left = np.minimum(one, other).max(axis=2), np.maximum(one, other).min(axis=2)
+    touched = (np.maximum(entered, 0.0) <= np.minimum(left, 1.0)).any(axis=1)
+    return np.where(touched, speed, math.inf)

@@ -258,10 +258,11 @@ def place_fault(target: Vec, depth: float, config: GateConfig) -> Finding:
         config.limits.workspace_min - config.target_reach,
         config.limits.workspace_max + config.target_reach,
     )
+    possible = bool(((low <= target) & (target <= high)).all())
+    if possible and depth <= DEEPEST:
+        return FINE
     place = ", ".join(f"{value:.3f}" for value in target.tolist())
-    if not ((low <= target) & (target <= high)).all():
+    if not possible:
         room = " x ".join(f"{a:.2f} to {b:.2f}" for a, b in zip(low.tolist(), high.tolist(), strict=True))
         return reasons.TARGET_IMPOSSIBLE, f"at ({place}) m, allowed is {room} m"
-    if not depth <= DEEPEST:
-        return reasons.TARGET_IMPOSSIBLE, f"at ({place}) m it would be {depth:.3f} m deep in the arm"
-    return FINE
+    return reasons.TARGET_IMPOSSIBLE, f"at ({place}) m it would be {depth:.3f} m deep in the arm"

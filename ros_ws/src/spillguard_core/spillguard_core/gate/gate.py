@@ -9,6 +9,7 @@ only memory, and equal arguments give equal decisions. The order of the checks i
     3  operator hold, teleoperator that fell silent,
        policy that is silent for long                             HOLD until a resume
     4  sensors or proposal missing, stale, invalid                HOLD, ends by itself
+       any of the checks from here on ends with an error          STOP, latched until a reset
     5  safety critic above its threshold                          closest candidate that passes 5 and 6
     6  position, velocity, acceleration, workspace, clearance,
        and the rules of the task                                  closest motion that can brake inside
@@ -36,11 +37,8 @@ from spillguard_core.gate.checks import (
     Finding,
     input_fault,
     mode_and_finding,
-    nobody_drives,
     place_fault,
-    reset_refusal,
     suspension,
-    suspension_fault,
 )
 from spillguard_core.gate.cycle import Cycle, begin
 from spillguard_core.gate.decision import (
@@ -50,20 +48,19 @@ from spillguard_core.gate.decision import (
     Inputs,
     Measurement,
     Mode,
-    Request,
     Stillness,
-    SuspensionRequest,
 )
 from spillguard_core.gate.limits import Feasible, Hard, Margins, Start, feasible, whole
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.rule import Motion, Rule, Surroundings, Tool, units
-from spillguard_core.gate.screening import Choice, Critic, Scene, Screen, screened
+from spillguard_core.gate.screening import Choice, Critic, Scene, Screen, evaluated, screened
 from spillguard_core.gate.task import Task, observe_from
 from spillguard_core.gate.trajectory import state_at
 from spillguard_core.robot.arm import Vec
 from spillguard_core.robot.world import World
 
 MOST_TRIED = 3  # critic choices tried in place of the proposal
+LONGEST_WORDS = 300  # characters of an error
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,51 +108,24 @@ def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Model
     cycle = _anchored(cycle, mode)._replace(wanted=wanted, suspension=suspension(cycle, mode))
     if mode not in (Mode.FOLLOWING, Mode.TELEOP):
         return _braked(cycle, mode, finding, models)
-    fault = input_fault(cycle, mode, models.task)
-    if fault[0] is reasons.OK:
-        fault = _place_fault(cycle, models)
-    return (
-        _braked(cycle, mode, fault, models) if fault[0] is not reasons.OK else _followed(cycle, mode, models)
-    )
+    try:
+        fault = input_fault(cycle, mode, models.task)
+        if fault[0] is reasons.OK:
+            fault = _place_fault(cycle, models)
+        if fault[0] is reasons.OK:
+            return _followed(cycle, mode, models)
+    except Exception as error:  # a task's, a lab's or the critic's: what it would have said is not known
+        fault = reasons.CHECK_FAILED, _words(error)
+    return _braked(cycle, mode, fault, models)
 
 
-def refusal(
-    request: Request | SuspensionRequest, inputs: Inputs, previous: Decision, config: GateConfig
-) -> str:
-    """Why `request` would be refused now; empty if it would be granted.
-
-    `inputs.requests` are those already pending for the next decision.
-    """
-    cycle = begin(inputs, previous, config)
-    mode, _ = mode_and_finding(cycle)
-    if isinstance(request, SuspensionRequest):
-        return _suspension_refusal(request, inputs, mode, config)
-    if not isinstance(request, Request):
-        return f"unknown request {request!r}, known are {', '.join(known.value for known in Request)}"
-    if request is Request.RESUME:
-        return _resume_refusal(cycle, mode)
-    if request is Request.RESET and mode is Mode.STOPPED:
-        return reset_refusal(cycle)
-    return ""
-
-
-def _resume_refusal(cycle: Cycle, mode: Mode) -> str:
-    """`mode`: with the pending requests."""
-    if mode is Mode.STOPPED:
-        return "stopped: reset first"
-    if Request.HOLD in cycle.inputs.requests:
-        return "a hold was asked for at the same time"
-    if cycle.last.mode is Mode.TELEOP:
-        return "the teleoperator drives: when it is silent the arm holds, then resume"
-    return nobody_drives(cycle)
-
-
-def _suspension_refusal(asked: SuspensionRequest, inputs: Inputs, mode: Mode, config: GateConfig) -> str:
-    if mode is Mode.STOPPED:
-        return "stopped: reset first"
-    if Request.RESTORE_CRITIC in inputs.requests:
-        return "to restore the critic was asked for at the same time"
-    return suspension_fault(asked, config)
+def _words(error: Exception) -> str:
+    """For one line of a status, whatever the error's own text does."""
+    try:
+        text = f"{type(error).__name__}: {error}"[:LONGEST_WORDS]
+    except Exception:
+        text = type(error).__name__[:LONGEST_WORDS]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _anchored(cycle: Cycle, mode: Mode) -> Cycle:
@@ -179,12 +149,16 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     assert measurement is not None and proposal is not None
     excess = max((np.abs(proposal.twist) / models.scale).tolist())
     twist = proposal.twist if excess <= 1.0 else proposal.twist / excess
-    choices = _screened(twist, measurement, cycle, models)
+    scene = _scene(twist, measurement, cycle, models)
+    choices = _screened(scene, cycle, models)
     if choices[0].reason is reasons.CRITIC_INVALID:
         return _braked(cycle, mode, (reasons.CRITIC_INVALID, ""), models)
     places = models.task.places(measurement)
     around = Surroundings(cycle.config, models.tool, models.world, measurement, places)
-    choice, result = _within_limits(choices, cycle, Hard(models.rules, models.task, around))
+    hard = Hard(
+        models.rules, models.task, around, models.scale, partial(_no_worse, scene, choices[0], cycle, models)
+    )
+    choice, result = _within_limits(choices, cycle, hard)
     clipped = reasons.OK if excess <= 1.0 else reasons.TWIST_LIMIT
     # On equal severity the hard limit gives the reason.
     reason = max(result.reason, choice.reason, clipped, key=lambda reason: reason.verdict)
@@ -225,17 +199,32 @@ def _asked(twist: Vec, q_c: float) -> str:
     return f"asked ({', '.join(f'{value:.4f}' for value in twist.tolist())}), Q_c {q_c:.4f}"
 
 
-def _screened(twist: Vec, measurement: Measurement, cycle: Cycle, models: Models) -> list[Choice]:
-    """The critic's choices for the twist, evaluated at the measured state."""
+def _scene(twist: Vec, measurement: Measurement, cycle: Cycle, models: Models) -> Scene:
+    """What the critic sees of the twist at the measured state."""
     task, scale = models.task, models.scale
     state = models.tool.state(measurement.joint_position, measurement.joint_velocity)
     obs = observe_from(task, models.terms, measurement, state)
     candidates = partial(task.candidates, twist, measurement, state, scale)
-    scene = Scene(obs, twist, scale, candidates, cycle.last.candidate)
+    return Scene(obs, twist, scale, candidates, cycle.last.candidate)
+
+
+def _threshold(cycle: Cycle) -> float | None:
     # While suspended it is still evaluated. A non-finite Q_c is a fault, not an estimate, so it still holds.
-    threshold = None if cycle.suspension else cycle.config.critic_threshold
+    return None if cycle.suspension else cycle.config.critic_threshold
+
+
+def _screened(scene: Scene, cycle: Cycle, models: Models) -> list[Choice]:
+    """The critic's choices."""
+    threshold = _threshold(cycle)
     release = math.nan if threshold is None else cycle.config.critic_release * threshold
     return models.screen(models.critic, scene, threshold, release)
+
+
+def _no_worse(scene: Scene, choice: Choice, cycle: Cycle, models: Models, action: Vec) -> bool:
+    """Whether the critic, if it acts, accepts an action (A,) or ranks it no worse than its own choice."""
+    threshold = _threshold(cycle)
+    q_c = evaluated(models.critic, scene, action[None])
+    return q_c is not None and (threshold is None or bool(q_c[0] <= max(threshold, choice.q_c)))
 
 
 def _rest(cycle: Cycle) -> Motion:

@@ -91,6 +91,10 @@ class RuleMargin(Protocol):
     def kept(self, now: Any) -> bool:
         """Whether no part is broken or, given the margin `now` of resting in place, none gets worse."""
 
+    @property
+    def by_part(self) -> Mapping[Any, float]:
+        """Margin of each part that is not far away, by a key that is the same on every path."""
+
 
 class Parts(NamedTuple):
     """A margin with a fixed set of parts."""
@@ -105,6 +109,11 @@ class Parts(NamedTuple):
     def kept(self, now: "Parts | None") -> bool:
         """See `RuleMargin`. NaN is not kept."""
         return bool((self.each >= (0.0 if now is None else np.minimum(0.0, now.each))).all())
+
+    @property
+    def by_part(self) -> Mapping[Any, float]:
+        """See `RuleMargin`."""
+        return dict(enumerate(self.each.tolist()))
 
 
 class Pairs(NamedTuple):
@@ -122,6 +131,11 @@ class Pairs(NamedTuple):
         """See `RuleMargin`. NaN is not kept."""
         before, asked = {} if now is None else now.near.close, self.clearance
         return all(gap >= min(asked, before.get(pair, asked)) for pair, gap in self.near.close.items())
+
+    @property
+    def by_part(self) -> Mapping[Any, float]:
+        """See `RuleMargin`."""
+        return {pair: gap - self.clearance for pair, gap in self.near.close.items()}
 
 
 class Refused(NamedTuple):

@@ -100,6 +100,8 @@ class Task:
     rules: tuple[Rule, ...] = ()  # in addition to those of every arm
     candidates: Callable[[Vec, Measurement, Any, Vec], Vec] = less
     """(action (A,), measurement, state of the tool, scale (A,)) -> (C, A), action first, recovery last."""
+    ending: Callable[[Any], Vec | None] = lambda state: None
+    """(state of the tool) -> the action (A,) that brings the work to a safe end, None where it has one."""
     doubt: Callable[[Measurement], str] = lambda measurement: ""
     """Implausible sensor readings of this task; empty if none."""
     placed: Mapping[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ POLICY_PERIOD = 0.05  # [s]
 MONITOR_PERIOD = 0.01  # [s]
 GRAVITY = 9.81  # [m/s^2]
 TWO_PI = 2.0 * math.pi
+PREFIX = r"[A-Za-z0-9_/.-]{0,64}"  # of names in messages
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class ArmLimits:
     acceleration: Vec  # (J,) [rad/s^2]
     workspace_min: Vec  # (3,) [m] minimum corner of the box the tool must stay in, base frame
     workspace_max: Vec  # (3,) [m]
+    jerk: Vec | None = None  # (J,) [rad/s^3]; None: not known, and positions cannot be streamed
 
     def __post_init__(self) -> None:
         joints, space = self.velocity.shape, self.workspace_min.shape
@@ -43,6 +46,12 @@ class ArmLimits:
         positive = np.hstack([self.velocity, self.acceleration])
         if not (np.isfinite(positive).all() and (positive > 0).all()):
             raise ValueError(f"velocity and acceleration limits must be finite and positive: {self}")
+        if self.jerk is not None and not (
+            self.jerk.shape == joints and np.isfinite(self.jerk).all() and (self.jerk > 0).all()
+        ):
+            raise ValueError(
+                f"jerk limits must be finite and positive, one a joint, {joints[0]} here: {self}"
+            )
         if not (self.position_min < self.position_max).all():
             raise ValueError(f"position_min must lie below position_max: {self}")
         if not (self.workspace_min < self.workspace_max).all():
@@ -67,6 +76,21 @@ class Robot:
     base_frame: str  # frame of twists and points
     command_topic: str  # trajectory_msgs/JointTrajectory
     folder: Path  # holds robot.yaml and, optionally, model.xml: minimum geometry that a bundle must keep
+    prefix: str = ""  # of joints and base frame in messages, where a graph has several arms
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(PREFIX, self.prefix):
+            raise ValueError(f"a joint prefix is up to 64 letters, digits, / _ . and -, got {self.prefix!r}")
+
+    @cached_property
+    def message_joints(self) -> tuple[str, ...]:
+        """Names of the joints in messages."""
+        return tuple(self.prefix + name for name in self.joint_names)
+
+    @property
+    def message_frame(self) -> str:
+        """Name of the base frame in messages."""
+        return self.prefix + self.base_frame
 
 
 def joint_differences(target: Vec, q: Vec, turn: Sequence[float]) -> list[float]:
@@ -89,12 +113,16 @@ def compact(indices: NDArray[np.intp]) -> slice | NDArray[np.intp]:
 
 
 LIMITS = ("position_min", "position_max", "velocity", "acceleration", "workspace_min", "workspace_max")
+MAY_LACK = ("jerk",)
 TEXTS = ("name", "tool_site", "base_frame", "command_topic")
 KEYS = {*TEXTS, *LIMITS, "joint_names", "rest"}
 
 
-def load_robot(robot: str) -> Robot:
-    """Load an arm by name, or from a folder that holds `robot.yaml`. ValueError names file and key."""
+def load_robot(robot: str, prefix: str = "") -> Robot:
+    """Load an arm by name, or from a folder that holds `robot.yaml`. ValueError names file and key.
+
+    `prefix` stands before the names of its joints and of its base frame in messages.
+    """
     folder = Path(os.path.expanduser(robot)) if "/" in robot else ROBOTS / robot
     path = folder / "robot.yaml"
     try:
@@ -106,13 +134,14 @@ def load_robot(robot: str) -> Robot:
         raise ValueError(f"robot {robot!r} has no {path}; known are {known}, yours is a folder") from None
     except ValueError as error:
         raise ValueError(f"{path} cannot be used: {error}") from error
-    if not isinstance(raw, dict) or set(raw) != KEYS:
+    if not isinstance(raw, dict) or set(raw) - {*MAY_LACK} != KEYS:
         got = ", ".join(map(str, raw)) if isinstance(raw, dict) else repr(raw)
-        raise ValueError(f"{path} needs the keys {', '.join(sorted(KEYS))}, got {got}")
-    return _robot(raw, path)
+        needed = f"{', '.join(sorted(KEYS))} and may have {', '.join(MAY_LACK)}"
+        raise ValueError(f"{path} needs the keys {needed}, got {got}")
+    return _robot(raw, path, prefix)
 
 
-def _robot(raw: Mapping[str, Any], path: Path) -> Robot:
+def _robot(raw: Mapping[str, Any], path: Path, prefix: str) -> Robot:
     names = raw["joint_names"]
     if not (isinstance(names, list) and names and all(map(is_name, names))):
         raise ValueError(f"{path}: joint_names has to be a list of names, got {names!r}")
@@ -121,9 +150,10 @@ def _robot(raw: Mapping[str, Any], path: Path) -> Robot:
     for key in TEXTS:
         if not is_name(raw[key]):
             raise ValueError(f"{path}: {key} has to be a text, got {raw[key]!r}")
-    arrays = {key: _numbers(raw[key], key, path) for key in (*LIMITS, "rest")}
+    named = [*LIMITS, *(key for key in MAY_LACK if key in raw)]
+    arrays = {key: _numbers(raw[key], key, path) for key in (*named, "rest")}
     try:
-        limits = ArmLimits(**{key: arrays[key] for key in LIMITS})
+        limits = ArmLimits(**{key: arrays[key] for key in named})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     rest = arrays["rest"]
@@ -134,7 +164,7 @@ def _robot(raw: Mapping[str, Any], path: Path) -> Robot:
     rest.setflags(write=False)
     return Robot(
         raw["name"], tuple(names), limits, rest, raw["tool_site"], raw["base_frame"], raw["command_topic"],
-        path.parent,
+        path.parent, prefix,
     )  # fmt: skip
 
 

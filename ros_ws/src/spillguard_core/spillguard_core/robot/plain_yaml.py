@@ -1,27 +1,46 @@
 """YAML that people write by hand: no key twice, of which the last would win, and no aliases."""
 
+import reprlib
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 LARGEST = 1 << 20  # bytes
-LONGEST_NAME = 100  # characters
+LONGEST_NAME, LONGEST_ERROR = 100, 300  # characters
+DEEPEST = 50  # brackets within each other
 
 
 class _Plain(yaml.SafeLoader):  # type: ignore[misc]
     """An alias is refused: a few lines of them stand for more than any memory holds."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """With many brackets open each further token takes longer."""
+        if self.flow_level >= DEEPEST:
+            raise ValueError(f"line {self.line + 1} has more than {DEEPEST} brackets within each other")
+        super().fetch_flow_collection_start(token)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise ValueError(f"line {self.peek_event().start_mark.line + 1} has an alias; write it out")
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        # By PyYAML, of a text that is not what its tag says, `!!int ''` or `!!bool foo`.
+        except (LookupError, AttributeError, TypeError, ArithmeticError) as error:
+            kind, line = node.tag.rpartition(":")[2], node.start_mark.line + 1
+            said = reprlib.repr(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.id}"
+            raise ValueError(f"line {line} has {said}, which is no {kind[:LONGEST_NAME]}") from error
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set[str]()
         for key, _ in node.value:
             if str(key.value) in seen:
-                raise ValueError(f"line {key.start_mark.line + 1} has the key {key.value!r} a second time")
+                raise ValueError(
+                    f"line {key.start_mark.line + 1} has the key {reprlib.repr(key.value)} a second time"
+                )
             seen.add(str(key.value))
         made: dict[Any, Any] = super().construct_mapping(node, deep)
         return made
@@ -32,17 +51,18 @@ def plain_yaml(text: str) -> Any:
     try:
         return yaml.load(text, _Plain)  # a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(" ".join(str(error).split())[:LONGEST_ERROR]) from error
 
 
-def read_text(path: Path) -> str:
-    """Of a file that ends: a pipe or a device would make its reader wait. ValueError, OSError."""
+def read_text(path: Path, largest: int = LARGEST) -> str:
+    """Of a file that ends: a pipe or a device would make its reader wait. `largest` [bytes] that it may be.
+    ValueError, OSError."""
     if path.exists() and not path.is_file():
         raise ValueError("is no regular file")
     with path.open("rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError(f"is larger than the {LARGEST} bytes that are allowed")
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise ValueError(f"is larger than the {largest} bytes that are allowed")
     return data.decode("utf-8")
 
 

@@ -7,6 +7,7 @@ file define which pairs count. Bodies that the task names are placed where they 
 import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import mujoco
@@ -15,7 +16,11 @@ import numpy as np
 from spillguard_core.robot.arm import Vec, compact
 
 BEYOND = 0.01  # [m] measured beyond the required clearance; pairs farther apart are ignored
+THIN = 0.03  # [m] no part of an arm gets under a body that is raised by no more
+STOREY = 0.05  # [m] the lowest body that is placed where it is sensed; taller ones are stacked of its like
 PATH_STEP = 0.02  # [rad] between sampled postures on a path; the tool moves at most 2 cm per step
+FINE_STEP = 0.005  # [rad] the same where something is close
+ROUND = 0.25  # [m] per rad of a step, that a rim may come closer within it than at both ends
 
 Pair = tuple[int, int]
 """Two geoms of the model, lower id first."""
@@ -35,10 +40,21 @@ UNKNOWN = Near(-math.inf, {(-1, -1): math.nan})
 def straight(start: Vec, end: Vec) -> list[Vec]:
     """Postures (J,) [rad] on the line between two, `PATH_STEP` apart; only its end if it is short."""
     length = max(map(abs, (end - start).tolist()))
-    if length <= 0.5 * PATH_STEP or not math.isfinite(length):
+    if length <= FINE_STEP or not math.isfinite(length):
         return [end]
     count = math.ceil(length / PATH_STEP)
     return [start + number / count * (end - start) for number in range(count)] + [end]
+
+
+def _between(one: Vec, other: Vec, room: float) -> list[Vec]:
+    """Postures (J,) [rad] between two neighbours on a path, at whose ends there is so much `room` [m]; none
+    where it is enough, or they are no neighbours."""
+    step = other - one
+    length = max(map(abs, step.tolist()))
+    if room >= ROUND * length or length > 1.01 * PATH_STEP:
+        return []
+    count = math.ceil(length / FINE_STEP)
+    return [one + number / count * step for number in range(1, count)]
 
 
 class World:
@@ -63,7 +79,12 @@ class World:
         self._qpos = compact(model.jnt_qposadr[joints])
         self._all_qpos = self._data.qpos  # a view, as below: creating one costs as much as a small sum
         bodies = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name) for name in placed]
-        self._placed = [(at, self._model.body_pos[body, :2]) for at, body in enumerate(bodies) if body >= 0]
+        mujoco.mj_kinematics(self._model, self._data)
+        self._placed = [
+            (at, self._model.body_pos[body], self._top(body), self._model.body_pos[body, 2])
+            for at, body in enumerate(bodies)
+            if body >= 0
+        ]
         self._placed_geoms = set(np.flatnonzero(np.isin(model.geom_bodyid, bodies)).tolist())
 
     def near(self, postures: Iterable[Vec], places: Sequence[Vec]) -> Near:
@@ -71,17 +92,47 @@ class World:
 
         `places` (3,) [m] each, base frame: sensed positions at which the `placed` bodies are set.
         """
-        for at, place in self._placed:
-            place[:] = places[at][:2]
         least, close = self._sight, dict[Pair, float]()
-        for q in postures:
-            if not math.isfinite(sum(q.tolist())):
-                return UNKNOWN
-            distance = self._look(q)
-            least = min(least, distance)
-            if distance < self._clearance:
-                self._note(close)
+        seen, postures = [places[at] for at, *_ in self._placed], list(postures)
+        if not all(math.isfinite(sum(vec.tolist())) for vec in (*postures, *seen)):
+            return UNKNOWN
+        for share in self._shares(seen):
+            for (_, place, top, stands), (x, y, height) in zip(self._placed, seen, strict=True):
+                place[:] = x, y, stands + share * max(0.0, height - top)
+            gaps = [self._gap(q, close) for q in postures]
+            # Round an edge the arm comes closest between two postures.
+            between = [
+                self._gap(q, close)
+                for (one, other), pair in zip(pairwise(postures), pairwise(gaps), strict=True)
+                for q in _between(one, other, min(pair) - self._clearance)
+            ]
+            least = min([least, *gaps, *between])
         return Near(least, close)
+
+    def _shares(self, seen: Sequence[Vec]) -> list[float]:
+        """Shares of their rise at which the placed bodies are looked at.
+
+        A body that is sensed higher than it is modelled may be a taller one that stands there: then it
+        reaches from where it stands up to where it is sensed.
+        """
+        risen = max(
+            (place[2] - top for (_, _, top, _), place in zip(self._placed, seen, strict=True)), default=0.0
+        )
+        if risen <= THIN:
+            return [1.0]
+        count = math.ceil(risen / STOREY)
+        return [number / count for number in range(count + 1)]
+
+    def _top(self, body: int) -> float:
+        """Height [m] of the highest point of a body's geoms, in the model's own pose."""
+        model, data = self._model, self._data
+        first = int(model.body_geomadr[body])
+        geoms = range(first, first + int(model.body_geomnum[body]))
+        up = [data.geom_xmat[geom].reshape(3, 3)[2] for geom in geoms]
+        centre = [float(axis @ model.geom_aabb[geom, :3]) for axis, geom in zip(up, geoms, strict=True)]
+        half = [float(np.abs(axis) @ model.geom_aabb[geom, 3:]) for axis, geom in zip(up, geoms, strict=True)]
+        heights = [data.geom_xpos[g, 2] + c + h for g, c, h in zip(geoms, centre, half, strict=True)]
+        return max(map(float, heights), default=math.inf)
 
     def depth(self, q: Vec, places: Sequence[Vec]) -> float:
         """Deepest penetration [m] of a placed body into the arm at posture q (J,) [rad]; 0 if none."""
@@ -100,6 +151,13 @@ class World:
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
         return min(self._sight, float(self._data.contact.dist.min())) if self._data.ncon else self._sight
+
+    def _gap(self, q: Vec, close: dict[Pair, float]) -> float:
+        """Smallest distance [m] at this posture; pairs that are too close are noted."""
+        gap = self._look(q)
+        if gap < self._clearance:
+            self._note(close)
+        return gap
 
     def _note(self, close: dict[Pair, float]) -> None:
         contact = self._data.contact

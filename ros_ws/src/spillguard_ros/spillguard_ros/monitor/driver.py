@@ -1,5 +1,8 @@
-"""Whether the arm's driver is in order: what its controller manager reports on /diagnostics, and what its
-trajectory controller says of its parameter.
+"""Whether the arm's driver is in order: what its controller manager reports on /diagnostics, what its
+trajectory controller says of its parameter, and who commands it.
+
+A forward position controller has no such parameter: it joins nothing. With it the position streamer has to be
+there, as the only publisher of its commands.
 
 Contents of the controller manager's status, read in `controller_manager.cpp` of ros-controls/ros2_control,
 branches jazzy (9ffbf97fd), kilted (cbe7d2c38) and master (53b9999d1), and `diagnostic_updater.hpp` of
@@ -227,9 +230,13 @@ class Driver:
         timeout: float,
         parameter: str = "",
         node_name: str = "",
+        positions: str = "",
     ) -> None:
-        """`node_name`: the full name of the trajectory controller's own node."""
+        """`node_name`: the full name of the trajectory controller's own node. `positions`: the full name of
+        the forward position controller's topic, which takes that one's place; empty: it does not."""
         self._node, self._wanted, self._controller, self._node_name = node, status, controller, node_name
+        self._positions, self._streams = positions, 0
+        parameter = "" if positions else parameter
         self._reports, self._namesakes, self._publishers = Reports(status, timeout), "", -1
         self._parameter = ControllerParameter(node, node_name, parameter, timeout) if parameter else None
         self.subscriptions = (
@@ -247,10 +254,10 @@ class Driver:
         """To be destroyed with the node's topics."""
         return [self._parameter.client] if self._parameter else []
 
-    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+    def _on_diagnostics(self, msg: DiagnosticArray, received: float) -> None:
         for status in msg.status:
             if status.name == self._wanted:
-                self._reports.add(read_report(status, self._controller), time.monotonic())
+                self._reports.add(read_report(status, self._controller), received)
 
     def _on_refused(self, why: str) -> None:
         self._reports.add(Report(why), time.monotonic())
@@ -268,16 +275,26 @@ class Driver:
         self._publishers = count if known else -1
 
     def commanders(self, topic: str) -> int:
-        """How many can move the arm: publishers on its command topic, by its full name, and clients of the
-        controller's action, whose goals are requests of a service."""
+        """How many can move the arm: publishers on the monitor's topic, by its full name, and clients of the
+        controller's action, whose goals are requests of a service. Where positions are streamed, in the place
+        of these clients publishers of positions, but for the streamer.
+        """
+        if self._positions:
+            self._streams = self._node.count_publishers(self._positions)
+            return self._node.count_publishers(topic) + max(self._streams - 1, 0)
         goals = f"{self._node_name}/{ACTION}/_action/send_goal"
         return self._node.count_publishers(topic) + self._node.count_clients(goals)
 
     def fault(self, now: float, stamp: float) -> str:
         """The fault at steady time `now` [s], with the newest joint state of `stamp` [s]; empty if none."""
         told = (self._reports.fault(now) or self._namesakes) if self._wanted else ""
-        told = told or (self._parameter.fault(now) if self._parameter else "")
+        told = told or (self._parameter.fault(now) if self._parameter else "") or self._stream_fault()
         return told or clock_fault(1e-9 * self._node.get_clock().now().nanoseconds, stamp)
+
+    def _stream_fault(self) -> str:
+        if not self._positions or self._streams > 0:
+            return ""
+        return f"nobody publishes {self._positions}: is the position streamer running?"
 
     @property
     def warning(self) -> str:

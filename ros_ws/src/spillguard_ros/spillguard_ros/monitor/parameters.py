@@ -4,8 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, make_dataclass
 from typing import Any
 
+from spillguard_core.gate.patience import QUIET
 from spillguard_core.gate.rule import Rule
 from spillguard_ros.node.params import optional, required
+
+# A policy that gave up is quiet for `QUIET`; the monitor must have seen that before it speaks again.
+LONGEST_SILENCE = QUIET - 0.5
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class MonitorParameters:
         "age of the joint state that a proposal answers [s] at which the arm holds", 0.01, 2.0
     )
     policy_timeout: float = required(
-        "silence of the policy [s] after which it needs a resume when it speaks again", 0.01, 60.0
+        "silence of the policy [s] after which it needs a resume when it speaks again", 0.01, LONGEST_SILENCE
     )
     teleop_timeout: float = required("age of a teleop message [s] at which the arm holds", 0.01, 1.0)
     state_timeout: float = required("age of the joint state [s] at which the arm stops", 0.01, 1.0)
@@ -40,15 +44,20 @@ class MonitorParameters:
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)
     record_limit: int = required("[MB] of the newest flight that are kept on the disk", 1, 1_000_000)
     record_reserve: int = required("[MB] of the disk that a recording leaves free", 0, 10**9)
+    output: str = required(
+        "what the arm's controller is given: trajectory, or positions, made of it by the position streamer"
+    )
     driver_status: str = required("full name of the driver's status on /diagnostics; empty: none is awaited")
     driver_controller: str = required("full name of the controller that it has to call active; empty: none")
     driver_parameter: str = required(
-        "boolean parameter of the trajectory controller that has to be true; empty: none is asked for"
+        "boolean parameter of the trajectory controller that has to be true; empty, or with output "
+        "positions: none is asked for"
     )
     driver_timeout: float = required(
         "age of that status [s] at which the arm stops, and for which reports must agree", 0.1, 60.0
     )
     allow_uncalibrated: bool = required("take a bundle whose critic's threshold promises nothing")
+    joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
     site: str = optional("", "file of the lab's own table, walls and zones; empty: the bundle's fixtures")
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")

@@ -3,9 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from std_msgs.msg import Float64
 
 from spillguard_ros.monitor.driver import DIAGNOSTICS
@@ -17,6 +18,11 @@ from spillguard_ros.recording.recorder import FlightRecorder
 MEGABYTE = 1_000_000
 LOG_PERIOD = 1.0  # [s] between two log lines with the same answer to the same service
 LATE = 1.5  # periods between two cycles, above which the second is late
+
+
+def _heard(publisher: LifecyclePublisher[Any]) -> bool:
+    """Whether anybody listens: thirty entries a hundred times a second are not made for nobody."""
+    return publisher.get_subscription_count() > 0
 
 
 class Reporter:
@@ -41,7 +47,7 @@ class Reporter:
         self._logged: dict[str, tuple[str, float]] = {}  # service -> last answer and its time
         self._node, self._period, self._units = node, period, margin_units
         self._calibration, self._recorder, self._record = calibration, recorder, record
-        self._latest: DiagnosticArray | None = None
+        self._latest: tuple[flight.CycleRecord, str] | None = None
         self._status = node.create_lifecycle_publisher(DiagnosticArray, "~/status", 10)
         self._diagnostics = node.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, 1)
         self._numbers = {
@@ -55,13 +61,15 @@ class Reporter:
         decision = cycle.decision
         self.late_cycles += cycle.period > LATE * self._period
         self._latency.add(cycle.inputs)
-        self._latest = self._status_array(cycle, driver_warning)
-        self._status.publish(self._latest)
+        self._latest = cycle, driver_warning
+        if _heard(self._status):
+            self._status.publish(self._status_array(cycle, driver_warning))
         age = decision.margins["command_age"]
         values = {"q_c": decision.q_c, "verdict": float(decision.verdict), "command_age": age}
         for name, value in values.items():
             msg = Float64(data=value)
-            self._numbers[name].publish(msg)
+            if _heard(self._numbers[name]):
+                self._numbers[name].publish(msg)
             self._record(f"safety_monitor/{name}", msg)
         self._record(flight.TOPIC, cycle)
 
@@ -76,9 +84,10 @@ class Reporter:
         """Once a second, after the first decision: the latest status, and the recorder's."""
         self._latency.sum_up(time.monotonic())
         if self._latest is not None:
-            more = [] if self._recorder is None else [recorder_status(self._recorder)]
-            status = [*self._latest.status, *more]
-            self._diagnostics.publish(DiagnosticArray(header=self._latest.header, status=status))
+            msg = self._status_array(*self._latest)
+            if self._recorder is not None:
+                msg.status = [*msg.status, recorder_status(self._recorder)]
+            self._diagnostics.publish(msg)
 
     def _status_array(self, cycle: flight.CycleRecord, driver_warning: str) -> DiagnosticArray:
         recorder = self._recorder

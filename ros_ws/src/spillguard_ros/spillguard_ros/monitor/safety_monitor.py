@@ -19,6 +19,7 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.service import Service
+from rclpy.subscription import Subscription
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -26,7 +27,8 @@ from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.gate_config import gate_config
 from spillguard_core.bundle.site import load_site
 from spillguard_core.gate.decision import Inputs, Mode, Proposal, Request, SuspensionRequest
-from spillguard_core.gate.gate import decide, initial_decision, refusal
+from spillguard_core.gate.gate import decide, initial_decision
+from spillguard_core.gate.refusal import refusal
 from spillguard_core.gate.trajectory import braking_trajectory
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.monitor.driver import Driver
@@ -43,6 +45,7 @@ from spillguard_ros.monitor.status import (
 )
 from spillguard_ros.node import convert
 from spillguard_ros.node.intake import subscribe
+from spillguard_ros.node.outputs import POSITIONS, Output
 from spillguard_ros.node.params import read_parameters
 from spillguard_ros.node.rounds import even_late
 from spillguard_ros.node.runtime import ShellNode, run
@@ -68,8 +71,9 @@ class SafetyMonitor(ShellNode):
     def configure(self) -> None:
         """Load and verify the bundle, open the topics. Nothing is sent yet."""
         parameters = read_parameters(self, MonitorParameters)
+        streamed = Output.named(parameters.output) is Output.POSITIONS
         key = parameters.public_key
-        robot = load_robot(parameters.robot)
+        robot = load_robot(parameters.robot, parameters.joint_prefix)
         site = load_site(Path(parameters.site).expanduser()) if parameters.site else None
         bundle = load_bundle(Path(parameters.bundle), robot, Path(key) if key else None, site)
         settings: Any = read_parameters(self, settings_parameters(bundle.rules))
@@ -92,9 +96,10 @@ class SafetyMonitor(ShellNode):
         self._driver = Driver(
             self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout,
             parameters.driver_parameter, self.resolve_topic_name(robot.command_topic).rpartition("/")[0],
+            self.resolve_topic_name(POSITIONS) if streamed else "",
         )  # fmt: skip
         self._twists = [
-            subscribe(self, TwistStamped, topic, take, partial(self._refuse, topic), 1)
+            self._subscribe(topic, take)
             for topic, take in ((PROPOSAL, self._on_proposal), (TELEOP, self._on_teleop))
         ]
         self._command = self.create_lifecycle_publisher(JointTrajectory, robot.command_topic, 1)
@@ -106,6 +111,10 @@ class SafetyMonitor(ShellNode):
         self._offers.append(
             self.create_service(SetParametersAtomically, "~/suspend_critic", self._on_suspend_critic)
         )
+
+    def _subscribe(self, topic: str, take: Callable[[Any, float], None]) -> Subscription[Any]:
+        refuse, tell = partial(self._refuse, topic), partial(self._record, topic)
+        return subscribe(self, TwistStamped, topic, take, refuse, 1, tell=tell)
 
     def _offer(self, request: Request) -> Service:
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -160,7 +169,7 @@ class SafetyMonitor(ShellNode):
     def _close_gate(self) -> None:
         # Cycle numbers continue through a flight, with one skipped: replay must not bridge this gap.
         number = self._cycles + 1 if self._cycles else 0
-        closed = initial_decision(len(self._robot.joint_names), len(self._task.action))
+        closed = initial_decision(len(self._robot.message_joints), len(self._task.action))
         self._decision = replace(closed, cycle=number)
         self._proposal: Proposal | None = None
         self._teleop: Proposal | None = None
@@ -176,24 +185,22 @@ class SafetyMonitor(ShellNode):
         self._tick()
         self._active = False
 
-    def _record(self, topic: str, msg: object) -> None:
+    def _record(self, topic: str, record: object) -> None:
         if self._recorder is not None:
-            self._recorder.add(topic, msg, time.time_ns())
+            self._recorder.add(topic, record, time.time_ns())
 
-    def _on_proposal(self, msg: TwistStamped) -> None:
-        frame, axes = self._robot.base_frame, self._task.action
+    def _on_proposal(self, msg: TwistStamped, received: float) -> None:
+        frame, axes = self._robot.message_frame, self._task.action
         stamp = convert.seconds(msg.header.stamp)
-        self._proposal = Proposal(convert.action(msg, frame, axes), time.monotonic(), stamp)
+        self._proposal = Proposal(convert.action(msg, frame, axes), received, stamp)
         self._doubts[PROPOSAL] = lambda: (
             convert.action_fault(msg, frame, axes) or convert.stamp_fault(msg.header.stamp)
         )
-        self._record(PROPOSAL, msg)
 
-    def _on_teleop(self, msg: TwistStamped) -> None:
-        frame, axes = self._robot.base_frame, self._task.action
-        self._teleop = Proposal(convert.action(msg, frame, axes), time.monotonic(), math.nan)
+    def _on_teleop(self, msg: TwistStamped, received: float) -> None:
+        frame, axes = self._robot.message_frame, self._task.action
+        self._teleop = Proposal(convert.action(msg, frame, axes), received, math.nan)
         self._doubts[TELEOP] = partial(convert.action_fault, msg, frame, axes)
-        self._record(TELEOP, msg)
 
     def _refuse(self, topic: str, why: str) -> None:
         self._doubts[topic] = lambda: why
@@ -263,7 +270,7 @@ class SafetyMonitor(ShellNode):
         decide_time = time.monotonic() - now
         if decision.send:
             path = braking_trajectory(decision, config)
-            command = convert.to_trajectory(self._robot.joint_names, path, stamp)
+            command = convert.to_trajectory(self._robot.message_joints, path, stamp)
             self._command.publish(command)
             self._record(self._robot.command_topic, command)
         # Keep the text of the fault that stopped the arm until a reset, whatever the messages are by now.

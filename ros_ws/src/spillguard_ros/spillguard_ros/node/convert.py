@@ -113,9 +113,11 @@ def _number_fault(named: dict[str, float]) -> str:
     return ""
 
 
-def to_joint_state(joints: Names, q: Vec, qd: Vec, stamp: Time) -> JointState:
-    """q (J,) [rad], qd (J,) [rad/s]."""
+def to_joint_state(joints: Names, q: Vec, qd: Vec, stamp: Time, effort: Vec | None = None) -> JointState:
+    """q (J,) [rad], qd (J,) [rad/s], effort (J,) [N m]; None: none is reported."""
     msg = JointState(name=list(joints), position=q.tolist(), velocity=qd.tolist())
+    if effort is not None:
+        msg.effort = effort.tolist()
     msg.header.stamp = stamp
     return msg
 

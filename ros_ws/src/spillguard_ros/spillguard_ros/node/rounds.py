@@ -5,13 +5,15 @@ unboundedly, and a timer waits behind them; the single-threaded one builds a wai
 them. A flood from any node then costs the control loop its period. Here the services, and then the topics,
 are polled in turn, one request or message each, until all are empty, their share of processor time is used up
 or a timer is due. The rest waits in queues bounded by DDS (the newest messages of each topic, up to its
-depth); what exceeds them is lost.
+depth); what exceeds them is lost. A message has an effect with the next timer only, so there is a round just
+before each, and another only after `ROUND` or while something floods.
 
 Polling an empty topic or service takes 1 to 2 us, so a whole round costs less than one wait set.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -24,13 +26,15 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.waitable import Waitable
 
-ROUND = 0.002  # [s] between two rounds; a message waits for half of it on average
+ROUND = 0.01  # [s] at most between two rounds
+BUSY = 0.002  # [s] the same after one that did not reach its end
+LEAD = 0.001  # [s] before a timer is due, at which there is a round: what it acts on is the newest
 SHARE = 0.5  # of processor time for callbacks; timers come on top
 SAVED = 0.005  # [s] of processor time that may be saved up and spent at once, and overdrawn at most
-SERVICES_PERIOD = 0.005  # [s] between two looks at services and clients
+SERVICES_PERIOD = 0.009  # [s] between two looks at services and clients: about once a period of the gate
 SERVICES_SHARE = 0.2  # of processor time for them
 LEAST = 0.0005  # [s] for them, although a timer may be due
-MOST_SKIPPED = 50  # messages of a topic that are passed over at once
+AT_ONCE = 0.0005  # [s] for what waits on one topic, before others have their turn
 EVENTS_PERIOD = 1.0  # [s] between two checks for middleware events, such as incompatible QoS
 
 LATEST = 1.0  # [s] for which a request may wait
@@ -38,7 +42,7 @@ SLOW = 0.08  # [s] longest answer to a client that is there; the middleware wait
 
 T = TypeVar("T", bound=Callable[..., object])
 Serve = Callable[[], bool]
-"""Takes and handles one message or request; False if there was none."""
+"""Takes and handles one message or request; False if there was none, or none is left."""
 Clock = Callable[[], float]
 
 
@@ -56,6 +60,7 @@ class Rounds:
         self._clock, self._processor, self._share = clock, processor, share
         self._turn = 0  # index of the next source
         self._left, self._earned = SAVED, clock()
+        self._begun, self._pause = -math.inf, ROUND
 
     def _earn(self) -> None:
         now = self._clock()
@@ -70,49 +75,64 @@ class Rounds:
     def serve(self, sources: Sequence[Serve], due: float) -> None:
         """Poll the sources in turn until all are empty, their share is used up, or it is `due` [s]."""
         self._earn()
+        self._begun = self._clock()
         empty, paid = 0, self._processor()
         while empty < len(sources) and self._left > 0.0 and self._clock() < due:
             self._turn = (self._turn + 1) % len(sources)
             empty += 1
             if sources[self._turn]():
                 empty, paid = 0, self._pay(paid)
+        self._pay(paid)
+        self._pause = ROUND if empty == len(sources) else BUSY
+
+    def next(self, due: float) -> float:
+        """[s] when the next round is to begin: shortly before the next timer is `due` [s], or earlier."""
+        last, latest = due - LEAD, self._begun + self._pause
+        return min(latest, last) if self._begun < last else latest
 
     def nap(self, due: float) -> float:
         """Time [s] to sleep until the next round, or until it is `due` [s]."""
-        return max(0.0, min(ROUND, due - self._clock()))
+        return max(0.0, min(self.next(due), due) - self._clock())
 
 
-def newest_of(callback: T, mark: bytes) -> T:
-    """Marks a raw subscription's callback: of what waits, it is given only the newest message with `mark` in
-    it and the newest without. A joint state that comes at 1 kHz need not be read more often than it is used.
+def arrival(origin: Mapping[str, Any]) -> float:
+    """Steady time [s] at which a message came.
+
+    The middleware notes it on the system clock. Whatever that shows, a message has not waited longer than
+    since the round before; where nothing was noted, it counts as having waited so long.
     """
-    callback.mark = mark  # type: ignore[attr-defined]
-    return callback
+    waited = 1e-9 * (time.time_ns() - origin["received_timestamp"])
+    return time.monotonic() - min(max(waited, 0.0), ROUND)
 
 
-def _taken(topic: Any) -> Any:
-    """The next message, None if there is none."""
-    with topic.handle:
-        taken = topic.handle.take_message(topic.msg_type, topic.raw)
-    return None if taken is None else taken[0]
+def _messages(topic: Any) -> Serve:
+    """Takes and handles one message at a time, or what waits, if the callback only stores it (`at_once`).
 
+    With joint states at 1 kHz each round would otherwise look at every topic twice. A raw subscription's
+    callback is given the time of arrival, too.
+    """
+    handle, kind, raw, callback = topic.handle, topic.msg_type, topic.raw, topic.callback
 
-def _message(topic: Any) -> bool:
-    message, mark = _taken(topic), getattr(topic.callback, "mark", None)
-    if message is None:
-        return False
-    if mark is None:
-        topic.callback(message)
+    def serve() -> bool:
+        with handle:
+            taken = handle.take_message(kind, raw)
+        if taken is None:
+            return False
+        message, origin = taken
+        if raw:
+            callback(message, arrival(origin))
+        else:
+            callback(message)
         return True
-    newest = {mark in message: message}
-    for _ in range(MOST_SKIPPED):
-        message = _taken(topic)
-        if message is None:
-            break
-        newest[mark in message] = message
-    for message in newest.values():
-        topic.callback(message)
-    return True
+
+    def serve_all() -> bool:
+        until = time.monotonic() + AT_ONCE
+        while time.monotonic() < until:
+            if not serve():
+                return False
+        return True
+
+    return serve_all if getattr(callback, "at_once", False) else serve
 
 
 def even_late(callback: T) -> T:
@@ -188,9 +208,9 @@ class _Events(SingleThreadedExecutor):
 class NodeRounds:
     """Serves all topics, services, clients and steady timers of one node in one thread.
 
-    Services and clients are polled only every `SERVICES_PERIOD`: a node has twenty of them, and a request has
-    an effect with the next timer only. They have a share of processor time of their own, and come first: a
-    stop gets through whatever floods the topics.
+    Services and clients are polled only every `SERVICES_PERIOD`, before a timer: a node has twenty of them,
+    and a request has an effect with the next timer only. They have a share of processor time of their own,
+    and come first: a stop gets through whatever floods the topics.
     """
 
     def __init__(self, node: Node) -> None:
@@ -204,14 +224,15 @@ class NodeRounds:
         self._look_at_events = time.monotonic()
 
     def once(self) -> None:
-        """Run the timers that are due, then one round, then sleep until the next one."""
+        """Run the timers that are due, and a round if it is time for one, then sleep."""
         due = self._run_timers()
-        self._look_for_entities()
         now = time.monotonic()
         if now >= self._look_at_services:
             self._look_at_services = now + SERVICES_PERIOD
+            self._look_for_entities()
             self._service_rounds.serve(self._services, max(due, now + LEAST))
-        self._rounds.serve(self._topics, due)
+        if now >= self._rounds.next(due):
+            self._rounds.serve(self._topics, due)
         time.sleep(self._rounds.nap(due))
 
     def _run_timers(self) -> float:
@@ -234,7 +255,7 @@ class NodeRounds:
 
     def _guarded(self, entity: Any) -> Serve:
         serve = (
-            partial(_message, entity) if isinstance(entity, Subscription)
+            _messages(entity) if isinstance(entity, Subscription)
             else partial(_answer, entity) if isinstance(entity, Client)
             else _requests(entity, self._node)
         )  # fmt: skip

@@ -1,7 +1,6 @@
 """Latest sensor readings of the cell, gathered from its topics: the same for the policy and the monitor."""
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import make_dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from spillguard_core.gate.decision import Measurement
 from spillguard_core.gate.task import Kind, Sensor, Task
 from spillguard_core.robot.arm import Robot, Vec
 from spillguard_ros.node import convert
-from spillguard_ros.node.intake import subscribe
+from spillguard_ros.node.intake import Serialized, Unread, reader, subscribe
 from spillguard_ros.node.params import read_parameters, required
 
 # Best effort matches every kind of publisher. The depth leaves room for other publishers on the same topic
@@ -28,7 +27,7 @@ JOINTS = "joint_states"
 MESSAGES = {Kind.MASS: WrenchStamped, Kind.POINT: PoseStamped}
 STANDS_STILL = "got the same header.stamp again; needed is the time of each measurement, which has to advance"
 
-Listener = Callable[[str, object], None]
+Listener = Callable[[str, Serialized], None]
 
 
 class Frame(NamedTuple):
@@ -72,7 +71,10 @@ def read_frames(node: Node, task: Task) -> dict[str, Frame]:
 
 
 class Sensors:
-    """Latest value of every sensor and the steady time of its arrival. Callbacks only store."""
+    """Latest value of every sensor and the steady time of its arrival. Callbacks only store.
+
+    Joint states may come at 1 kHz: they wait as bytes, and only the newest is read when somebody asks.
+    """
 
     def __init__(
         self,
@@ -83,32 +85,27 @@ class Sensors:
         listener: Listener | None = None,
     ) -> None:
         """`frames` from `read_frames`; `listener` is called with every message that was read."""
-        self._joints, self._base, self._frames, self._listener = (
-            robot.joint_names, robot.base_frame, frames, listener,
-        )  # fmt: skip
+        self._joints, self._base, self._frames = robot.message_joints, robot.message_frame, frames
         topics = [JOINTS, *(sensor.topic for sensor in task.sensors)]
         self._received = dict.fromkeys(topics, -math.inf)
         self._stamps: dict[str, Time] = {}
         # Fault of the newest message on each topic, evaluated on demand.
         self._doubts: dict[str, Callable[[], str]] = dict.fromkeys(topics, lambda: "got nothing yet")
         self._passed_over: Callable[[], str] = str  # the same for a joint state that was ignored
-        self._q = self._qd = np.full(len(robot.joint_names), math.nan)
+        self._q = self._qd = np.full(len(robot.message_joints), math.nan)
         self._sensed = {sensor.name: np.full(sensor.kind.width, math.nan) for sensor in task.sensors}
-        self.state_stamp = Time()
-        takes: list[tuple[str, type, Callable[[Any], None]]] = [(JOINTS, JointState, self.on_joints)]
-        takes += [(s.topic, MESSAGES[s.kind], partial(self._on_sensor, s)) for s in task.sensors]
+        self._state_stamp = Time()
+        self._unread = Unread(robot.message_joints)
+        self._tell_joints = None if listener is None else partial(listener, JOINTS)
         self.subscriptions = [
-            subscribe(
-                node,
-                kind,
-                topic,
-                take,
-                partial(self._refuse, topic),
-                SENSOR_QOS,
-                newest=robot.joint_names[0] if topic == JOINTS else "",
-            )
-            for topic, kind, take in takes
+            node.create_subscription(JointState, JOINTS, self._unread, SENSOR_QOS, raw=True)
         ]
+        for sensor in task.sensors:
+            take, refuse = partial(self._on_sensor, sensor), partial(self._refuse, sensor.topic)
+            tell = None if listener is None else partial(listener, sensor.topic)
+            self.subscriptions.append(
+                subscribe(node, MESSAGES[sensor.kind], sensor.topic, take, refuse, SENSOR_QOS, tell=tell)
+            )
 
     def _refuse(self, topic: str, why: str) -> None:
         # Its sender is unknown: the last valid state stays in use until it is stale.
@@ -117,21 +114,22 @@ class Sensors:
         else:
             self._doubts[topic] = lambda: why
 
-    def _note(self, topic: str, msg: Any, doubt: Callable[[], str]) -> None:
+    def _note(self, topic: str, msg: Any, received: float, doubt: Callable[[], str]) -> None:
         # A hung driver may repeat its last reading: a repeated stamp does not count as a new one. For the
         # joint state the gate itself checks the stamp.
         again = msg.header.stamp == self._stamps.get(topic)
         if topic == JOINTS or not again:
-            self._received[topic] = time.monotonic()
+            self._received[topic] = received
         self._stamps[topic] = msg.header.stamp
         self._doubts[topic] = (lambda: doubt() or STANDS_STILL) if again else doubt
-        self._tell(topic, msg)
 
-    def _tell(self, topic: str, msg: object) -> None:
-        if self._listener is not None:
-            self._listener(topic, msg)
+    def _look(self) -> None:
+        """Read the joint states that wait."""
+        for received, data in self._unread.look():
+            take, refuse = partial(self._on_joints, received=received), partial(self._refuse, JOINTS)
+            reader(JointState, take, refuse, tell=self._tell_joints)(data)
 
-    def on_joints(self, msg: JointState) -> None:
+    def _on_joints(self, msg: JointState, received: float) -> None:
         """A joint state is used as a whole or not at all: one with only some of the arm's joints is invalid.
 
         Combined from several messages, the posture would mix joints of different ages. A message that names
@@ -141,13 +139,12 @@ class Sensors:
         fault = partial(convert.joint_state_fault, msg, self._joints)
         if convert.names_no_joint(msg, self._joints):
             self._passed_over = fault
-            self._tell(JOINTS, msg)
             return
         self._q, self._qd = convert.joint_state(msg, self._joints)
-        self.state_stamp = msg.header.stamp
-        self._note(JOINTS, msg, fault)
+        self._state_stamp = msg.header.stamp
+        self._note(JOINTS, msg, received, fault)
 
-    def _on_sensor(self, sensor: Sensor, msg: Any) -> None:
+    def _on_sensor(self, sensor: Sensor, msg: Any, received: float) -> None:
         if sensor.kind is Kind.MASS:
             frame, up = self._frames[sensor.prefix]
             value: Vec = np.array([convert.mass(msg, frame, up)])
@@ -159,11 +156,18 @@ class Sensors:
             **self._sensed,
             sensor.name: value,
         }  # a new mapping: a measurement already handed out must not change
-        self._note(sensor.topic, msg, fault)
+        self._note(sensor.topic, msg, received, fault)
+
+    @property
+    def state_stamp(self) -> Time:
+        """Stamp of the joint state; 0 before the first."""
+        self._look()
+        return self._state_stamp
 
     @property
     def state_received(self) -> float:
-        """Steady time [s] of the joint state; -inf before the first."""
+        """Steady time [s] at which the joint state arrived; -inf before the first."""
+        self._look()
         return self._received[JOINTS]
 
     @property
@@ -172,6 +176,7 @@ class Sensors:
 
         For a task without sensors of its own, that of the joint state.
         """
+        self._look()
         return min(
             (t for topic, t in self._received.items() if topic != JOINTS), default=self._received[JOINTS]
         )

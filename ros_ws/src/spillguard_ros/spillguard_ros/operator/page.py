@@ -12,14 +12,12 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 import viser
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client
@@ -52,6 +50,7 @@ NICENESS = 5  # lower priority than the control loop, but not so low that a pres
 # Two seconds of status: even if drawing takes longer than a cycle, every verdict is shown, however short.
 STATUS_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+JOINTS_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)  # others may publish there, too
 UNREACHED = "DID NOT REACH THE MONITOR"
 
 
@@ -63,6 +62,7 @@ class PageParameters:
     robot: str = optional(
         "", "name of the arm, or a folder with its robot.yaml; empty: as the bundle names it"
     )
+    joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
     site: str = optional("", "file of the lab's own surroundings, as the safety monitor has it")
     host: str = optional("127.0.0.1", "address to listen on; the page needs no token to look at on loopback")
     port: int = optional(8090, "port to listen on", 1, 65535)
@@ -104,11 +104,12 @@ class OperatorPage(ShellNode):
         self._heard = [
             self.create_subscription(DiagnosticArray, "safety_monitor/status", self._on_status, STATUS_QOS)
         ]
-        self._robot, self._task = bundle.robot, bundle.task
+        self._robot, self._task = replace(bundle.robot, prefix=settings.joint_prefix), bundle.task
         kinds = {JOINTS: JointState} | {sensor.topic: MESSAGES[sensor.kind] for sensor in bundle.task.sensors}
         for topic, kind in kinds.items():
             store = partial(self._store, topic)
-            self._heard.append(self.create_subscription(kind, topic, store, NEWEST_QOS))
+            qos = JOINTS_QOS if topic == JOINTS else NEWEST_QOS
+            self._heard.append(self.create_subscription(kind, topic, store, qos))
         self._offers: dict[str, Client] = {
             name: self.create_client(Trigger, f"safety_monitor/{name}") for name in (STOP, *OTHERS)
         }
@@ -164,7 +165,9 @@ class OperatorPage(ShellNode):
             status = msg.status[0]
             self._feed.status(convert.status_values(status), status.message, time.monotonic(), time.time())
 
-    def _store(self, topic: str, msg: object) -> None:
+    def _store(self, topic: str, msg: Any) -> None:
+        if topic == JOINTS and convert.names_no_joint(msg, self._robot.message_joints):
+            return  # a gripper's, or another arm's
         self._newest[topic] = msg
         self._feed.note(topic, time.monotonic())
 
@@ -221,7 +224,7 @@ class OperatorPage(ShellNode):
 
     def _measured(self, now: float) -> tuple[list[Reading], Poses]:
         joints = self._newest.get(JOINTS)
-        q = None if joints is None else _finite(convert.joint_state(joints, self._robot.joint_names)[0])
+        q = None if joints is None else _finite(convert.joint_state(joints, self._robot.message_joints)[0])
         values = {sensor.name: self._value(sensor) for sensor in self._task.sensors}
         readings = [Reading(s.title, s.kind, values[s.name], s.topic) for s in self._task.sensors]
         # One body may be placed where it is sensed: draw it there.
@@ -239,7 +242,7 @@ class OperatorPage(ShellNode):
             return np.full(sensor.kind.width, math.nan)
         if sensor.kind is Kind.MASS:
             return np.array([convert.mass(msg)])
-        return convert.position(msg, self._robot.base_frame)
+        return convert.position(msg, self._robot.message_frame)
 
     def _draw(self) -> None:
         pages = self._server.pages() if self._server is not None else {}
@@ -265,34 +268,6 @@ def main(args: list[str] | None = None) -> int:
     if "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ:
         os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     return run(OperatorPage, args)
-
-
-@dataclass(frozen=True)
-class Page:
-    """Show a running graph in the browser, with buttons for hold, resume, stop and reset."""
-
-    bundle: Path = Path("artifacts/pour_coffee")
-    """Directory of the bundle, for the world model that is drawn."""
-    host: str = "127.0.0.1"
-    """Address to listen on. Beyond loopback the token is needed for looking, too."""
-    port: int = 8090
-    """Port to listen on."""
-    token_file: Path | None = None
-    """File with the token, readable by you alone; else $SPILLGUARD_PAGE_TOKEN, else a new one is printed."""
-    namespace: str = ""
-    """Namespace of the safety monitor."""
-
-
-def page_main(arguments: Sequence[str] | None = None) -> int:
-    """`spillguard page`: the node's parameters as options."""
-    page = tyro.cli(Page, args=arguments, prog="spillguard page", description=Page.__doc__)
-    args = ["--ros-args", "-p", f"bundle:={page.bundle.resolve()}", "-p", f"host:='{page.host}'"]
-    args += ["-p", f"port:={page.port}"]
-    if page.token_file is not None:
-        args += ["-p", f"token_file:={page.token_file.resolve()}"]
-    if page.namespace:
-        args += ["-r", f"__ns:=/{page.namespace.strip('/')}"]
-    return main(args)
 
 
 if __name__ == "__main__":

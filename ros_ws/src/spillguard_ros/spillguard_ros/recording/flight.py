@@ -46,14 +46,19 @@ class CycleRecord:
 
 
 def _plain(value: Any) -> Any:
+    kind = type(value)
+    if kind is float:  # most of them first: every cycle holds a hundred
+        return value if math.isfinite(value) else str(value)
+    if kind is str or kind is int or kind is bool:
+        return value
+    if kind is np.ndarray:
+        return _plain(value.tolist())
     if is_dataclass(value):
-        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, (Enum, Reason)):
         return value.name
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

@@ -4,18 +4,19 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 from mcap import records as mcap_records
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, Footer, McapRecord, Message, Metadata
+from mcap.records import Channel, Chunk, Footer, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import breakup_chunk
+from mcap_ros2.decoder import DecoderFactory
 
 METADATA = "spillguard"  # name of the metadata record that identifies the flight
 FLIGHT, CHECKSUM = "flight", "checksum"  # its entries written by the recorder itself
@@ -201,3 +202,34 @@ def records(path: Path) -> Iterator[tuple[str, Message | Metadata | Loss]]:
     lost = sum(record.channel_id not in topics for record in nameless)
     if lost:
         yield LOST, Loss(path, size, 0, f"{lost} records whose topic is lost")
+
+
+def messages(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Topic, and log time [ns] with the ROS message, of these topics, in file order; losses as in `records`.
+
+    Messages are read by the definitions in the file: no ROS is needed.
+    """
+    schemas: dict[int, Schema] = {}
+    channels: dict[int, Channel] = {}
+    factory = DecoderFactory()
+    with path.open("rb") as file:
+        for record in _scan(path, file, file.seek(0, 2)):
+            if isinstance(record, Schema):
+                schemas[record.id] = record
+            elif isinstance(record, Channel):
+                channels[record.id] = record
+            elif isinstance(record, Loss):
+                yield LOST, record
+            elif isinstance(record, Message) and record.channel_id in channels:
+                channel = channels[record.channel_id]
+                if channel.topic not in wanted:
+                    continue
+                try:
+                    decode = factory.decoder_for(channel.message_encoding, schemas.get(channel.schema_id))
+                    found = None if decode is None else decode(record.data)
+                except Exception as error:  # of a definition that does not fit its messages, all kinds
+                    why = f"a message on {channel.topic} does not fit its definition ({type(error).__name__})"
+                    yield LOST, Loss(path, 0, 0, why)
+                    continue
+                if found is not None:
+                    yield channel.topic, (record.log_time, found)

@@ -23,6 +23,7 @@ import queue
 import shutil
 import stat
 import threading
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -31,11 +32,13 @@ from typing import IO, Any
 from mcap.writer import CompressionType, Writer
 from rclpy.serialization import serialize_message
 
+from spillguard_ros.node.intake import Serialized
 from spillguard_ros.recording import flight
 from spillguard_ros.recording.definitions import definition
 from spillguard_ros.recording.mcap_files import CHECKSUM, FLIGHT, METADATA, checksum, numbered, part_number
 
 QUEUE_LENGTH = 4000  # records; about five seconds of flight
+GATHERED = 0.02  # [s] for which records gather: to wake up for each costs more than to write it
 CHUNK_SIZE = 1 << 18  # [B]; most that is lost on a sudden death of the process
 CLOSE_TIMEOUT = 0.5  # [s]
 PART_SHARE = 0.25  # of the limit: at least the remaining share is kept when the oldest part is deleted
@@ -106,6 +109,13 @@ class _Stream:
         self._file.close()
 
 
+def _serialized(record: Any) -> Serialized:
+    if isinstance(record, Serialized):
+        return record
+    cycle = isinstance(record, flight.CycleRecord)
+    return Serialized(type(record), flight.encode(record) if cycle else serialize_message(record))
+
+
 class FlightRecorder:
     """Writes ROS messages and control cycles until it is closed.
 
@@ -127,7 +137,7 @@ class FlightRecorder:
         self._pending = 0  # records in a chunk that is not yet in the file
         self._shelved = 0  # [B] written to completed parts
         self._older: list[tuple[Path, Identity]] = []  # parts of this flight, oldest first
-        self._queue: queue.Queue[tuple[str, Any, int] | None] = queue.Queue(QUEUE_LENGTH)
+        self._queue: queue.SimpleQueue[tuple[str, Any, int] | None] = queue.SimpleQueue()
         self._schema = flight.schema(metadata)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,24 +161,25 @@ class FlightRecorder:
         return self._shelved + self._stream.position
 
     def add(self, topic: str, record: Any, time_ns: int) -> None:
-        """Queue a ROS message or a `flight.CycleRecord`. Never blocks."""
-        try:
-            self._queue.put_nowait((topic, record, time_ns))
-        except queue.Full:
+        """Queue a ROS message, serialized or not, or a `flight.CycleRecord`. Never blocks. For one thread."""
+        if self._queue.qsize() < QUEUE_LENGTH:
+            self._queue.put((topic, record, time_ns))
+        else:
             self._refused += 1
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """Write what is queued, within a short time [s]; returns whether it was enough."""
         atexit.unregister(self.close)
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=timeout)
-            self._thread.join(timeout)
+        self._queue.put(None)
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _write(self) -> None:
         try:
             while (item := self._queue.get()) is not None:
                 self._write_one(*item)
+                if self._queue.empty():
+                    time.sleep(GATHERED)
             self._close_part()
         except Exception as error:  # no error here may reach the control loop
             self.error = f"{type(error).__name__}: {error}"
@@ -181,10 +192,10 @@ class FlightRecorder:
 
     def _write_one(self, topic: str, record: Any, time_ns: int) -> None:
         self._pending += 1
+        kind, data = _serialized(record)
         channel = self._channels.get(topic)
         if channel is None:
-            channel = self._channels[topic] = self._open_channel(topic, type(record))
-        data = flight.encode(record) if isinstance(record, flight.CycleRecord) else serialize_message(record)
+            channel = self._channels[topic] = self._open_channel(topic, kind)
         before = self._stream.position
         self._writer.add_message(channel, log_time=time_ns, data=data, publish_time=time_ns)
         if self._stream.position > before:  # the chunk was full and is now in the file

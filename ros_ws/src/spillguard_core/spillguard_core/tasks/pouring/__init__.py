@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillguard_core.gate.task import Task
-from spillguard_core.tasks.pouring.action import AXES, candidates
+from spillguard_core.tasks.pouring.action import AXES, candidates, ending
 from spillguard_core.tasks.pouring.lip import SITE, LipKinematics
 from spillguard_core.tasks.pouring.observation import CURVES, SENSORS, TARGET, TERMS, doubt
 from spillguard_core.tasks.pouring.zone import TILT
@@ -27,6 +27,6 @@ def guard_faults(model: mujoco.MjModel, moving: NDArray[np.bool_]) -> Iterator[s
 
 TASK = Task(
     name="pouring", sensors=SENSORS, action=AXES, terms=TERMS, tool=LipKinematics, rules=(TILT,),
-    candidates=candidates, doubt=doubt, placed={RECEIVER: TARGET}, guard_faults=guard_faults,
+    candidates=candidates, ending=ending, doubt=doubt, placed={RECEIVER: TARGET}, guard_faults=guard_faults,
     curves=CURVES,     environments=("spillguard/PourCoffee-v0",),
 )  # fmt: skip

@@ -39,6 +39,8 @@ KEPT = np.array([
 ])  # fmt: skip
 FIRST_TILTING_BACK, RETREAT, RECOVERY = 7, 8, 9
 UPRIGHT_TIME = 0.25  # [s] to bring the cup upright, where the tilt rate allows it
+UPRIGHT = 0.1  # [rad] below which nothing runs out, and a good end of a pour
+ENDING_GAIN, ENDING_RATE, ENDING_RISE = 3.0, 1.0, 0.05  # [1/s], [rad/s], [m/s]
 RETREAT_SHARE = 0.5  # of the scale: speed away from the target in x and y, and upwards
 
 
@@ -60,6 +62,14 @@ def slower(twist: Vec) -> Vec:
 def back(tilt: float) -> Vec:
     """The twist (4,) that turns a cup tilted by `tilt` [rad] upright without translation."""
     return np.array([0.0, 0.0, 0.0, upright_rate(tilt)])
+
+
+def ending(lip: LipState) -> Vec | None:
+    """The twist (4,) that turns the cup upright and lifts it meanwhile, None where it is upright."""
+    if abs(lip.tilt) < UPRIGHT:
+        return None
+    rate = max(-ENDING_RATE, min(ENDING_RATE, -ENDING_GAIN * lip.tilt))
+    return np.array([0.0, 0.0, ENDING_RISE, rate])
 
 
 def candidates(twist: Vec, measurement: Measurement, lip: LipState, scale: Vec) -> Vec:

@@ -62,7 +62,11 @@ def flight_time(height: float, zone: PourZone = ZONE) -> float:
 
 def outside(lip: Vec, target: Vec, zone: PourZone = ZONE) -> float:
     """Distance [m] along the worst axis of a lip (3,) [m] from the zone of a target (3,) [m]; 0 inside."""
-    x, y, z = map(float, (lip - target).tolist())
+    x, y, z = (lip - target).tolist()
+    return _outside(x, y, z, zone)
+
+
+def _outside(x: float, y: float, z: float, zone: PourZone) -> float:
     flight = flight_time(z, zone)
     front, back = flight * zone.fastest - zone.landing, flight * zone.slowest + zone.landing
     return max(0.0, abs(x) - zone.half_width, front - y, y - back, zone.low - z, z - zone.high)
@@ -73,7 +77,7 @@ def allowed_tilt(lip: Vec, target: Vec, free_tilt: float, zone: PourZone = ZONE)
     x, y, z = map(float, (lip - target).tolist())
     if math.isnan(x + y + z):
         return math.nan
-    away = outside(lip, target, zone)
+    away = _outside(x, y, z, zone)
     if away == 0.0:  # up to where the fastest granules still land inside the rim
         fastest = (y + zone.landing) / flight_time(z, zone)
         return max(free_tilt, zone.edge_tilt + (fastest - zone.fastest) / zone.quickening)

@@ -1,0 +1,1 @@
+"""What a particular arm and particular granules are, from recordings and measurements."""
