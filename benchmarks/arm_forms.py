@@ -70,7 +70,7 @@ def pour(bundle: Path, form: str, seed: int) -> Poured:
     """One cup of this form."""
     loaded, (arm, latency) = load_bundle(bundle), FORMS[form]
     config = deployed_config(loaded, loaded.manifest.threshold.value)
-    models = loaded.models(config.clearance)
+    models = loaded.models(config)
     stack = Stack(models, config, delay=round(latency / MONITOR_PERIOD), arm=arm)
     speeds = [np.zeros(7)]
     follow = arm.follow

@@ -48,7 +48,7 @@ class GatedCell:
 
     def __init__(self, bundle: Bundle, clearance: bool) -> None:
         self.bundle, self.config = bundle, deployed_config(bundle, bundle.manifest.threshold.value)
-        models = bundle.models(self.config.clearance)
+        models = bundle.models(self.config)
         self.models = models if clearance else replace(models, world=None)
         self.kinematics = models.tool
         self.world, self.rng = PourCell(), np.random.default_rng(0)

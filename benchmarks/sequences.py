@@ -44,7 +44,7 @@ def hard_limits_alone(bundle: Path) -> tuple[Models, GateConfig]:
     """The gate as deployed with this bundle, with a critic that accepts everything."""
     loaded = load_bundle(bundle)
     config = deployed_config(loaded, None)
-    return replace(loaded.models(config.clearance), critic=no_danger), config
+    return replace(loaded.models(config), critic=no_danger), config
 
 
 def shared_out(

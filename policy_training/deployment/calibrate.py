@@ -160,7 +160,9 @@ def calibration(episodes: Sequence[CriticTrace], args: CalibrateArguments) -> tu
 def conditions(bundle: Bundle) -> Conditions:
     """The subject of the episodes: this bundle behind the monitor as deployed."""
     config, manifest = deployed_config(bundle, None), bundle.manifest
-    return Conditions(manifest.files, manifest.limits, config.clearance, config.settings)
+    return Conditions(
+        manifest.files, manifest.limits, config.clearance, config.settings, config.target_tolerance
+    )
 
 
 def draw(episodes: Sequence[CriticTrace], value: float, found: Calibration, path: Path) -> None:
@@ -220,9 +222,12 @@ def rewrite(bundle: Path, threshold: Threshold, key: Path | None) -> None:
     manifest = replace(Manifest.from_json((bundle / MANIFEST).read_text()), threshold=threshold)
     text, found = manifest.to_json().encode(), threshold.certificate
     if found is not None and found.conditions is not None:
-        why = why_uncalibrated(
-            manifest, found.conditions.clearance, found.conditions.settings, load_bundle(bundle).rules
-        )
+        loaded, made = load_bundle(bundle), found.conditions
+        config = replace(
+            deployed_config(loaded, None), clearance=made.clearance, target_tolerance=made.target_tolerance,
+            settings=made.settings,
+        )  # fmt: skip
+        why = why_uncalibrated(manifest, config, loaded.rules)
         if why:
             raise ValueError(f"{bundle} cannot take this threshold: {why}")
     signed = (bundle / SIGNATURE).exists()

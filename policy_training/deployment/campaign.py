@@ -100,7 +100,7 @@ def episode(subject: CampaignPolicies, arm: Condition, number: int) -> Pour:
     config = deployed_config(bundle, threshold if arm.critic else None)
     if not arm.tilt_check:
         config = replace(config, settings={**config.settings, "free_tilt": math.pi})
-    models = replace(bundle.models(config.clearance), screen=SCREENS[arm.fallback])
+    models = replace(bundle.models(config), screen=SCREENS[arm.fallback])
     behaviour = known[arm.policy]
     rule = behaviour.maker(np.random.default_rng(POLICIES + number))
     scenario = sample_scenario(np.random.default_rng(SCENARIOS + number))

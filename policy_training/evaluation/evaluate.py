@@ -117,7 +117,7 @@ def pour_seed(path: Path, guarded: bool, seed: int, domain: str = "pours") -> Ep
     """One pour of a bundle in the cell that the environment draws from this seed."""
     bundle, rule = deployed(path)
     config = deployed_config(bundle, bundle.manifest.threshold.value)
-    stack = Stack(bundle.models(config.clearance), config, guarded)
+    stack = Stack(bundle.models(config), config, guarded)
     return poured(
         seed, stack.pour(rule, sample_scenario(np.random.default_rng(seed), spread_of(domain))), guarded
     )

@@ -23,9 +23,9 @@ _nav2d_loop = LoopConfig(steps=12_000, warmup=1_000, eval_every=2_000, checkpoin
 # the episode: exploration alone never reaches the end of a pour; --prior-episodes 0 --pretrain 0 --imitation
 # 0 trains without them.
 _pour_loop = LoopConfig(
-    steps=40_000, warmup=0, envs=2, utd=0.5, env_processes=True, eval_process=True, prior_episodes=200,
+    steps=70_000, warmup=0, envs=2, utd=0.5, env_processes=True, eval_process=True, prior_episodes=300,
     prior_noise=0.1, pretrain=6_000, exploration_noise="coloured", ema_decay=0.999, policy_lr_final=0.05,
-    eval_every=40_000, eval_episodes=60, checkpoint_every=10_000, log_every=1_000, matmul="medium",
+    eval_every=70_000, eval_episodes=60, checkpoint_every=10_000, log_every=1_000, matmul="medium",
     training_env={"guarded_share": 1.0, "full_share": 0.3, "disturbance": 0.05, "domain": "full"},
 )  # fmt: skip
 

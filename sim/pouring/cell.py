@@ -42,10 +42,10 @@ def guard_kinematics() -> LipKinematics:
 
 
 @cache
-def guard_world(clearance: float) -> World:
-    """The guard's world model for this clearance [m]. One per process, as above."""
+def guard_world(clearance: float, tolerance: float = 0.0) -> World:
+    """The guard's world model for this clearance and tolerance of the target [m]. One per process, as above."""
     model = mujoco.MjModel.from_xml_string(geometry.guard_model_xml())
-    return World(model, clearance, JOINT_NAMES, POURING.placed)
+    return World(model, clearance, JOINT_NAMES, POURING.placed, tolerance)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._config = uncritical_config()
-        world = guard_world(self._config.clearance)
+        world = guard_world(self._config.clearance, self._config.target_tolerance)
         self._models = Models(POURING, guard_kinematics(), accepts_all, POUR_TERMS, ACTION_SCALE, world)
 
     def reset(self, measured: Measurement) -> None:

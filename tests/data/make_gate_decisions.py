@@ -228,7 +228,7 @@ class Adversity:
 def stream(bundle: Bundle, says: Says) -> list[Decision]:
     """All decisions of all episodes."""
     deployed = configured(bundle)
-    models = bundle.models(deployed.clearance)
+    models = bundle.models(deployed)
     decisions: list[Decision] = []
     for number in range(EPISODES):
         decisions += Adversity(models, deployed, says, number).decisions()
@@ -237,7 +237,7 @@ def stream(bundle: Bundle, says: Says) -> list[Decision]:
 
 def main() -> None:
     bundle = shipped()
-    policy = policy_says(bundle, bundle.models(configured(bundle).clearance))
+    policy = policy_says(bundle, bundle.models(configured(bundle)))
     said: list[Vec] = []
 
     def noted(seen: Measurement) -> Vec:

@@ -95,7 +95,7 @@ def test_the_policy_leads_the_tip_towards_the_ball_behind_the_monitor(
     assert "robot 'stick' has no" in capsys.readouterr().err
     recorded = read_flight(stage.flight)
     assert len(recorded.cycles) > 50
-    assert replay(recorded, bundle.models(recorded.config.clearance)) == []
+    assert replay(recorded, bundle.models(recorded.config)) == []
     words = dict(explained(recorded, len(recorded.cycles) - 1))
     assert "margin: clearance" in words and "margin: tilt" not in words
     from spillguard_ros.recording.flight_plot import save_moment, save_plot

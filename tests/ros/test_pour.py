@@ -63,9 +63,9 @@ def flown(poured: Poured) -> Flight:
     return read_flight(poured.recording)
 
 
-def clearance(flown: Flight) -> float:
-    """The clearance [m] used in the flight."""
-    return flight.decode_config(flown.metadata["config"]).clearance
+def config_of(flown: Flight) -> GateConfig:
+    """The configuration used in the flight."""
+    return flight.decode_config(flown.metadata["config"])
 
 
 def test_a_pour_succeeds_through_the_graph(poured: Poured) -> None:
@@ -82,7 +82,7 @@ def test_every_cycle_was_recorded(flown: Flight) -> None:
 def test_recorded_flight_replays_to_the_same_decisions(flown: Flight, poured: Poured) -> None:
     bundle = load_bundle(poured.bundle)
     assert len(flown.cycles) > 100
-    assert replay(flown, bundle.models(clearance(flown))) == []
+    assert replay(flown, bundle.models(config_of(flown))) == []
 
 
 def test_changed_recording_does_not_replay(flown: Flight, poured: Poured) -> None:
@@ -91,7 +91,7 @@ def test_changed_recording_does_not_replay(flown: Flight, poured: Poured) -> Non
     moving = next(c for c in flown.cycles if c.decision.mode is Mode.FOLLOWING)
     moving.decision.q[0] += 1e-12
     try:
-        assert moving.decision.cycle in replay(flown, bundle.models(clearance(flown)))
+        assert moving.decision.cycle in replay(flown, bundle.models(config_of(flown)))
     finally:
         moving.decision.q[0] -= 1e-12
 

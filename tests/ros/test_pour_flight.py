@@ -56,7 +56,7 @@ def test_kept_recording_is_whole_and_holds_every_mode(flown: Flight) -> None:
 
 def test_kept_recording_is_replayed_to_the_same_decisions(flown: Flight, bundle: Bundle) -> None:
     """Bit-exact if the processor rounds like the recording one; within rounding on any."""
-    models = bundle.models(flown.config.clearance)
+    models = bundle.models(flown.config)
     if rounds_as_recorded():
         assert replay(flown, models) == []
         return
@@ -75,7 +75,7 @@ def test_one_changed_bit_of_a_kept_decision_is_told(flown: Flight, bundle: Bundl
     cycles, index = list(flown.cycles), found_cycle(flown, None)
     made = cycles[index].decision
     cycles[index] = replace(cycles[index], decision=replace(made, qd=np.nextafter(made.qd, np.inf)))
-    told = replay(replace(flown, cycles=tuple(cycles)), bundle.models(flown.config.clearance))
+    told = replay(replace(flown, cycles=tuple(cycles)), bundle.models(flown.config))
     assert made.cycle in told
 
 

@@ -29,4 +29,4 @@ def test_what_was_recorded_before_an_interruption_is_kept(make_stage: MakeStage,
     assert flown.losses == () and len(numbers) > 20
     assert (np.diff(numbers) > 0).all() and (np.diff(flown.steady) > 0.0).all()
     assert (np.diff(numbers) > 1).sum() == 1  # the reactivation skips one number
-    assert replay(flown, bundle.models(flown.config.clearance)) == []
+    assert replay(flown, bundle.models(flown.config)) == []

@@ -194,5 +194,5 @@ def test_flight_with_teleoperator_and_suspension_is_replayed_bit_for_bit(flown: 
     assert {reasons.TELEOP_SILENT, reasons.TELEOP_INVALID} <= {decision.reason for decision in decisions}
     assert any(decision.suspension is not None for decision in decisions)
     config = flight.decode_config(flown.metadata["config"])
-    models = load_bundle(cell.bundle).models(config.clearance)
+    models = load_bundle(cell.bundle).models(config)
     assert replay(flown, models) == []

@@ -32,11 +32,11 @@ def test_sequences_would_show_a_gate_that_does_not_look(blind):
     """Without the world model, or with far too small a margin, the same sequences end in contacts."""
     bundle = load_bundle(SHIPPED)
     config = deployed_config(bundle, None)
-    models = replace(bundle.models(config.clearance), critic=no_danger)
+    models = replace(bundle.models(config), critic=no_danger)
     if blind == "no world":
         models = replace(models, world=None)
     else:
-        config = replace(config, clearance=0.0, coast_time=0.0)
-        models = replace(models, world=bundle.models(0.0).world)
+        config = replace(config, clearance=0.0, target_tolerance=0.0, coast_time=0.0)
+        models = replace(models, world=bundle.models(config).world)
     found = list(run(models, config, 400, seed=12345))
     assert any(e.contact for e in found)

@@ -83,7 +83,7 @@ def episode(path: Path, condition: TransferCondition, way: str, seed: int, watch
     bundle, config = _deployed(path)
     pour = scenario(condition, seed)
     stack = Stack(
-        bundle.models(config.clearance), config, guarded=way != OFF,
+        bundle.models(config), config, guarded=way != OFF,
         arm=driven_arm(pour.domain) if condition.driven else None,
         cell=FluidCell() if condition.fluid else None,
     )  # fmt: skip

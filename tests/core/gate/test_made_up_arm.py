@@ -64,7 +64,7 @@ def stand(bundle: Path) -> Stand:
     parameters = yaml.safe_load((LAUNCH / "params/safety_monitor.yaml").read_text())["/**"]["ros__parameters"]
     config = gate_config(parameters, loaded)
     stand = Stand(
-        loaded.models(config.clearance), config, initial_decision(6, 3), loaded.robot.rest.copy(), np.zeros(6)
+        loaded.models(config), config, initial_decision(6, 3), loaded.robot.rest.copy(), np.zeros(6)
     )
     for _ in range(40):
         stand.decide(None)

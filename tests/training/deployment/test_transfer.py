@@ -69,7 +69,7 @@ def test_what_is_left_to_pour_is_counted_by_tier() -> None:
 
 def test_an_arm_whose_joint_turns_backwards_is_not_at_rest() -> None:
     bundle, config = episodes._deployed(BUNDLE)
-    stack = Stack(bundle.models(config.clearance), config)
+    stack = Stack(bundle.models(config), config)
     pour = stack.pour(pour_controller, scenario(BY_NAME["nominal"], SEEDS), time_limit=0.1)
     for speed, at_rest in ((0.0, True), (0.03, False), (-0.03, False)):
         stack.cell.data.qvel[:7] = 0.0

@@ -63,9 +63,10 @@ class Bundle:
     guard_text: str  # MJCF of the world model
     site: Site | None = None  # replaces the guard's own fixtures
 
-    def models(self, clearance: float) -> Models:
-        """The models the gate computes with; `clearance` [m] as in its configuration."""
-        world = World(self.guard, clearance, self.robot.joint_names, self.task.placed)
+    def models(self, config: GateConfig) -> Models:
+        """The models that a gate of this configuration computes with."""
+        room, joints = config.clearance, self.robot.joint_names
+        world = World(self.guard, room, joints, self.task.placed, config.target_tolerance)
         more = self.rules[len(ARM_RULES) + len(self.task.rules) :]
         return Models(self.task, self.tool(), self.critic, self.terms, self.scale, world, more)
 
@@ -84,13 +85,13 @@ class Bundle:
         """Physical units (A,) at an action of 1."""
         return np.array([term.scale for term in self.manifest.action])
 
-    def promise(self, clearance: float, settings: Mapping[str, float], *, allow_uncalibrated: bool) -> str:
-        """Guarantee of the threshold behind a gate with this clearance [m] and these rule settings.
+    def promise(self, config: GateConfig, *, allow_uncalibrated: bool) -> str:
+        """Guarantee of the threshold behind a gate of this configuration.
 
         Without a guarantee: a `BundleError` with the reason, or, if `allow_uncalibrated`, a text that begins
         with `UNCALIBRATED`. The threshold is then used as it is.
         """
-        why = why_uncalibrated(self.manifest, clearance, settings, self.rules)
+        why = why_uncalibrated(self.manifest, config, self.rules)
         if not why and self.site is not None:
             own = "its certificate was made among the bundle's own fixtures"
             why = f"{own}, here are those of the site {self.site.name}"

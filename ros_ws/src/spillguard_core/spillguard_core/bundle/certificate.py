@@ -5,9 +5,10 @@ made with what is loaded here: the same graphs, world model and limits, and a ga
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from spillguard_core.bundle.manifest import Calibration, Manifest
+from spillguard_core.gate.decision import GateConfig
 from spillguard_core.gate.rule import Rule
 
 UNCALIBRATED = "uncalibrated"  # prefix of the text if nothing is guaranteed
@@ -16,16 +17,14 @@ LARGEST_DELTA, LEAST_CONFIDENCE = 0.1, 0.9  # limits beyond which a guarantee is
 AGREEMENT = 1e-6  # relative, between the probability of so few misses and that implied by the bound
 
 
-def why_uncalibrated(
-    manifest: Manifest, clearance: float, settings: Mapping[str, float], rules: Iterable[Rule]
-) -> str:
-    """Why the threshold guarantees nothing at this clearance [m] and these settings; empty if it does."""
+def why_uncalibrated(manifest: Manifest, config: GateConfig, rules: Iterable[Rule]) -> str:
+    """Why the threshold guarantees nothing behind a gate of this configuration; empty if it does."""
     threshold, found = manifest.threshold, manifest.threshold.certificate
     if found is None:
         return f"it has no certificate ({threshold.calibration})"
     doubts = (
         _of_value(threshold.value, found), _of_counts(found), _of_bound(found),
-        _of_conditions(manifest, found, clearance, settings, rules),
+        _of_conditions(manifest, found, config, rules),
     )  # fmt: skip
     return next((doubt for kind in doubts for doubt in kind), "")
 
@@ -83,9 +82,8 @@ def _of_bound(found: Calibration) -> Iterator[str]:
 
 
 def _of_conditions(
-    manifest: Manifest, found: Calibration, clearance: float, settings: Mapping[str, float],
-    rules: Iterable[Rule],
-) -> Iterator[str]:  # fmt: skip
+    manifest: Manifest, found: Calibration, config: GateConfig, rules: Iterable[Rule]
+) -> Iterator[str]:
     made = found.conditions
     if made is None:
         yield "its certificate, of an older kind, does not name what it was made with"
@@ -95,15 +93,17 @@ def _of_conditions(
             yield f"its certificate was made with another {name}"
     if made.limits != manifest.limits:
         yield "its certificate was made with other limits"
-    if not clearance >= made.clearance:
-        yield f"its certificate was made with a clearance of {made.clearance} m, here it is {clearance} m"
+    for name in ("clearance", "target_tolerance"):
+        room, then = getattr(config, name), getattr(made, name)
+        if not room >= then:
+            yield f"its certificate was made with a {name} of {then} m, here it is {room} m"
     for setting in [rule.setting for rule in rules if rule.setting]:
-        here, then = settings[setting.name], made.settings.get(setting.name)
+        here, then = config.settings[setting.name], made.settings.get(setting.name)
         if then is None:
             continue  # the episodes ran without this rule, which only restricts further
         if not setting.stricter * here >= setting.stricter * then:
             yield f"its certificate was made with a {setting.name} of {then}, here it is {here}"
-    for name in made.settings.keys() - settings.keys():
+    for name in made.settings.keys() - config.settings.keys():
         yield f"its certificate was made with the rule of {name}, which does not act here"
 
 

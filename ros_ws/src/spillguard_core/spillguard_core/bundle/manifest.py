@@ -100,6 +100,7 @@ class Conditions:
     limits: Limits
     clearance: float  # [m] of the gate's configuration; larger is stricter
     settings: Mapping[str, float]  # of its rules; each rule defines which direction is stricter
+    target_tolerance: float = 0.0  # [m] as the clearance; older certificates have none
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,13 @@ class World:
     """Distances in a MuJoCo model. Not thread-safe: every call reuses one scratch state."""
 
     def __init__(
-        self, model: mujoco.MjModel, clearance: float, joint_names: Sequence[str], placed: Iterable[str] = ()
-    ) -> None:
+        self, model: mujoco.MjModel, clearance: float, joint_names: Sequence[str], placed: Iterable[str] = (),
+        tolerance: float = 0.0,
+    ) -> None:  # fmt: skip
         """`clearance` [m] is the distance required of the arm; distances are reported up to slightly more.
 
-        `placed` are bodies placed where they are sensed; those that the model does not have are ignored.
+        `placed` are bodies placed where they are sensed; those that the model does not have are ignored. They
+        may stand up to `tolerance` [m] from there, so distances to them are reported smaller by as much.
         """
         self._clearance, self._sight = clearance, clearance + BEYOND
         self._model = copy.deepcopy(model)  # its margins are changed below
@@ -85,7 +87,11 @@ class World:
             for at, body in enumerate(bodies)
             if body >= 0
         ]
-        self._placed_geoms = set(np.flatnonzero(np.isin(model.geom_bodyid, bodies)).tolist())
+        placed_geoms = np.isin(model.geom_bodyid, bodies)
+        self._placed_geoms = set(np.flatnonzero(placed_geoms).tolist())
+        self._tolerance, self._uncertain = tolerance, tolerance * placed_geoms  # [m] of each geom
+        self._model.geom_margin[:] += self._uncertain
+        self._model.body_margin[[body for body in bodies if body >= 0]] += tolerance
 
     def near(self, postures: Iterable[Vec], places: Sequence[Vec]) -> Near:
         """The smallest distances over several postures (J,) [rad] of the arm.
@@ -138,7 +144,7 @@ class World:
         """Deepest penetration [m] of a placed body into the arm at posture q (J,) [rad]; 0 if none."""
         touching = self.near([q], places).close.items()
         inside = [gap for pair, gap in touching if not self._placed_geoms.isdisjoint(pair)]
-        return max([0.0, *(-gap for gap in inside)])
+        return max([0.0, *(-gap - self._tolerance for gap in inside)])
 
     def name(self, pair: Pair) -> str:
         """Names of both geoms, for messages."""
@@ -150,7 +156,13 @@ class World:
         self._all_qpos[self._qpos] = q
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
-        return min(self._sight, float(self._data.contact.dist.min())) if self._data.ncon else self._sight
+        return min(self._sight, float(self._gaps().min())) if self._data.ncon else self._sight
+
+    def _gaps(self) -> Vec:
+        """Distances (N,) [m] of the contact pairs in the scratch state."""
+        contact = self._data.contact
+        gaps: Vec = contact.dist
+        return gaps - self._uncertain[contact.geom].sum(axis=1) if self._tolerance else gaps
 
     def _gap(self, q: Vec, close: dict[Pair, float]) -> float:
         """Smallest distance [m] at this posture; pairs that are too close are noted."""
@@ -160,8 +172,8 @@ class World:
         return gap
 
     def _note(self, close: dict[Pair, float]) -> None:
-        contact = self._data.contact
-        for (one, other), gap in zip(contact.geom.tolist(), contact.dist.tolist(), strict=True):
+        pairs = self._data.contact.geom.tolist()
+        for (one, other), gap in zip(pairs, self._gaps().tolist(), strict=True):
             if gap < self._clearance:
                 pair = (min(one, other), max(one, other))
                 close[pair] = min(gap, close.get(pair, math.inf))

@@ -39,6 +39,9 @@ class MonitorParameters:
     still_time: float = required("[s] over which that is judged", 0.05, 5.0)
     coast_time: float = required("[s] a command lasts beyond its period before it brakes", 0.0, 0.1)
     clearance: float = required("[m] kept from everything in the world model while braking", 0.0, 0.5)
+    target_tolerance: float = required(
+        "[m] a target may stand beside where it is sensed; kept from it beside the clearance", 0.0, 0.2
+    )
     target_reach: float = required("[m] outside the workspace at which a target may be", 0.0, 2.0)
     max_suspension: float = required("[s] for which the critic may be suspended; 0: never", 0.0, 600.0)
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)

@@ -78,11 +78,9 @@ class SafetyMonitor(ShellNode):
         bundle = load_bundle(Path(parameters.bundle), robot, Path(key) if key else None, site)
         settings: Any = read_parameters(self, settings_parameters(bundle.rules))
         self._config = gate_config(vars(parameters) | vars(settings), bundle)
-        calibration = bundle.promise(
-            self._config.clearance, self._config.settings, allow_uncalibrated=parameters.allow_uncalibrated
-        )
+        calibration = bundle.promise(self._config, allow_uncalibrated=parameters.allow_uncalibrated)
         self._robot, self._task = robot, bundle.task
-        self._models = bundle.models(self._config.clearance)
+        self._models = bundle.models(self._config)
         self._close_gate()
         if parameters.record:
             self._recorder = FlightRecorder(

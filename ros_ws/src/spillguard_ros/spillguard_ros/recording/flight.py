@@ -113,7 +113,7 @@ def _config(raw: dict[str, Any]) -> GateConfig:
         "critic_release": 1.0, "answer_timeout": raw["command_timeout"],
         "policy_timeout": 1e9,
         "teleop_timeout": raw["command_timeout"], "max_suspension": 0.0,
-        "still_time": raw["period"], "target_reach": 1e3,
+        "still_time": raw["period"], "target_reach": 1e3, "target_tolerance": 0.0,
         "settings": {"free_tilt": raw.get("free_tilt", math.pi)},
     }  # fmt: skip
     lacking = [entry.name for entry in fields(GateConfig) if entry.name not in {**older, **raw}]

@@ -198,7 +198,7 @@ def replay_main(arguments: Sequence[str] | None = None) -> int:
     try:
         recorded = opened(*args.log)
         _tell_losses(recorded, console)
-        models = bundle_of(recorded, args.bundle, args.robot).models(recorded.config.clearance)
+        models = bundle_of(recorded, args.bundle, args.robot).models(recorded.config)
         with console.status(f"asking the gate about {len(recorded.cycles)} cycles"):
             different = replay(recorded, models)
     except (ValueError, OSError, KeyError) as error:
