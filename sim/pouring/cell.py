@@ -43,7 +43,7 @@ def guard_kinematics() -> LipKinematics:
 
 @cache
 def guard_world(clearance: float, tolerance: float = 0.0) -> World:
-    """The guard's world model for this clearance and tolerance of the target [m]. One per process, as above."""
+    """The guard's world model for this clearance and target tolerance [m]. One per process, as above."""
     model = mujoco.MjModel.from_xml_string(geometry.guard_model_xml())
     return World(model, clearance, JOINT_NAMES, POURING.placed, tolerance)
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 
-POUR_OFFSET = np.array([0.0, 0.025])  # lip minus rim centre in x, y [m]: granules leave towards -y
+POUR_OFFSET = np.array([0.0, 0.03])  # lip minus rim centre in x, y [m]: granules leave towards -y
 CUP_HEIGHT = 0.095  # [m] of the held cup
 CLEAR = 0.03  # [m] between the held cup's lowest point and the rim, of which the monitor asks for 0.02
 NEAR = 0.02  # [m] lip to pour point, horizontally, before the cup tilts

@@ -71,7 +71,7 @@ def test_rules_that_do_not_get_along_are_refused(rules: tuple[Rule, ...], words:
 def test_a_bundle_asks_whether_its_rules_get_along(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spillguard_core.bundle.bundle.installed_rules", lambda: (rule("tilt"),))
     with pytest.raises(ValueError, match="two margins have the name 'tilt'"):
-        load_bundle(SHIPPED).rules
+        checked(load_bundle(SHIPPED).rules, MARGINS)
 
 
 def test_two_rules_may_share_a_setting() -> None:

@@ -14,7 +14,7 @@ from mcap_ros2.decoder import DecoderFactory
 from sim.pouring.gen3 import GEN3_LIMITS, JOINT_NAMES
 from spillguard.cli import main as spillguard
 from spillguard_core.bundle.bundle import load_bundle
-from spillguard_core.gate.decision import Mode
+from spillguard_core.gate.decision import GateConfig, Mode
 from spillguard_core.gate.reasons import Verdict
 from spillguard_ros.recording import flight
 from spillguard_ros.recording import recorder as recorder_module

@@ -10,7 +10,6 @@ manifest.sig        optional: Ed25519 signature of manifest.json
 
 import hashlib
 import reprlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from spillguard_core.bundle.onnx_wire import check_self_contained
 from spillguard_core.bundle.signing import SIGNATURE, verify
 from spillguard_core.bundle.site import Site, with_site
 from spillguard_core.gate.arm_rules import ARM_RULES
-from spillguard_core.gate.decision import MARGINS
+from spillguard_core.gate.decision import MARGINS, GateConfig
 from spillguard_core.gate.gate import Models
 from spillguard_core.gate.rule import Rule, Tool, checked
 from spillguard_core.gate.task import Task

@@ -5,9 +5,9 @@ made with what is loaded here: the same graphs, world model and limits, and a ga
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from spillguard_core.bundle.manifest import Calibration, Manifest
+from spillguard_core.bundle.manifest import Calibration, Conditions, Manifest
 from spillguard_core.gate.decision import GateConfig
 from spillguard_core.gate.rule import Rule
 
@@ -97,13 +97,17 @@ def _of_conditions(
         room, then = getattr(config, name), getattr(made, name)
         if not room >= then:
             yield f"its certificate was made with a {name} of {then} m, here it is {room} m"
+    yield from _of_settings(made, config.settings, rules)
+
+
+def _of_settings(made: Conditions, settings: Mapping[str, float], rules: Iterable[Rule]) -> Iterator[str]:
     for setting in [rule.setting for rule in rules if rule.setting]:
-        here, then = config.settings[setting.name], made.settings.get(setting.name)
+        here, then = settings[setting.name], made.settings.get(setting.name)
         if then is None:
             continue  # the episodes ran without this rule, which only restricts further
         if not setting.stricter * here >= setting.stricter * then:
             yield f"its certificate was made with a {setting.name} of {then}, here it is {here}"
-    for name in made.settings.keys() - config.settings.keys():
+    for name in made.settings.keys() - settings.keys():
         yield f"its certificate was made with the rule of {name}, which does not act here"
 
 
