@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import JointState
 
+from sim.pouring.deployed_config import deployed_config
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.robot.arm import Vec, load_robot
 from spillguard_ros.node import convert
@@ -64,7 +65,8 @@ def test_the_policy_leads_the_tip_towards_the_ball_behind_the_monitor(
 ) -> None:
     robot, operator = load_robot(str(ROBOT)), stage.operator
     bundle = load_bundle(stage.bundle, robot)
-    tool, world, seen = Stick(bundle.guard, robot), bundle.models(CLEARANCE).world, list[Vec]()
+    tool, seen = Stick(bundle.guard, robot), list[Vec]()
+    world = bundle.models(deployed_config(bundle, None)).world
     assert world is not None
     operator.node.create_subscription(
         JointState,

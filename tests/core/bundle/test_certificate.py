@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,30 @@ from scipy.stats import beta, binom
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.certificate import at_most, promise, why_uncalibrated
 from spillguard_core.bundle.manifest import BundleError, Calibration, Conditions, Manifest
+from spillguard_core.gate.decision import GateConfig
 from spillguard_core.gate.reasons import COLLISION
 from spillguard_core.gate.rule import Parts, Rule, Setting
 from spillguard_core.tasks.pouring import TASK as POURING
+from tests.core.conftest import CONFIG
 
 Edit = Callable[[Callable[[dict[str, Any]], None]], None]
-CLEARANCE, FREE_TILT, RULES = 0.008, {"free_tilt": 0.9}, POURING.rules
+CLEARANCE, TOLERANCE, FREE_TILT, RULES = 0.008, 0.012, {"free_tilt": 0.9}, POURING.rules
 SHIPPED = Path("artifacts/pour_coffee")
+
+
+def gate(
+    clearance: float = CLEARANCE,
+    settings: Mapping[str, float] = FREE_TILT,
+    tolerance: float = TOLERANCE,
+) -> GateConfig:
+    """A configuration that checks nothing: a certificate has to be judged beside any."""
+    config = copy(CONFIG)
+    for name, value in (("clearance", clearance), ("settings", settings), ("target_tolerance", tolerance)):
+        object.__setattr__(config, name, value)
+    return config
+
+
+GATE = gate()
 
 
 def bound(missed: int, episodes: int, confidence: float = 0.95) -> float:
@@ -36,7 +54,7 @@ def certified(exported: Path) -> Manifest:
     found = Calibration(
         delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=400, violations=30, missed=2,
         bound=bound(2, 400), highest_threshold=0.5, own_successes=40, own_disturbed=1,
-        conditions=Conditions(manifest.files, manifest.limits, CLEARANCE, FREE_TILT),
+        conditions=Conditions(manifest.files, manifest.limits, CLEARANCE, FREE_TILT, TOLERANCE),
     )  # fmt: skip
     return replace(manifest, threshold=replace(manifest.threshold, value=0.3, certificate=found))
 
@@ -60,8 +78,9 @@ def with_value(manifest: Manifest, value: float | None) -> Manifest:
 
 
 def test_sound_certificate_counts(certified: Manifest) -> None:
-    assert why_uncalibrated(certified, CLEARANCE, FREE_TILT, RULES) == ""
-    assert why_uncalibrated(certified, 0.02, {"free_tilt": 0.5}, RULES) == ""  # a gate that is stricter
+    assert why_uncalibrated(certified, GATE, RULES) == ""
+    stricter = gate(0.02, {"free_tilt": 0.5}, 0.02)
+    assert why_uncalibrated(certified, stricter, RULES) == ""
     found = certified.threshold.certificate
     assert found is not None
     assert promise(found) == (
@@ -73,7 +92,7 @@ def test_sound_certificate_counts(certified: Manifest) -> None:
     ("value", "reason"), [(None, "value is null"), (0.51, "0.51 is above 0.5, the highest")]
 )
 def test_value_that_was_not_certified(certified: Manifest, value: float | None, reason: str) -> None:
-    assert reason in why_uncalibrated(with_value(certified, value), CLEARANCE, FREE_TILT, RULES)
+    assert reason in why_uncalibrated(with_value(certified, value), GATE, RULES)
 
 
 FALSE: list[tuple[dict[str, Any], str]] = [
@@ -112,7 +131,7 @@ FALSE: list[tuple[dict[str, Any], str]] = [
 def test_false_certificate_is_called_by_its_fault(
     certified: Manifest, figures: dict[str, Any], reason: str
 ) -> None:
-    assert reason in why_uncalibrated(changed(certified, **figures), CLEARANCE, FREE_TILT, RULES)
+    assert reason in why_uncalibrated(changed(certified, **figures), GATE, RULES)
 
 
 @pytest.mark.parametrize("name", ["policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"])
@@ -120,27 +139,29 @@ def test_false_certificate_is_called_by_its_fault(
 def test_certificate_of_other_files(certified: Manifest, name: str, found: str | None) -> None:
     files = {key: value for key, value in certified.files.items() if key != name}
     other = conditions(certified, files=files if found is None else files | {name: found})
-    assert f"made with another {name}" in why_uncalibrated(other, CLEARANCE, FREE_TILT, RULES)
+    assert f"made with another {name}" in why_uncalibrated(other, GATE, RULES)
 
 
 def test_certificate_of_other_limits(certified: Manifest) -> None:
     slower = replace(certified.limits, velocity=(0.5,) * 7)
-    assert "other limits" in why_uncalibrated(replace(certified, limits=slower), CLEARANCE, FREE_TILT, RULES)
+    assert "other limits" in why_uncalibrated(replace(certified, limits=slower), GATE, RULES)
 
 
 @pytest.mark.parametrize(
-    ("clearance", "free_tilt", "reason"),
+    ("clearance", "tolerance", "free_tilt", "reason"),
     [
-        (0.007, 0.9, "a clearance of 0.008 m, here it is 0.007 m"),
-        (float("nan"), 0.9, "here it is nan m"),
-        (CLEARANCE, 1.0, "a free_tilt of 0.9, here it is 1.0"),
-        (CLEARANCE, float("nan"), "here it is nan"),
+        (0.007, TOLERANCE, 0.9, "a clearance of 0.008 m, here it is 0.007 m"),
+        (math.nan, TOLERANCE, 0.9, "here it is nan m"),
+        (CLEARANCE, 0.011, 0.9, "a target_tolerance of 0.012 m, here it is 0.011 m"),
+        (CLEARANCE, math.nan, 0.9, "here it is nan m"),
+        (CLEARANCE, TOLERANCE, 1.0, "a free_tilt of 0.9, here it is 1.0"),
+        (CLEARANCE, TOLERANCE, math.nan, "here it is nan"),
     ],
 )
 def test_gate_that_is_looser_than_in_the_calibration(
-    certified: Manifest, clearance: float, free_tilt: float, reason: str
+    certified: Manifest, clearance: float, tolerance: float, free_tilt: float, reason: str
 ) -> None:
-    assert reason in why_uncalibrated(certified, clearance, {"free_tilt": free_tilt}, RULES)
+    assert reason in why_uncalibrated(certified, gate(clearance, {"free_tilt": free_tilt}, tolerance), RULES)
 
 
 SLOW = Setting("slow", "[m/s] of the tool somewhere", 0.01, 1.0, stricter=-1)
@@ -161,15 +182,13 @@ def test_setting_of_a_rule_is_judged_in_its_own_direction(
     certified: Manifest, then: float | None, here: float, reason: str
 ) -> None:
     made = conditions(certified, settings=FREE_TILT | ({} if then is None else {"slow": then}))
-    said = why_uncalibrated(made, CLEARANCE, FREE_TILT | {"slow": here}, (*RULES, SLOW_RULE))
+    said = why_uncalibrated(made, gate(settings=FREE_TILT | {"slow": here}), (*RULES, SLOW_RULE))
     assert said == "" if not reason else reason in said
 
 
 def test_calibration_with_a_rule_that_does_not_act_here_does_not_count(certified: Manifest) -> None:
     made = conditions(certified, settings=FREE_TILT | {"slow": 0.2})
-    assert "with the rule of slow, which does not act here" in why_uncalibrated(
-        made, CLEARANCE, FREE_TILT, RULES
-    )
+    assert "with the rule of slow, which does not act here" in why_uncalibrated(made, GATE, RULES)
 
 
 @given(st.data())
@@ -185,7 +204,7 @@ def test_bound_of_the_calibration_is_believed(certified: Manifest, missed: int, 
         certified, missed=missed, violations=missed, episodes=episodes, bound=bound(missed, episodes),
         delta=0.1, own_successes=0, own_disturbed=0,
     )  # fmt: skip
-    assert why_uncalibrated(sound, CLEARANCE, FREE_TILT, RULES) == ""
+    assert why_uncalibrated(sound, GATE, RULES) == ""
 
 
 def write(bundle: Path, manifest: Manifest) -> None:
@@ -196,11 +215,11 @@ def test_loaded_bundle_is_refused_or_said_to_be_uncalibrated(bundle: Path, certi
     write(bundle, changed(certified, missed=3))
     loaded = load_bundle(bundle)
     with pytest.raises(BundleError, match=r"promises nothing: the bound .* not that of 3 missed .*calibrate"):
-        loaded.promise(CLEARANCE, FREE_TILT, allow_uncalibrated=False)
-    said = loaded.promise(CLEARANCE, FREE_TILT, allow_uncalibrated=True)
+        loaded.promise(GATE, allow_uncalibrated=False)
+    said = loaded.promise(GATE, allow_uncalibrated=True)
     assert said.startswith("uncalibrated: the bound of its certificate")
     write(bundle, certified)
-    told = load_bundle(bundle).promise(CLEARANCE, FREE_TILT, allow_uncalibrated=False)
+    told = load_bundle(bundle).promise(GATE, allow_uncalibrated=False)
     assert told.startswith("broken rule without warning in at most 2 %")
 
 
@@ -212,7 +231,7 @@ def test_bundle_made_before_conditions_were_noted_loads_and_promises_nothing(
     (bundle / "manifest.json").write_text(json.dumps(raw))
     loaded = load_bundle(bundle)
     with pytest.raises(BundleError, match=r"does not name what it was made with.*run `spillguard calibrate`"):
-        loaded.promise(CLEARANCE, FREE_TILT, allow_uncalibrated=False)
+        loaded.promise(GATE, allow_uncalibrated=False)
 
 
 def test_flown_manifest_knows_no_certificate_but_the_threshold(certified: Manifest) -> None:
@@ -222,4 +241,4 @@ def test_flown_manifest_knows_no_certificate_but_the_threshold(certified: Manife
 
 def test_shipped_bundle_is_calibrated_for_the_monitor_as_it_is_deployed() -> None:
     manifest = Manifest.from_json((SHIPPED / "manifest.json").read_text())
-    assert why_uncalibrated(manifest, CLEARANCE, FREE_TILT, RULES) == ""
+    assert why_uncalibrated(manifest, GATE, RULES) == ""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sim.pouring.cell_model import guard_model_xml
+from sim.pouring.deployed_config import deployed_config
 from sim.pouring.gen3 import GEN3, NOMINAL_POSTURE, robot_model_xml
 from spillguard_core.bundle.bundle import BundleError, load_bundle
 from spillguard_core.bundle.guard import guard_model
@@ -99,9 +100,10 @@ def test_what_is_no_site_is_refused_by_name(tmp_path: Path, text: str, words: st
 
 def test_a_certificate_promises_nothing_elsewhere() -> None:
     bundle = load_bundle(SHIPPED, site=site_of(TABLE, "lab"))
+    config = deployed_config(bundle, None)
     with pytest.raises(BundleError, match="the bundle's own fixtures, here are those of the site lab"):
-        bundle.promise(0.008, {"free_tilt": 0.9}, allow_uncalibrated=False)
-    said = bundle.promise(0.008, {"free_tilt": 0.9}, allow_uncalibrated=True)
+        bundle.promise(config, allow_uncalibrated=False)
+    said = bundle.promise(config, allow_uncalibrated=True)
     assert said.startswith("uncalibrated: its certificate was made among")
 
 

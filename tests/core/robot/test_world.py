@@ -196,3 +196,36 @@ def test_round_an_edge_the_smallest_distance_lies_between_two_postures():
     ends = [world.near([q], [ASIDE]).least for q in (start, end)]
     assert min(ends) == pytest.approx(0.00215, abs=1e-5)
     assert world.near(straight(start, end), [ASIDE]).least == pytest.approx(0.001, abs=1e-6)
+
+
+def test_wherever_a_body_stands_within_its_tolerance_it_is_no_closer_than_reported(model, guarded):
+    tolerance, rng, near_it = 0.012, np.random.default_rng(5), 0
+    unsure = World(model, 0.05, JOINT_NAMES, POURING.placed, tolerance)
+    sure = World(model, 0.05 + tolerance, JOINT_NAMES, POURING.placed)
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+    for _ in range(300):
+        seen = np.array([*(lip[:2] + rng.uniform(-0.15, 0.15, 2)), RIM_HEIGHT])
+        q = NOMINAL_POSTURE + rng.uniform(-0.1, 0.1, 7)
+        reported = unsure.near([q], [seen]).least
+        way = rng.standard_normal(2)
+        stands = seen + np.array([*(tolerance * way / np.linalg.norm(way)), 0.0])
+        assert reported <= sure.near([q], [stands]).least + 1e-6
+        near_it += reported < unsure.near([q], [ASIDE]).least
+    assert near_it > 50
+
+
+def test_a_tolerance_counts_for_bodies_that_are_sensed_and_not_as_depth(model, guarded):
+    sure = World(model, 0.3, JOINT_NAMES, POURING.placed)
+    unsure = World(model, 0.3, JOINT_NAMES, POURING.placed, 0.012)
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+    cup = set(np.flatnonzero(model.geom_bodyid == model.body("receiver").id).tolist())
+    beside = np.array([lip[0], lip[1] + 0.2, RIM_HEIGHT])
+    before, after = (world.near([NOMINAL_POSTURE], [beside]).close for world in (sure, unsure))
+    assert before.keys() <= after.keys()
+    for pair, gap in before.items():
+        less = 0.012 if cup & set(pair) else 0.0
+        assert after[pair] == pytest.approx(gap - less, abs=1e-6)
+    into = np.array([lip[0], lip[1] + 0.035, RIM_HEIGHT + 0.1])  # the held cup's axis
+    depths = [world.depth(NOMINAL_POSTURE, [into]) for world in (sure, unsure)]
+    assert depths[0] == pytest.approx(depths[1], abs=1e-6) and depths[0] > 0.0
+    assert unsure.depth(NOMINAL_POSTURE, [beside]) == 0.0
