@@ -30,7 +30,10 @@ def certified(bundle: Path, threshold: float) -> Path:
     found = Calibration(
         delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=360, violations=0, missed=0,
         bound=upper_bound(0, 360, 0.95), highest_threshold=threshold, own_successes=0, own_disturbed=0,
-        conditions=Conditions(manifest.files, manifest.limits, clearance=0.0, settings={"free_tilt": 3.2}),
+        conditions=Conditions(
+            manifest.files, manifest.limits, clearance=0.0, settings={"free_tilt": 3.2},
+            interface=manifest.interface,
+        ),
     )  # fmt: skip
     rewrite(bundle, Threshold(threshold, "none: the critic sees no danger", found), key=None)
     return bundle

@@ -161,7 +161,12 @@ def conditions(bundle: Bundle) -> Conditions:
     """The subject of the episodes: this bundle behind the monitor as deployed."""
     config, manifest = deployed_config(bundle, None), bundle.manifest
     return Conditions(
-        manifest.files, manifest.limits, config.clearance, config.settings, config.target_tolerance
+        manifest.files,
+        manifest.limits,
+        config.clearance,
+        config.settings,
+        config.target_tolerance,
+        manifest.interface,
     )
 
 

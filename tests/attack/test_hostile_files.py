@@ -146,7 +146,7 @@ def test_yaml_without_tricks_says_what_it_said() -> None:
         ("a: 1\nb: !!float ''", "line 2 has '', which is no float"),
         ("a: !!bool foo", "line 1 has 'foo', which is no bool"),
         ("a: !!timestamp foo", "line 1 has 'foo', which is no timestamp"),
-        (f"a: {'1:' * 400}1.5", "which is no float"),
+        (f"a: !!float {'1:' * 400}1.5", "which is no float"),
         (f"a: !!{'x' * 1000} 1", "could not determine a constructor"),
     ],
 )

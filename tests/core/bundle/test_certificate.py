@@ -54,7 +54,9 @@ def certified(exported: Path) -> Manifest:
     found = Calibration(
         delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=400, violations=30, missed=2,
         bound=bound(2, 400), highest_threshold=0.5, own_successes=40, own_disturbed=1,
-        conditions=Conditions(manifest.files, manifest.limits, CLEARANCE, FREE_TILT, TOLERANCE),
+        conditions=Conditions(
+            manifest.files, manifest.limits, CLEARANCE, FREE_TILT, TOLERANCE, manifest.interface
+        ),
     )  # fmt: skip
     return replace(manifest, threshold=replace(manifest.threshold, value=0.3, certificate=found))
 
@@ -140,6 +142,29 @@ def test_certificate_of_other_files(certified: Manifest, name: str, found: str |
     files = {key: value for key, value in certified.files.items() if key != name}
     other = conditions(certified, files=files if found is None else files | {name: found})
     assert f"made with another {name}" in why_uncalibrated(other, GATE, RULES)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda m: replace(m, action=(replace(m.action[0], scale=2.0 * m.action[0].scale), *m.action[1:])),
+        lambda m: replace(m, observation=m.observation[::-1]),
+        lambda m: replace(m, policy_rate=10.0),
+        lambda m: replace(m, monitor_rate=50.0),
+        lambda m: replace(m, robot="other"),
+        lambda m: replace(m, joint_names=m.joint_names[::-1]),
+    ],
+    ids=["scale", "order", "policy", "monitor", "robot", "joints"],
+)
+def test_certificate_of_graphs_whose_numbers_meant_something_else(
+    certified: Manifest, other: Callable[[Manifest], Manifest]
+) -> None:
+    assert "another observation, action, rate" in why_uncalibrated(other(certified), GATE, RULES)
+
+
+def test_certificate_that_does_not_say_what_the_numbers_meant(certified: Manifest) -> None:
+    older = conditions(certified, interface="")
+    assert "does not say for which observation" in why_uncalibrated(older, GATE, RULES)
 
 
 def test_certificate_of_other_limits(certified: Manifest) -> None:

@@ -183,6 +183,40 @@ def test_a_policy_that_speaks_again_after_a_long_silence_moves_nothing_before_a_
     assert rig.run(20, FORWARD).qd.any()
 
 
+def useless(rig, kind):
+    """A proposal of now that cannot be used."""
+    spoken = rig.inputs(FORWARD).proposal
+    if kind == "not a number":
+        return replace(spoken, twist=np.full(4, np.nan))
+    return replace(spoken, stamp=spoken.stamp - 1.0)  # the answer to a joint state of long ago
+
+
+@pytest.mark.parametrize("kind", ["not a number", "an old answer"])
+def test_a_policy_that_says_nothing_of_use_for_long_is_as_good_as_silent(rig, kind):
+    rig.follow()
+    for _ in range(90):
+        rig.tick(None, proposal=useless(rig, kind))
+    assert (rig.decision.mode, rig.decision.verdict) == (Mode.FOLLOWING, Verdict.HOLD)
+    assert rig.tick(FORWARD).verdict is Verdict.PASS  # what is short ends by itself
+    for _ in range(110):
+        rig.tick(None, proposal=useless(rig, kind))
+    assert (rig.decision.mode, rig.decision.reason) == (Mode.HELD, reasons.POLICY_SILENT)
+    assert "nothing of use, allowed 1.0 s" in rig.decision.detail
+    again = rig.run(50, FORWARD)
+    assert (again.mode, again.reason) == (Mode.HELD, reasons.POLICY_SILENT) and not again.qd.any()
+    # A resume gives it the whole time again, whatever its first word is.
+    assert rig.tick(None, Request.RESUME, proposal=useless(rig, kind)).mode is Mode.FOLLOWING
+    assert rig.tick(None, proposal=useless(rig, kind)).mode is Mode.FOLLOWING
+    assert rig.tick(FORWARD).verdict is Verdict.PASS
+
+
+def test_useless_of_both_kinds_in_turns_is_silence_too(rig):
+    rig.follow()
+    for number in range(110):
+        rig.tick(None, proposal=useless(rig, ("not a number", "an old answer")[number % 2]))
+    assert (rig.decision.mode, rig.decision.reason) == (Mode.HELD, reasons.POLICY_SILENT)
+
+
 def test_a_resume_is_refused_while_nobody_drives(rig):
     """Else the first who speaks, however late, would move the arm."""
     rig.tick(FORWARD, Request.RESET)

@@ -91,6 +91,10 @@ def _of_conditions(
     for name, value in manifest.files.items():
         if made.files.get(name) != value:
             yield f"its certificate was made with another {name}"
+    if not made.interface:
+        yield "its certificate, of an older kind, does not say for which observation, action and rates"
+    elif made.interface != manifest.interface:
+        yield "its certificate was made with another observation, action, rate, task or robot"
     if made.limits != manifest.limits:
         yield "its certificate was made with other limits"
     for name in ("clearance", "target_tolerance"):

@@ -1,6 +1,7 @@
 """Data model of the manifest: frozen dataclasses that go to JSON and back without rounding."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import reprlib
@@ -101,6 +102,7 @@ class Conditions:
     clearance: float  # [m] of the gate's configuration; larger is stricter
     settings: Mapping[str, float]  # of its rules; each rule defines which direction is stricter
     target_tolerance: float = 0.0  # [m] as the clearance; older certificates have none
+    interface: str = ""  # `Manifest.interface`; older certificates have none
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,16 @@ class Manifest:
     files: Mapping[str, str]  # name -> sha256 of its bytes
     robot: str = FIRST_ROBOT
     trained_latency: float | None = None  # [s] oldest measurement that the policy answered in training
+
+    @property
+    def interface(self) -> str:
+        """sha256 of what the numbers of the graphs mean: robot, task, terms with their scales, rates."""
+        observed = [(term.name, term.width, term.unit) for term in self.observation]
+        asked = [(term.name, term.unit, term.scale) for term in self.action]
+        meaning = (
+            self.robot, self.task, self.joint_names, self.policy_rate, self.monitor_rate, observed, asked,
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
 
     def to_json(self) -> str:
         """JSON text; floats keep all their digits, NaN and infinities are refused."""

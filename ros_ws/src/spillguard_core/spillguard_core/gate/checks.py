@@ -73,7 +73,7 @@ def _driver(cycle: Cycle, mode: Mode) -> tuple[Mode, Finding]:
     if 0.0 <= age <= allowed:
         return Mode.TELEOP, FINE
     if mode is Mode.FOLLOWING and age > allowed:
-        silence = policy_silence(cycle)
+        silence = policy_silence(cycle) or policy_nonsense(cycle)
         return (
             (Mode.HELD, (reasons.POLICY_SILENT, f"{silence}; waits for resume")) if silence else (mode, FINE)
         )
@@ -89,6 +89,17 @@ def policy_silence(cycle: Cycle) -> str:
     sensors = inputs.now - inputs.sensors_received
     deaf = "" if sensors <= config.sensor_timeout else f"; a sensor of the task is silent for {sensors:.1f} s"
     return f"for {age:.3f} s, allowed {config.policy_timeout} s{deaf}"
+
+
+def policy_nonsense(cycle: Cycle) -> str:
+    """For how long the arm has been held because the policy says nothing that can be used, if that is too
+    long; empty if not. To whoever stands beside the arm that is silence."""
+    last, allowed = cycle.last, cycle.config.policy_timeout
+    held = cycle.inputs.now - last.held_since
+    useless = last.reason in (reasons.PROPOSAL_INVALID, reasons.PROPOSAL_STALE)
+    if last.mode is not Mode.FOLLOWING or not useless or held <= allowed:
+        return ""
+    return f"for {held:.3f} s it said nothing of use, allowed {allowed} s; last {last.reason.value}"
 
 
 def nobody_drives(cycle: Cycle) -> str:

@@ -250,7 +250,8 @@ def _decision(
     verdict = reason.verdict
     mode = Mode.STOPPED if verdict is Verdict.STOP else mode
     moving = verdict < Verdict.HOLD
-    since = cycle.inputs.now if math.isnan(cycle.last.held_since) else cycle.last.held_since
+    resumed = mode is Mode.FOLLOWING and cycle.last.mode is not Mode.FOLLOWING
+    since = cycle.inputs.now if resumed or math.isnan(cycle.last.held_since) else cycle.last.held_since
     return Decision(
         cycle=cycle.last.cycle + 1, decided=cycle.inputs.now, verdict=verdict, reason=reason, detail=detail,
         mode=mode, send=cycle.last.anchored, twist_sent=choice.twist, candidate=choice.candidate,

@@ -1,5 +1,8 @@
-"""YAML that people write by hand: no key twice, of which the last would win, and no aliases."""
+"""YAML that people write by hand: no key twice, of which the last would win, no aliases, and numbers and
+words as YAML 1.2 has them (its core schema): 1:30 is no 90, 010 no 8, and `no` no false.
+"""
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,21 @@ class _Plain(yaml.SafeLoader):  # type: ignore[misc]
             seen.add(str(key.value))
         made: dict[Any, Any] = super().construct_mapping(node, deep)
         return made
+
+
+_Plain.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", "[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("merge", "<<", "<"),
+):
+    _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
 
 
 def plain_yaml(text: str) -> Any:
