@@ -77,6 +77,24 @@ def test_held_cup_does_not_touch_the_receiving_cup(guarded, model):
     assert contacts(model, guarded.q, target) == []
 
 
+@pytest.mark.parametrize("tolerance", [0.0, 0.012])
+def test_the_clearance_is_kept_to_a_cup_that_stands_beside_where_it_is_seen(guarded, model, tolerance):
+    """Driven towards the cup, which stands 12 mm closer than it is reported."""
+    clearance, joints = guarded.config.clearance, (JOINT_NAMES, POURING.placed)
+    guarded.models = replace(guarded.models, world=World(model, clearance, *joints, tolerance))
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+    stands = np.array([lip[0], lip[1] + 0.2, lip[2] + 0.01])  # at the height of the held cup
+    truth, least, said = World(model, 0.05, *joints), np.inf, set()
+    guarded.follow(2, np.zeros(4))
+    for _ in range(200):
+        run_towards(guarded, LEFT, stands + np.array([0.0, 0.012, 0.0]), 1)
+        least = min(least, truth.near([guarded.q], [stands]).least)
+        said.add(guarded.decision.reason)
+    assert reasons.COLLISION in said
+    assert (least >= clearance - 1e-3) is (tolerance > 0.0)
+    assert least < clearance + 0.01  # it did go there
+
+
 def test_without_a_world_model_the_same_motion_goes_on(guarded):
     guarded.models = replace(guarded.models, world=None)
     guarded.follow(2, np.zeros(4))
@@ -224,8 +242,10 @@ def test_a_tolerance_counts_for_bodies_that_are_sensed_and_not_as_depth(model, g
     assert before.keys() <= after.keys()
     for pair, gap in before.items():
         less = 0.012 if cup & set(pair) else 0.0
-        assert after[pair] == pytest.approx(gap - less, abs=1e-6)
+        assert after[pair] == pytest.approx(
+            gap - less, abs=5e-4
+        )  # MuJoCo finds distances to a few tenths of a millimetre
     into = np.array([lip[0], lip[1] + 0.035, RIM_HEIGHT + 0.1])  # the held cup's axis
     depths = [world.depth(NOMINAL_POSTURE, [into]) for world in (sure, unsure)]
-    assert depths[0] == pytest.approx(depths[1], abs=1e-6) and depths[0] > 0.0
+    assert depths[0] == pytest.approx(depths[1], abs=5e-4) and depths[0] > 0.0
     assert unsure.depth(NOMINAL_POSTURE, [beside]) == 0.0
