@@ -245,6 +245,7 @@ def test_a_tolerance_counts_for_bodies_that_are_sensed_and_not_as_depth(model, g
         less = 0.012 if cup & set(pair) else 0.0
         assert after[pair] == pytest.approx(gap - less, abs=2e-4)
     into = np.array([lip[0], lip[1] + 0.105, lip[2]])  # a little
-    depths = [world.depth(NOMINAL_POSTURE, [into]) for world in (sure, unsure)]
-    assert depths[0] == pytest.approx(depths[1], abs=2e-4) and depths[0] > 0.0
-    assert unsure.depth(NOMINAL_POSTURE, [beside]) == 0.0
+    for place in (into, beside, ASIDE):
+        depths = [world.depth(NOMINAL_POSTURE, [place]) for world in (sure, unsure)]
+        assert depths[0] == pytest.approx(depths[1], abs=2e-4)
+    assert unsure.depth(NOMINAL_POSTURE, [into]) > 0.0 == unsure.depth(NOMINAL_POSTURE, [ASIDE])
