@@ -30,6 +30,7 @@ from studies.monitor_states.bench import (
 )
 
 LONG_AGO = 5.0  # [s]; longer than every timeout
+LONG = 120  # decisions, longer than `policy_timeout`
 LATELY = 0.5  # [s]; longer than the timeout of a proposal, but not long
 TILTING = np.array([0.0, 0.0, 0.0, 0.5])
 NO_TWIST = np.full(4, math.nan)
@@ -186,6 +187,7 @@ EVENTS: dict[str, dict[str, Event]] = {
         "is silent for long": _silent(LONG_AGO),
         "proposal answers an old state": _proposal(stamp=0.0),
         "proposal is no finite twist": _proposal(twist=NO_TWIST),
+        "says nothing of use for long": Event(_proposal(twist=NO_TWIST).change, LONG),
     },
     "task sensors": {
         "a sensor is stale": with_(sensors_received=0.0),

@@ -42,6 +42,7 @@ EXPECTED = {
     "policy: is silent for long": ("held HOLD", "held HOLD", "teleop PASS"),
     "policy: proposal answers an old state": ("held HOLD", "following HOLD", "teleop PASS"),
     "policy: proposal is no finite twist": ("held HOLD", "following HOLD", "teleop PASS"),
+    "policy: says nothing of use for long": ("held HOLD", "held HOLD", "teleop PASS"),
     "task sensors: a sensor is stale": ("held HOLD", "following HOLD", "teleop HOLD"),
     "task sensors: a sensor is not finite": ("held HOLD", "following HOLD", "teleop HOLD"),
     "task sensors: the target is where none can be": ("held HOLD", "following HOLD", "teleop HOLD"),
