@@ -16,6 +16,10 @@ COMMANDS = {
     "meta-study": ("studies.optim4rl.meta_study", "learned optimizers against their controls"),
     "evaluate": ("policy_training.evaluation.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.deployment.export", "write a run's policy as a bundle for the robot"),
+    "train-critic": (
+        "policy_training.deployment.train_critic",
+        "a safety critic for the gate, from labels that the physics gives, for any policy",
+    ),
     "calibrate": (
         "policy_training.deployment.calibrate",
         "what the critic's threshold promises, and what it costs",

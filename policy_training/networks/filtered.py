@@ -41,9 +41,11 @@ class FilteredActor(nn.Module):
         repeated = obs.repeat(count, 1)
         action, log_prob = self.actor(repeated, noise.reshape(count * rows, -1))
         risk = self.critic(repeated, action).reshape(count, rows)
+        risk = torch.nan_to_num(risk, nan=torch.inf)
         order = torch.arange(count, dtype=risk.dtype).unsqueeze(1)
-        # Allowed ones by their order, all of them before the others, which come by their risk.
-        chosen = torch.where(risk <= self.eps, order, count + risk).argmin(dim=0)  # (B,)
+        allowed = risk <= self.eps
+        first = torch.where(allowed, order, count).argmin(dim=0)
+        chosen = torch.where(allowed.any(dim=0), first, risk.argmin(dim=0))  # (B,)
         index = chosen * rows + torch.arange(rows)
         return action[index], log_prob[index]
 

@@ -14,7 +14,7 @@ from sim.pouring import cell_model as geometry
 from sim.pouring.domain import Domain
 from sim.pouring.domain_model import granule_volume, rim_height, write_domain
 from sim.pouring.gen3 import GEN3, GEN3_LIMITS, JOINT_NAMES, NOMINAL_POSTURE
-from sim.pouring.outcome import UPRIGHT, Outcome, landed_and_lost
+from sim.pouring.outcome import UPRIGHT, Outcome, landed_and_lost, loose
 from sim.pouring.scenario import Scenario
 from sim.pouring.sensing import CellSensors
 from spillguard_core.gate.decision import Measurement
@@ -130,6 +130,15 @@ class PourCell:
         self.data.time = 0.0
         self.contact = self.limit_broken = False
 
+    def branch(self, rng: np.random.Generator) -> "PourCell":
+        """Another cell in the same state, which goes its own way: only what never changes is shared. `rng` is
+        for the noise of its sensors. A rule that is broken here is not yet broken there."""
+        twin = copy.copy(self)
+        twin.data, twin._weights = copy.copy(self.data), self._weights
+        twin._sensors = self._sensors.branch(rng)
+        twin._watch()
+        return twin
+
     def _content(self) -> float:
         """[kg] in the held cup before the pour."""
         return self.domain.granules * self.granule_mass
@@ -227,9 +236,26 @@ class PourCell:
         return all(map(le, LOWEST, value)) and all(map(le, value, HIGHEST))
 
     @property
+    def loose(self) -> int:
+        """Number of granules that are neither in the held cup nor landed in the other one."""
+        return loose(self._granules, self.target, self._cup_position, self._cup_rotation, self.domain)
+
+    @property
+    def fastest_granule(self) -> float:
+        """Its speed [m/s]."""
+        first = self.model.body_dofadr[self._at.body]
+        speeds = self.data.qvel[first[:, None] + np.arange(3)]
+        return float(np.linalg.norm(speeds, axis=1).max())
+
+    @property
+    def lean(self) -> float:
+        """Vertical part of the held cup's axis: 1 upright, -1 upside down."""
+        return float(self._cup_rotation.item(2, 2))
+
+    @property
     def upright(self) -> bool:
         """Whether the held cup is."""
-        return bool(self._cup_rotation.item(2, 2) > UPRIGHT)
+        return self.lean > UPRIGHT
 
     def measure(self) -> Measurement:
         """Present sensor readings."""

@@ -69,7 +69,8 @@ class Stack:
         self.cell, self.decision = PourCell() if cell is None else cell, initial_decision(7, 4)
 
     def pour(self, rule: Rule, scenario: Scenario, *, time_limit: float = TIME_LIMIT) -> Pour:
-        """Run until success, a broken rule, or the time limit [s]. `decision` is then the gate's last one."""
+        """Run until success, a broken rule, or the time limit [s]. `decision` is the gate's last one at any
+        time: a rule may look at it and at the cell."""
         cell, models, config = self.cell, self._models, self._config
         cell.reset(scenario)
         decision, proposal = initial_decision(7, 4), None
@@ -80,7 +81,7 @@ class Stack:
         channel, steps = Channel[tuple[Vec, float]](scenario.domain, scenario.seed), 0
         outcome = cell.outcome()
         if self._guarded:
-            decision = seen_at_rest(cell.measure(), config, models)
+            decision = self.decision = seen_at_rest(cell.measure(), config, models)
         for tick in range(round(time_limit / config.period)):
             now, seen = tick * config.period, cell.measure()
             if tick == round(steps / scenario.domain.policy_rate / config.period):
@@ -93,7 +94,7 @@ class Stack:
             if self._guarded:
                 asked = asked_for(tick, proposal, decision)
                 inputs = Inputs(now, seen, now, now, now, proposal, asked)
-                decision = decide(inputs, decision, config, models)
+                decision = self.decision = decide(inputs, decision, config, models)
                 qd = decision.qd if decision.send else np.zeros(7)
                 reasons[decision.reason] += 1
                 if decision.mode is Mode.FOLLOWING:

@@ -60,6 +60,15 @@ def landed_and_lost(
     return landed, int(np.count_nonzero(~_held(granules[lost], cup, rotation, domain))) if lost else 0
 
 
+def loose(
+    granules: NDArray[np.float64], rim: Vec, cup: Vec, rotation: NDArray[np.float64], domain: Domain
+) -> int:
+    """Number of granules (N, 3) [m] in neither cup; arguments as of `landed_and_lost`."""
+    x, y, height = (granules - rim).T
+    landed = (height < 0.0) & (x * x + y * y < domain.receiver_radius**2)
+    return int(np.count_nonzero(~(landed | _held(granules, cup, rotation, domain))))
+
+
 def _held(
     granules: NDArray[np.float64], cup: Vec, rotation: NDArray[np.float64], domain: Domain
 ) -> NDArray[np.bool_]:

@@ -188,7 +188,8 @@ class PourCoffeeEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self._observe(), reward, ended, self._tick * MONITOR_PERIOD >= TIME_LIMIT, info
 
     def _too_close(self) -> bool:
-        """Whether braking from the commanded motion comes closer than `clearance` to anything."""
+        """Whether braking from the commanded motion comes closer than `clearance` to anything, the receiving
+        cup being where it is reported."""
         assert self._world is not None
         rest = stop_position(self._q, self._qd, GEN3_LIMITS.acceleration, 0.0)
         near = self._world.near(straight(self._q, rest), [self.cell.measure().sensed[TARGET]])

@@ -1,5 +1,6 @@
 """What the cell's sensors make of the truth: filters, noise, errors, resolution."""
 
+import copy
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -43,6 +44,12 @@ class CellSensors:
         self._poured, self._remaining = 0.0, content  # [kg] filtered
         self._target = target + np.array(domain.target_error)
         self._offset = np.array(domain.encoder_offset)
+
+    def branch(self, rng: np.random.Generator) -> "CellSensors":
+        """Another one in the same state, with noise of its own."""
+        twin = copy.copy(self)
+        twin._noise, twin._rng = _normal_pairs(rng), np.random.default_rng(rng.integers(2**31))
+        return twin
 
     def weigh(self, poured: NDArray[np.float64], remaining: NDArray[np.float64]) -> None:
         """Upward forces (N,) [N] on the two cups, one for each physics step."""

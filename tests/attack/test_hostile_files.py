@@ -142,15 +142,14 @@ def test_yaml_without_tricks_says_what_it_said() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: !!int ''", "line 1 has '', which is no int"),
-        ("a: 1\nb: !!float ''", "line 2 has '', which is no float"),
-        ("a: !!bool foo", "line 1 has 'foo', which is no bool"),
-        ("a: !!timestamp foo", "line 1 has 'foo', which is no timestamp"),
-        (f"a: !!float {'1:' * 400}1.5", "which is no float"),
-        (f"a: !!{'x' * 1000} 1", "could not determine a constructor"),
+        ("a: !!int ''", "line 1 has the tag 'int'; leave it out"),
+        ("a: 1\nb: !!float ''", "line 2 has the tag 'float'; leave it out"),
+        ("a: !!bool foo", "line 1 has the tag 'bool'; leave it out"),
+        (f"a: !!float {'1:' * 400}1.5", "line 1 has the tag 'float'; leave it out"),
+        (f"a: !!{'x' * 1000} 1", "line 1 has the tag"),
     ],
 )
-def test_a_scalar_that_is_not_what_its_tag_says_is_refused_with_its_line(text: str, words: str) -> None:
+def test_a_tag_is_refused_with_its_line(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         plain_yaml(text)
     assert "\n" not in str(caught.value) and len(str(caught.value)) <= 300

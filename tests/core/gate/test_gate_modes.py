@@ -201,10 +201,12 @@ def test_a_policy_that_says_nothing_of_use_for_long_is_as_good_as_silent(rig, ki
     for _ in range(110):
         rig.tick(None, proposal=useless(rig, kind))
     assert (rig.decision.mode, rig.decision.reason) == (Mode.HELD, reasons.POLICY_SILENT)
-    assert "nothing of use, allowed 1.0 s" in rig.decision.detail
+    assert "allowed 1.0 s; what it says is of no use: " in rig.decision.detail
+    nonsense = replace(rig.inputs(None), proposal=useless(rig, kind))
+    assert "let it speak first" in refusal(Request.RESUME, nonsense, rig.decision, rig.config)
     again = rig.run(50, FORWARD)
     assert (again.mode, again.reason) == (Mode.HELD, reasons.POLICY_SILENT) and not again.qd.any()
-    # A resume gives it the whole time again, whatever its first word is.
+    # What is short is forgiven after a resume, too.
     assert rig.tick(None, Request.RESUME, proposal=useless(rig, kind)).mode is Mode.FOLLOWING
     assert rig.tick(None, proposal=useless(rig, kind)).mode is Mode.FOLLOWING
     assert rig.tick(FORWARD).verdict is Verdict.PASS
@@ -215,6 +217,25 @@ def test_useless_of_both_kinds_in_turns_is_silence_too(rig):
     for number in range(110):
         rig.tick(None, proposal=useless(rig, ("not a number", "an old answer")[number % 2]))
     assert (rig.decision.mode, rig.decision.reason) == (Mode.HELD, reasons.POLICY_SILENT)
+
+
+def test_what_else_held_the_arm_neither_excuses_nonsense_nor_makes_sense_of_it(rig):
+    rig.follow()
+    for _ in range(50):
+        rig.tick(None, proposal=useless(rig, "not a number"))
+    for _ in range(100):  # the sensors fall silent, too, and so their fault gives the reason
+        rig.tick(None, proposal=useless(rig, "not a number"), sensors_received=rig.now - 5.0)
+    assert (rig.tick(FORWARD).mode, rig.decision.reason) == (Mode.HELD, reasons.POLICY_SILENT)
+
+
+def test_a_sound_policy_needs_no_resume_after_something_else_held_the_arm(rig):
+    rig.follow()
+    for _ in range(300):
+        rig.tick(FORWARD, sensors_received=rig.now - 5.0)
+    assert (rig.decision.mode, rig.decision.reason) == (Mode.FOLLOWING, reasons.SENSOR_STALE)
+    rig.tick(None, proposal=useless(rig, "an old answer"))
+    assert rig.decision.mode is Mode.FOLLOWING
+    assert rig.tick(FORWARD).verdict is Verdict.PASS
 
 
 def test_a_resume_is_refused_while_nobody_drives(rig):

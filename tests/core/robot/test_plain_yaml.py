@@ -15,7 +15,7 @@ from tests.core.robot.test_arm import GEN3, LINE, written
     [
         ("1:30", "1:30"),  # in YAML 1.1: 90
         ("1:30.5", "1:30.5"),
-        ("010", 10.0),  # 8
+        ("010", 10),  # 8
         ("0x10", "0x10"),  # 16
         ("1_000", "1_000"),  # 1000
         ("1e3", 1000.0),  # a word
@@ -42,6 +42,26 @@ def test_a_value_is_what_it_looks_like(text: str, value: Any) -> None:
 
 def test_not_a_number_is_read_as_such() -> None:
     assert math.isnan(plain_yaml(".nan"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: !!int 1:30", "line 1 has the tag 'int'"),
+        ("a: 1\nb: !!map [1]", "line 2 has the tag 'map'"),
+        ("a: !!set [1]", "line 1 has the tag 'set'"),
+        ("a: !local 1", "has the tag '!local'"),
+        ("a: 1e400", "larger than any number"),
+        ("a: -1e400", "larger than any number"),
+    ],
+)
+def test_what_says_something_else_than_what_stands_there_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        plain_yaml(text)
+
+
+def test_a_merge_is_a_key_like_any_other() -> None:
+    assert plain_yaml("<<: {a: 1}\nb: 2") == {"<<": {"a": 1}, "b": 2}
 
 
 def test_a_time_is_no_limit(tmp_path: Any) -> None:

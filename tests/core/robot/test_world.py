@@ -15,7 +15,7 @@ from spillguard_core.tasks.pouring import TASK as POURING
 from tests.core.conftest import resensed
 
 ASIDE = np.array([0.6, 0.2, 0.12])  # target away from the arm
-UP = np.array([0.0, 0.0, 1.0])
+UP, LEVEL = np.array([0.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0])
 DOWN, LEFT = np.array([0.0, 0.0, -0.25, 0.0]), np.array([0.0, 0.25, 0.0, 0.0])
 
 
@@ -93,6 +93,47 @@ def test_the_clearance_is_kept_to_a_cup_that_stands_beside_where_it_is_seen(guar
     assert reasons.COLLISION in said
     assert (least >= clearance - 1e-3) is (tolerance > 0.0)
     assert least < clearance + 0.01  # it did go there
+
+
+@pytest.mark.parametrize("start", [0.0085, 0.012, 0.016])
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_an_arm_that_starts_within_the_tolerance_does_not_slide_to_where_the_cup_stands(
+    guarded, model, start, side
+):
+    """The cup is reported 12 mm beside where it stands, and driven round that place towards the real one."""
+    clearance, joints = 0.008, (JOINT_NAMES, POURING.placed)
+    guarded.config = replace(guarded.config, clearance=clearance, target_tolerance=0.012)
+    guarded.models = replace(guarded.models, world=World(model, clearance, *joints, 0.012))
+    truth = World(model, 0.05, *joints)
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+
+    def stands(away):
+        return np.array([lip[0], lip[1] + away, lip[2] + 0.01])
+
+    near, far = 0.05, 0.3  # [m] beside the lip, between which the cup stands `start` away from the arm
+    for _ in range(30):
+        middle = 0.5 * (near + far)
+        closer = truth.near([NOMINAL_POSTURE], [stands(middle)]).least < start
+        near, far = (middle, far) if closer else (near, middle)
+    stands_at = stands(far)
+    reported = stands_at + np.array([0.012 * side, 0.0, 0.0])
+    least = truth.near([guarded.q], [stands_at]).least
+    guarded.follow(1, np.zeros(4))
+    for number in range(200):  # round the reported place, a little inwards or outwards
+        cup = guarded.models.tool.pose(guarded.q).position + np.array([0.0, 0.035, 0.0])
+        inwards = (reported - cup) * LEVEL
+        inwards /= np.linalg.norm(inwards)
+        round_it = np.array([-inwards[1], inwards[0], 0.0])
+        round_it *= -np.sign(round_it[0] * side)
+        turn = (-0.05, -0.02, 0.0, 0.02, 0.05)[number % 5]
+        twist = 0.2 * (np.cos(turn) * round_it + np.sin(turn) * inwards)
+        run_towards(guarded, np.append(twist, 0.0), reported, 1)
+        least = min(least, truth.near([guarded.q], [stands_at]).least)
+    assert least >= min(start, clearance) - 5e-4
+    away = guarded.models.tool.pose(guarded.q).position - stands_at
+    away[2] = 0.0
+    run_towards(guarded, np.append(0.25 * away / np.linalg.norm(away), 0.0), reported, 60)  # it may leave
+    assert truth.near([guarded.q], [stands_at]).least > least + 0.005
 
 
 def test_without_a_world_model_the_same_motion_goes_on(guarded):

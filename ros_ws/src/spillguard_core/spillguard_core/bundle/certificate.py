@@ -99,7 +99,7 @@ def _of_conditions(
         yield "its certificate was made with other limits"
     for name in ("clearance", "target_tolerance"):
         room, then = getattr(config, name), getattr(made, name)
-        if not room >= then:
+        if not room >= then >= 0.0:
             yield f"its certificate was made with a {name} of {then} m, here it is {room} m"
     yield from _of_settings(made, config.settings, rules)
 

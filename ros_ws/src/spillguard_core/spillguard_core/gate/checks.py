@@ -14,10 +14,11 @@ from spillguard_core.gate.decision import (
     Suspension,
     SuspensionRequest,
 )
+from spillguard_core.gate.proposals import is_action, proposal_fault
 from spillguard_core.gate.reasons import Reason
 from spillguard_core.gate.stillness import unrest
 from spillguard_core.gate.task import Task, sensors_fault
-from spillguard_core.robot.arm import Vec, all_finite
+from spillguard_core.robot.arm import Vec
 
 Finding = tuple[Reason, str]
 """A reason and the numbers behind it."""
@@ -73,7 +74,7 @@ def _driver(cycle: Cycle, mode: Mode) -> tuple[Mode, Finding]:
     if 0.0 <= age <= allowed:
         return Mode.TELEOP, FINE
     if mode is Mode.FOLLOWING and age > allowed:
-        silence = policy_silence(cycle) or policy_nonsense(cycle)
+        silence = policy_silence(cycle)
         return (
             (Mode.HELD, (reasons.POLICY_SILENT, f"{silence}; waits for resume")) if silence else (mode, FINE)
         )
@@ -81,25 +82,22 @@ def _driver(cycle: Cycle, mode: Mode) -> tuple[Mode, Finding]:
 
 
 def policy_silence(cycle: Cycle) -> str:
-    """For how long the policy has been silent, if that is too long; empty if not, or if it never spoke."""
-    inputs, config = cycle.inputs, cycle.config
+    """For how long the policy has said nothing of use, if that is too long; empty if not.
+
+    To whoever stands beside the arm it makes no difference whether it is silent or senseless, nor what else
+    held the arm meanwhile.
+    """
+    inputs, allowed = cycle.inputs, cycle.config.policy_timeout
     age = 0.0 if inputs.proposal is None else inputs.now - inputs.proposal.received
-    if age <= config.policy_timeout:
+    quiet = inputs.now - cycle.spoken
+    if quiet <= allowed and age <= allowed:  # an unknown time is too long
         return ""
+    _, why = proposal_fault(inputs, len(cycle.last.twist_sent), cycle.config)
+    said = f"; what it says is of no use: {why}" if why and age <= cycle.config.command_timeout else ""
     sensors = inputs.now - inputs.sensors_received
-    deaf = "" if sensors <= config.sensor_timeout else f"; a sensor of the task is silent for {sensors:.1f} s"
-    return f"for {age:.3f} s, allowed {config.policy_timeout} s{deaf}"
-
-
-def policy_nonsense(cycle: Cycle) -> str:
-    """For how long the arm has been held because the policy says nothing that can be used, if that is too
-    long; empty if not. To whoever stands beside the arm that is silence."""
-    last, allowed = cycle.last, cycle.config.policy_timeout
-    held = cycle.inputs.now - last.held_since
-    useless = last.reason in (reasons.PROPOSAL_INVALID, reasons.PROPOSAL_STALE)
-    if last.mode is not Mode.FOLLOWING or not useless or held <= allowed:
-        return ""
-    return f"for {held:.3f} s it said nothing of use, allowed {allowed} s; last {last.reason.value}"
+    heard = sensors <= cycle.config.sensor_timeout
+    deaf = "" if heard else f"; a sensor of the task is silent for {sensors:.1f} s"
+    return f"for {max(quiet, age):.3f} s, allowed {allowed} s{said}{deaf}"
 
 
 def nobody_drives(cycle: Cycle) -> str:
@@ -233,34 +231,17 @@ def input_fault(cycle: Cycle, mode: Mode, task: Task) -> Finding:
     if inputs.measurement is None or doubt:
         return reasons.SENSOR_INVALID, doubt
     entries = len(task.action)
-    return _teleop_fault(cycle, entries) if mode is Mode.TELEOP else _proposal_fault(cycle, entries)
+    if mode is Mode.TELEOP:
+        return _teleop_fault(cycle, entries)
+    return proposal_fault(inputs, entries, config)
 
 
 def _teleop_fault(cycle: Cycle, entries: int) -> Finding:
     """The mode already follows from its age, and it answers no joint state whose age could be checked."""
     wanted = cycle.wanted
-    if wanted is not None and _is_action(wanted.twist, entries):
+    if wanted is not None and is_action(wanted.twist, entries):
         return FINE
     return reasons.TELEOP_INVALID, "" if wanted is None else f"got {wanted.twist}"
-
-
-def _proposal_fault(cycle: Cycle, entries: int) -> Finding:
-    inputs, config, proposal = cycle.inputs, cycle.config, cycle.wanted
-    if proposal is None:
-        return reasons.PROPOSAL_MISSING, ""
-    if not _is_action(proposal.twist, entries):
-        return reasons.PROPOSAL_INVALID, f"got {proposal.twist}"
-    age = inputs.now - proposal.received
-    if not 0.0 <= age <= config.command_timeout:
-        return reasons.PROPOSAL_STALE, f"received {age:.3f} s ago, allowed {config.command_timeout} s"
-    behind = inputs.state_stamp - proposal.stamp
-    if not -config.command_timeout <= behind <= config.answer_timeout:
-        return reasons.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {config.answer_timeout} s"
-    return FINE
-
-
-def _is_action(action: Vec, entries: int) -> bool:
-    return action.shape == (entries,) and all_finite(action)
 
 
 def place_fault(target: Vec, depth: float, config: GateConfig) -> Finding:

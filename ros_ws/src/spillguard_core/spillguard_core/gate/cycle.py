@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import (
     Decision,
     GateConfig,
@@ -16,6 +17,7 @@ from spillguard_core.gate.decision import (
     Suspension,
 )
 from spillguard_core.gate.plausible import joint_state_doubt
+from spillguard_core.gate.proposals import proposal_fault
 from spillguard_core.gate.stillness import observed
 from spillguard_core.gate.trajectory import state_at
 from spillguard_core.robot.arm import Vec, joint_differences
@@ -40,6 +42,7 @@ class Cycle(NamedTuple):
     wanted: Proposal | None  # the policy's, or the teleoperator's while it drives
     suspension: Suspension | None  # of the critic
     stillness: Stillness
+    spoken: float  # [s] steady time at which the policy last said something of use; NaN: never
     doubt: str  # what is wrong with the measured joint positions and velocities; empty if nothing
 
 
@@ -70,8 +73,14 @@ def begin(inputs: Inputs, last: Decision, config: GateConfig) -> Cycle:
     return Cycle(
         inputs, last, config, stamp, advanced, gap, q, qd, np.zeros_like(q) if strayed is None else strayed,
         error, off_track, inputs.proposal, None,
-        observed(inputs, last.stillness, advanced, gap, config, usable), doubt,
+        observed(inputs, last.stillness, advanced, gap, config, usable), _spoken(inputs, last, config), doubt,
     )  # fmt: skip
+
+
+def _spoken(inputs: Inputs, last: Decision, config: GateConfig) -> float:
+    """[s] steady time at which the policy last said something of use."""
+    fault, _ = proposal_fault(inputs, len(last.twist_sent), config)
+    return inputs.now if fault is reasons.OK else last.spoken
 
 
 def _strayed(measurement: Measurement, q: Vec, qd: Vec, config: GateConfig) -> Vec:

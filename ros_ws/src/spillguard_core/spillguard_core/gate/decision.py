@@ -189,6 +189,7 @@ class Decision:
     off_track: int  # consecutive decisions with too large a tracking error
     state_stamp: float  # [s] newest stamp seen
     state_advanced: float  # [s] steady time at which that stamp was first seen
+    spoken: float  # [s] steady time at which the policy last said something of use; NaN: never
     held_since: float  # [s] steady time since which the arm has been commanded to rest; NaN while it may move
     suspension: Suspension | None  # of the critic; None while it acts
     stillness: Stillness  # of the measured arm

@@ -95,7 +95,8 @@ def initial_decision(joints: int, entries: int) -> Decision:
         mode=Mode.STOPPED, send=False, twist_sent=np.zeros(entries), candidate=0,
         start_q=np.zeros(joints), start_qd=np.zeros(joints), q=np.zeros(joints), qd=np.zeros(joints),
         coast=0.0, q_c=math.nan, margins={},
-        anchored=False, off_track=0, state_stamp=-math.inf, state_advanced=-math.inf, held_since=math.nan,
+        anchored=False, off_track=0, state_stamp=-math.inf, state_advanced=-math.inf,
+        spoken=math.nan, held_since=math.nan,
         suspension=None, stillness=Stillness(np.zeros(0), np.zeros(0), math.nan, math.nan),
     )  # fmt: skip
 
@@ -114,17 +115,20 @@ def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Model
             fault = _place_fault(cycle, models)
         if fault[0] is reasons.OK:
             return _followed(cycle, mode, models)
-    except Exception as error:  # a task's, a lab's or the critic's: what it would have said is not known
+    except (Exception, SystemExit) as error:  # a task's, a lab's or the critic's, who did not say their piece
         fault = reasons.CHECK_FAILED, _words(error)
     return _braked(cycle, mode, fault, models)
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """For one line of a status, whatever the error's own text does."""
-    try:
-        text = f"{type(error).__name__}: {error}"[:LONGEST_WORDS]
-    except Exception:
-        text = type(error).__name__[:LONGEST_WORDS]
+    text = "an error that does not let itself be told"
+    for tell in (lambda: f"{type(error).__name__}: {error}", lambda: type(error).__name__):
+        try:
+            text = str(tell())[:LONGEST_WORDS]
+            break
+        except Exception:
+            continue
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
@@ -250,8 +254,7 @@ def _decision(
     verdict = reason.verdict
     mode = Mode.STOPPED if verdict is Verdict.STOP else mode
     moving = verdict < Verdict.HOLD
-    resumed = mode is Mode.FOLLOWING and cycle.last.mode is not Mode.FOLLOWING
-    since = cycle.inputs.now if resumed or math.isnan(cycle.last.held_since) else cycle.last.held_since
+    since = cycle.inputs.now if math.isnan(cycle.last.held_since) else cycle.last.held_since
     return Decision(
         cycle=cycle.last.cycle + 1, decided=cycle.inputs.now, verdict=verdict, reason=reason, detail=detail,
         mode=mode, send=cycle.last.anchored, twist_sent=choice.twist, candidate=choice.candidate,
@@ -260,7 +263,7 @@ def _decision(
         # A stopped arm that has come to rest gets no more commands: somebody may move it by hand.
         anchored=cycle.last.anchored and (mode is not Mode.STOPPED or bool(motion.qd.any())),
         off_track=cycle.off_track, state_stamp=cycle.stamp, state_advanced=cycle.advanced,
-        held_since=math.nan if moving else since, stillness=cycle.stillness,
+        spoken=cycle.spoken, held_since=math.nan if moving else since, stillness=cycle.stillness,
         suspension=None if mode is Mode.STOPPED else cycle.suspension,
     )  # fmt: skip
 

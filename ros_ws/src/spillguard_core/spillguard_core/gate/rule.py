@@ -107,8 +107,9 @@ class Parts(NamedTuple):
         return float(self.each.min())
 
     def kept(self, now: "Parts | None") -> bool:
-        """See `RuleMargin`. NaN is not kept."""
-        return bool((self.each >= (0.0 if now is None else np.minimum(0.0, now.each))).all())
+        """See `RuleMargin`. NaN is not kept, nor is minus infinity, which nothing can be worse than."""
+        least = 0.0 if now is None else np.minimum(0.0, now.each)
+        return bool(((self.each >= least) & (self.each > -np.inf)).all())
 
     @property
     def by_part(self) -> Mapping[Any, float]:
@@ -130,7 +131,14 @@ class Pairs(NamedTuple):
     def kept(self, now: "Pairs | None") -> bool:
         """See `RuleMargin`. NaN is not kept."""
         before, asked = {} if now is None else now.near.close, self.clearance
-        return all(gap >= min(asked, before.get(pair, asked)) for pair, gap in self.near.close.items())
+        if not all(gap >= min(asked, before.get(pair, asked)) for pair, gap in self.near.close.items()):
+            return False
+        if now is None or now.near.beside is None or self.near.beside is None:
+            return True
+        # A sensed body may be too close already. No further away from where it is sensed is not enough: round
+        # that place the arm could slide towards where it stands.
+        stood = now.near.beside()
+        return all(gap >= min(asked, stood.get(part, asked)) for part, gap in self.near.beside().items())
 
     @property
     def by_part(self) -> Mapping[Any, float]:

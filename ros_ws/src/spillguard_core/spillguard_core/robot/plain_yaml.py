@@ -1,7 +1,9 @@
 """YAML that people write by hand: no key twice, of which the last would win, no aliases, and numbers and
-words as YAML 1.2 has them (its core schema): 1:30 is no 90, 010 no 8, and `no` no false.
+words as YAML 1.2 has them: 1:30 is no 90, 010 no 8, and `no` no false. Nor tags or merge keys, which say
+something else than what stands there.
 """
 
+import math
 import re
 import reprlib
 from pathlib import Path
@@ -26,16 +28,11 @@ class _Plain(yaml.SafeLoader):  # type: ignore[misc]
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise ValueError(f"line {self.peek_event().start_mark.line + 1} has an alias; write it out")
+        event = self.peek_event()
+        if getattr(event, "tag", None) is not None:
+            kind = reprlib.repr(event.tag.rpartition(":")[2])
+            raise ValueError(f"line {event.start_mark.line + 1} has the tag {kind}; leave it out")
         return super().compose_node(parent, index)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        # By PyYAML, of a text that is not what its tag says, `!!int ''` or `!!bool foo`.
-        except (LookupError, AttributeError, TypeError, ArithmeticError) as error:
-            kind, line = node.tag.rpartition(":")[2], node.start_mark.line + 1
-            said = reprlib.repr(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.id}"
-            raise ValueError(f"line {line} has {said}, which is no {kind[:LONGEST_NAME]}") from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set[str]()
@@ -53,15 +50,31 @@ _Plain.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("int", "[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    ("int", "[-+]?[0-9]+", "-+0123456789"),
     (
         "float",
         r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+.0123456789",
     ),
-    ("merge", "<<", "<"),
 ):
     _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
+
+
+def _int(loader: _Plain, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))
+
+
+def _float(loader: _Plain, node: yaml.ScalarNode) -> float:
+    """Infinite only where it says so."""
+    text = loader.construct_scalar(node)
+    value = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if math.isinf(value) and "n" not in text.lower():
+        raise ValueError(f"line {node.start_mark.line + 1} has {reprlib.repr(text)}, larger than any number")
+    return value
+
+
+_Plain.add_constructor("tag:yaml.org,2002:int", _int)
+_Plain.add_constructor("tag:yaml.org,2002:float", _float)
 
 
 def plain_yaml(text: str) -> Any:

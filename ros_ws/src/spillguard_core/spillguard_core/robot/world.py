@@ -6,7 +6,8 @@ file define which pairs count. Bodies that the task names are placed where they 
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,8 +23,13 @@ PATH_STEP = 0.02  # [rad] between sampled postures on a path; the tool moves at 
 FINE_STEP = 0.005  # [rad] the same where something is close
 ROUND = 0.25  # [m] per rad of a step, that a rim may come closer within it than at both ends
 
+SIDES = 8  # on which a body may stand beside where it is sensed; 8 % of the tolerance lie between two of them
+SKIP = 4  # only every so many postures are looked at for each side
 Pair = tuple[int, int]
 """Two geoms of the model, lower id first."""
+Beside = Mapping[tuple[int, Pair], float]
+"""[m] smallest distance of each pair that is closer than the clearance, were a body to stand beside where it
+is sensed: by the number of the place and the pair."""
 
 
 class Near(NamedTuple):
@@ -31,6 +37,7 @@ class Near(NamedTuple):
 
     least: float  # [m] smallest distance over all pairs, negative in penetration; capped at the sensing range
     close: Mapping[Pair, float]  # [m] smallest distance of each pair that is closer than the clearance
+    beside: Callable[[], Beside] | None = None  # None: no body may stand too close within its tolerance
 
 
 UNKNOWN = Near(-math.inf, {(-1, -1): math.nan})
@@ -90,6 +97,7 @@ class World:
         placed_geoms = np.isin(model.geom_bodyid, bodies)
         self._placed_geoms = set(np.flatnonzero(placed_geoms).tolist())
         self._tolerance, self._uncertain = tolerance, tolerance * placed_geoms  # [m] of each geom
+        self._certain = np.zeros_like(self._uncertain)
         self._model.geom_margin[:] += self._uncertain
         self._model.body_margin[[body for body in bodies if body >= 0]] += tolerance
 
@@ -103,8 +111,7 @@ class World:
         if not all(math.isfinite(sum(vec.tolist())) for vec in (*postures, *seen)):
             return UNKNOWN
         for share in self._shares(seen):
-            for (_, place, top, stands), (x, y, height) in zip(self._placed, seen, strict=True):
-                place[:] = x, y, stands + share * max(0.0, height - top)
+            self._place(seen, share)
             gaps = [self._gap(q, close) for q in postures]
             # Round an edge the arm comes closest between two postures.
             between = [
@@ -113,7 +120,29 @@ class World:
                 for q in _between(one, other, min(pair) - self._clearance)
             ]
             least = min([least, *gaps, *between])
-        return Near(least, close)
+        unsure = self._tolerance and any(not self._placed_geoms.isdisjoint(pair) for pair in close)
+        return Near(least, close, cache(partial(self._beside, postures, seen)) if unsure else None)
+
+    def _beside(self, postures: Sequence[Vec], seen: Sequence[Vec]) -> Beside:
+        """Distances to bodies that stand a tolerance beside where they were `seen` (3,) [m], one side after
+        the other."""
+        turns = [2.0 * math.pi * side / SIDES for side in range(SIDES)]
+        sides = [(math.cos(turn), math.sin(turn), 0.0) for turn in turns] + [(0.0, 0.0, 1.0)]
+        found = dict[tuple[int, Pair], float]()
+        looked_at, real, self._uncertain = [*postures[:-1:SKIP], postures[-1]], self._uncertain, self._certain
+        for number, side in enumerate(sides):
+            self._place([vec + self._tolerance * np.array(side) for vec in seen], 1.0)
+            close = dict[Pair, float]()
+            for q in looked_at:
+                self._gap(q, close)
+            found |= {(number, p): gap for p, gap in close.items() if not self._placed_geoms.isdisjoint(p)}
+        self._uncertain = real
+        return found
+
+    def _place(self, seen: Sequence[Vec], share: float) -> None:
+        """Put the placed bodies where they are seen, at a share of their rise."""
+        for (_, place, top, stands), (x, y, height) in zip(self._placed, seen, strict=True):
+            place[:] = x, y, stands + share * max(0.0, height - top)
 
     def _shares(self, seen: Sequence[Vec]) -> list[float]:
         """Shares of their rise at which the placed bodies are looked at.

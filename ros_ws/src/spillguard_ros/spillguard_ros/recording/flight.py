@@ -206,8 +206,10 @@ def decode(data: bytes) -> CycleRecord:
     if seen is not None and "sensed" not in seen:  # older ones list the sensors beside the joints
         own = {name: seen.pop(name) for name in seen.keys() - {"joint_position", "joint_velocity"}}
         seen["sensed"] = {name: value if isinstance(value, list) else [value] for name, value in own.items()}
-    # Absent in older recordings, whose paths began at the recorded end of the period.
-    raw["decision"] = {"start_q": last["q"], "start_qd": last["qd"], "coast": 0.0, **last}
+    # Absent in older recordings, whose paths began at the recorded end of the period, and whose gates did not
+    # ask when the policy had last spoken.
+    older = {"start_q": last["q"], "start_qd": last["qd"], "coast": 0.0, "spoken": last["decided"]}
+    raw["decision"] = older | last
     cycle: CycleRecord = _decoder(CycleRecord)(raw)
     return cycle
 
