@@ -1,5 +1,6 @@
 """A check that ends with an error, the arm's own or a lab's: the arm brakes and stops, and says which."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,26 @@ def lines(*_: Any) -> Any:
     raise ValueError("one\ntwo\x1b[31m")
 
 
+class Nameless(type):
+    """Of errors whose very name raises."""
+
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("no name")
+
+
+class NamelessError(Exception, metaclass=Nameless):
+    """See its class."""
+
+
+def nameless(*_: Any) -> Any:
+    raise NamelessError
+
+
+def leave(*_: Any) -> Any:
+    sys.exit(0)
+
+
 def broken(rig: Rig, how: str) -> None:
     """Put something into the gate that raises."""
     changes: dict[str, Any] = {
@@ -60,6 +81,8 @@ def broken(rig: Rig, how: str) -> None:
         "critic": {"critic": crash},
         "mute": {"critic": mute},
         "lines": {"critic": lines},
+        "nameless": {"critic": nameless},
+        "exit": {"more_rules": (Rule("lab", "m", LAB, leave),)},
         "candidates": {"task": replace(rig.models.task, candidates=crash)},
         "doubt": {"task": replace(rig.models.task, doubt=crash)},
     }
@@ -71,6 +94,7 @@ def broken(rig: Rig, how: str) -> None:
     [
         ("rule", "ZeroDivisionError"), ("margin", "AttributeError"), ("critic", "RuntimeError: out of"),
         ("mute", "MuteError"), ("lines", "ValueError: one?two?[31m"),
+        ("nameless", "an error that does not let itself be told"), ("exit", "SystemExit"),
         ("candidates", "RuntimeError"), ("doubt", "RuntimeError"),
     ],
 )  # fmt: skip
@@ -95,3 +119,11 @@ def test_the_arm_brakes_and_stops_and_a_reset_does_not_hide_it(rig: Rig, how: st
     rig.models = whole
     rig.follow(5, ALONG)
     assert rig.decision.verdict is Verdict.PASS
+
+
+def test_a_margin_that_nothing_can_be_worse_than_is_not_kept(rig: Rig) -> None:
+    worst = Parts(np.array([-np.inf]))
+    assert not worst.kept(None) and not worst.kept(worst)
+    rig.follow(30, ALONG)
+    rig.models = replace(rig.models, more_rules=(Rule("lab", "m", LAB, lambda way: worst),))
+    assert not rig.run(60, ALONG).qd.any()

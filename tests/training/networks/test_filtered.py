@@ -84,6 +84,21 @@ def test_where_nothing_is_allowed_the_least_risky_is_taken(obs: Tensor, noise: T
     torch.testing.assert_close(taken[:, 0], risky.min(dim=0).values)
 
 
+def test_the_least_risky_is_taken_however_close_and_never_one_of_unknown_risk(obs: Tensor) -> None:
+    noise = torch.randn(5, len(obs), SPACES.action_size)
+    risks = torch.full((5, len(obs)), 0.9999999)
+    risks[3], risks[1], risks[4] = 0.9999998, torch.nan, 0.9999997
+
+    class Told(nn.Module):
+        def forward(self, obs: Tensor, action: Tensor) -> Tensor:
+            return risks.reshape(-1)
+
+    actor = FilteredActor(Actor(SPACES, (8,)), Told(), EPS, 5)  # type: ignore[arg-type]
+    assert torch.allclose(actor(obs, noise)[0], actor.actor(obs, noise[4])[0])
+    risks[2] = 0.0  # allowed, after one that is unknown
+    assert torch.allclose(actor(obs, noise)[0], actor.actor(obs, noise[2])[0])
+
+
 def test_the_first_allowed_is_taken_however_much_safer_a_later_one_is(obs: Tensor, noise: Tensor) -> None:
     actor = masked()
     every = torch.stack([noise, torch.full_like(noise, -3.0)])

@@ -123,9 +123,9 @@ def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Model
 def _words(error: BaseException) -> str:
     """For one line of a status, whatever the error's own text does."""
     text = "an error that does not let itself be told"
-    for tell in (lambda: f"{type(error).__name__}: {error}", lambda: type(error).__name__):
+    for form in ("{0.__name__}: {1}", "{0.__name__}"):
         try:
-            text = str(tell())[:LONGEST_WORDS]
+            text = form.format(type(error), error)[:LONGEST_WORDS]
             break
         except Exception:
             continue
