@@ -14,6 +14,7 @@ that disturbs 2 % of the policy's own actions; what it promises only `spillguard
 import json
 import logging
 import shutil
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -95,7 +96,7 @@ def _load(path: Path) -> Labels:
     try:
         with np.load(path) as found:
             return Labels(**{name: found[name] for name in Labels.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} holds no labels ({error}); delete it, and its episode is made anew"
         ) from error

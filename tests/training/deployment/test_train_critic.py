@@ -1,15 +1,20 @@
 """The gate's critic: fitted to labels of the physics, written into a bundle, resumable."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from policy_training.deployment.branch_labels import HELD_BACK, Labels, taught
+from policy_training.deployment import train_critic
+from policy_training.deployment.branch_labels import HELD_BACK, Labels, Sampling, gathered, taught
 from policy_training.deployment.train_critic import first_threshold, main, write_bundle
 from policy_training.estimates.branch_critic import FitConfig, figures, fitted, separation, values
 from policy_training.experience.spaces import environment_spaces
+from policy_training.files import read_json
 from spillguard_core.bundle.bundle import load_bundle
 
 SHIPPED = Path("artifacts/pour_coffee")
@@ -43,9 +48,8 @@ def test_it_learns_what_the_labels_say_and_what_can_be_averted() -> None:
 
 def test_equal_seeds_give_equal_critics() -> None:
     spaces, labels = environment_spaces("spillguard/PourCoffee-v0"), made_up(500, 0)
-    one, same, other = (
-        values(fitted(labels, spaces, FitConfig(epochs=2, seed=s)), labels) for s in (1, 1, 2)
-    )
+    critics = [fitted(labels, spaces, FitConfig(epochs=2, seed=seed)) for seed in (1, 1, 2)]
+    one, same, other = (values(critic, labels) for critic in critics)
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
 
@@ -94,19 +98,57 @@ def test_bad_options_are_refused_in_a_line(
     assert said in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_labels_are_kept_and_more_can_be_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def here(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Any]:
+    """In this process, in place of `in_processes`."""
+    yield from (work(*job) for job in jobs)
+
+
+def test_labels_are_kept_and_more_can_be_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With real physics."""
+    asked_for: list[tuple[str, int]] = []
+
+    def told(sampling: Sampling, name: str, number: int, held_back: bool = False) -> Labels:
+        asked_for.append((name, number))
+        found = made_up(40, number)
+        return replace(found, behaviour=np.full(40, name), episode=np.full(40, number))
+
+    monkeypatch.setattr(train_critic, "in_processes", here)
+    monkeypatch.setattr(train_critic, "gathered", told)
+    monkeypatch.setattr(train_critic, "FitConfig", partial(FitConfig, epochs=1))
     out, work = tmp_path / "new", tmp_path / "work"
-    asked = [str(SHIPPED), "-o", str(out), "--work", str(work), "--rounds", "1", "--workers", "1"]
-    asked += ["--domain", "pours", "--held-back", "2"]
-    assert main([*asked, "--labels", "60"]) == 0, capsys.readouterr()
-    kept = {path: path.stat().st_mtime_ns for path in work.rglob("*.npz") if "bundle" not in path.parts}
-    assert load_bundle(out).manifest.threshold.value is not None and (out / "report/critic.json").is_file()
-    assert main([*asked, "--labels", "80"]) != 0 and "--overwrite" in capsys.readouterr().err
-    assert main([*asked, "--labels", "80", "--overwrite"]) == 0
-    after = {path: path.stat().st_mtime_ns for path in work.rglob("*.npz") if "bundle" not in path.parts}
-    assert kept.items() <= after.items() and len(after) > len(kept)
-    assert main([*asked, "--labels", "80", "--overwrite", "--hold", "0.3"]) != 0
+    asked = [str(SHIPPED), "-o", str(out), "--work", str(work), "--rounds", "2", "--workers", "1"]
+    assert main([*asked, "--labels", "1000", "--held-back", "100"]) == 0, capsys.readouterr()
+    assert load_bundle(out).manifest.threshold.value is not None
+    report = read_json(out / "report/critic.json")
+    assert report["fit"]["all"]["labels"] >= 1000 and set(report["held_back"]) == {"all", *HELD_BACK}
+    episodes = [number for _, number in asked_for]
+    assert len(set(episodes)) == len(episodes), "each episode is another one, in every round"
+    assert main([*asked, "--labels", "2000"]) != 0 and "--overwrite" in capsys.readouterr().err
+    before = len(asked_for)
+    assert main([*asked, "--labels", "2000", "--held-back", "100", "--overwrite"]) == 0
+    assert not set(asked_for[before:]) & set(asked_for[:before]), "what is there is not made again"
+    assert main([*asked, "--labels", "2000", "--overwrite", "--hold", "0.3"]) != 0
     assert "hold was 0.2" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_torn_file_of_labels_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_critic, "in_processes", here)
+    torn = tmp_path / "work" / "round 0" / "000000.npz"
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(b"PK\x03\x04")
+    monkeypatch.setattr(train_critic, "gathered", lambda *a: made_up(40, 0))
+    words = [str(SHIPPED), "-o", str(tmp_path / "new"), "--work", str(tmp_path / "work"), "--labels", "100"]
+    assert main([*words, "--workers", "1"]) != 0
+    assert "000000.npz holds no labels" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_an_episode_is_labelled_by_the_physics() -> None:
+    """Bare, and one whose cup is tilted at random: labels at some of its steps, four actions at each."""
+    sampling = Sampling(str(SHIPPED), 0.2, "pours", upright_share=0.0, tilted_share=0.1)
+    found = gathered(sampling, "good, 5x noise", 1)
+    assert len(found.obs) == len(found.action) > 0 and len(found.obs) % 4 == 0
+    assert found.own.sum() == len(found.obs) / 4 and np.abs(found.action).max() <= 1.0
+    assert (np.arctan2(found.obs[:, 6], found.obs[:, 7]) > 0.8).all()
