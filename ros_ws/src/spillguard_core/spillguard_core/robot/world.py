@@ -97,7 +97,6 @@ class World:
         placed_geoms = np.isin(model.geom_bodyid, bodies)
         self._placed_geoms = set(np.flatnonzero(placed_geoms).tolist())
         self._tolerance, self._uncertain = tolerance, tolerance * placed_geoms  # [m] of each geom
-        self._certain = np.zeros_like(self._uncertain)
         self._model.geom_margin[:] += self._uncertain
         self._model.body_margin[[body for body in bodies if body >= 0]] += tolerance
 
@@ -120,24 +119,26 @@ class World:
                 for q in _between(one, other, min(pair) - self._clearance)
             ]
             least = min([least, *gaps, *between])
-        unsure = self._tolerance and any(not self._placed_geoms.isdisjoint(pair) for pair in close)
-        return Near(least, close, cache(partial(self._beside, postures, seen)) if unsure else None)
+        unsure = (
+            [pair for pair in close if not self._placed_geoms.isdisjoint(pair)] if self._tolerance else []
+        )
+        return Near(least, close, cache(partial(self._beside, postures, seen, unsure)) if unsure else None)
 
-    def _beside(self, postures: Sequence[Vec], seen: Sequence[Vec]) -> Beside:
-        """Distances to bodies that stand a tolerance beside where they were `seen` (3,) [m], one side after
-        the other."""
+    def _beside(self, postures: Sequence[Vec], seen: Sequence[Vec], pairs: Sequence[Pair]) -> Beside:
+        """Distances of these pairs, were the bodies to stand a tolerance beside where they were `seen` (3,)
+        [m], one side after the other. Other pairs are too far apart to be close on any side."""
         turns = [2.0 * math.pi * side / SIDES for side in range(SIDES)]
         sides = [(math.cos(turn), math.sin(turn), 0.0) for turn in turns] + [(0.0, 0.0, 1.0)]
-        found = dict[tuple[int, Pair], float]()
-        looked_at, real, self._uncertain = [*postures[:-1:SKIP], postures[-1]], self._uncertain, self._certain
+        model, data, found = self._model, self._data, dict[tuple[int, Pair], float]()
         for number, side in enumerate(sides):
             self._place([vec + self._tolerance * np.array(side) for vec in seen], 1.0)
-            close = dict[Pair, float]()
-            for q in looked_at:
-                self._gap(q, close)
-            found |= {(number, p): gap for p, gap in close.items() if not self._placed_geoms.isdisjoint(p)}
-        self._uncertain = real
-        return found
+            for q in (*postures[:-1:SKIP], postures[-1]):
+                self._all_qpos[self._qpos] = q
+                mujoco.mj_kinematics(model, data)
+                for pair in pairs:
+                    gap = mujoco.mj_geomDistance(model, data, *pair, self._sight, None)
+                    found[number, pair] = min(gap, found.get((number, pair), math.inf))
+        return {part: gap for part, gap in found.items() if gap < self._clearance}
 
     def _place(self, seen: Sequence[Vec], share: float) -> None:
         """Put the placed bodies where they are seen, at a share of their rise."""
