@@ -25,7 +25,7 @@ from policy_training.networks.squashed import EnsembleCritic, SafetyCritic
 JUDGED = 0.15  # of the episodes, on which the best epoch is chosen
 
 
-class Rows(Protocol):
+class Branches(Protocol):
     """What is fitted."""
 
     @property
@@ -52,7 +52,7 @@ class FitConfig(NamedTuple):
     seed: int = 0
 
 
-def fitted(rows: Rows, spaces: Spaces, config: FitConfig) -> SafetyCritic:
+def fitted(rows: Branches, spaces: Spaces, config: FitConfig) -> SafetyCritic:
     """The critic of the epoch with the lowest cross-entropy (1) on episodes that were kept aside."""
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
@@ -85,7 +85,7 @@ def fitted(rows: Rows, spaces: Spaces, config: FitConfig) -> SafetyCritic:
     return critic.eval().requires_grad_(False)
 
 
-def values(critic: SafetyCritic, rows: Rows) -> NDArray[np.float64]:
+def values(critic: SafetyCritic, rows: Branches) -> NDArray[np.float64]:
     """Q_c (N,) of the labelled actions."""
     with torch.no_grad():
         found: NDArray[np.float64] = critic(torch.as_tensor(rows.obs), torch.as_tensor(rows.action)).numpy()
@@ -113,7 +113,7 @@ class Figures(NamedTuple):
     false_alarms: float  # share of the others, above it
 
 
-def figures(q_c: NDArray[np.float64], rows: Rows, threshold: float) -> Figures:
+def figures(q_c: NDArray[np.float64], rows: Branches, threshold: float) -> Figures:
     """Of these values (N,) of the rows at a threshold."""
     saved = rows.broken & ~rows.doomed
     matters = saved | ~rows.broken
