@@ -79,14 +79,24 @@ def test_one_changed_bit_of_a_kept_decision_is_told(flown: Flight, bundle: Bundl
     assert made.cycle in told
 
 
+def leant_too_far(flown: Flight) -> tuple[int, str]:
+    """Index and time [s] of the first cycle with the task's own reason."""
+    index = next(i for i, cycle in enumerate(flown.cycles) if cycle.decision.reason is TILT_LIMIT)
+    return index, str(flown.elapsed[index])
+
+
 def test_kept_recording_is_explained_at_its_first_override(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flown: Flight
 ) -> None:
-    index = found_cycle(flown, None)
+    first = dict(explained(flown, found_cycle(flown, None)))
+    assert first["verdict"].startswith("LIMIT: ")
+    assert spillguard(["explain", str(RECORDING), "--out", str(tmp_path / "first.png")]) == 0
+    assert first["verdict"].partition(" (")[0] in " ".join(capsys.readouterr().out.split())
+    index, at = leant_too_far(flown)
     said = dict(explained(flown, index))
     assert said["verdict"].startswith("LIMIT: cup tilted too far beside the target (asked (")
     assert said["asked"] != said["sent"]
-    assert spillguard(["explain", str(RECORDING), "--out", str(tmp_path / "moment.png")]) == 0
+    assert spillguard(["explain", str(RECORDING), "--at", at, "--out", str(tmp_path / "moment.png")]) == 0
     assert "LIMIT: cup tilted too far" in " ".join(capsys.readouterr().out.split())
     assert (tmp_path / "moment.png").stat().st_size > 10_000
 
@@ -101,10 +111,20 @@ def test_kept_recording_is_drawn(tmp_path: Path, flown: Flight, bundle: Bundle) 
     assert np.nanmax(tilt) > 57.0 and np.nanmax(poured) > 0.0  # [deg], [g]
 
 
-def test_a_process_that_knows_no_task_yet_explains_in_the_words_of_the_recorded_one(tmp_path: Path) -> None:
+def test_a_process_that_knows_no_task_yet_explains_in_the_words_of_the_recorded_one(
+    tmp_path: Path, flown: Flight
+) -> None:
     """The reasons of a task are defined by what only the recording names."""
     flight = shutil.copy(RECORDING, tmp_path)  # its picture is written beside it
-    command = [sys.executable, "-m", "spillguard.cli", "explain", str(flight)]
+    command = [
+        sys.executable,
+        "-m",
+        "spillguard.cli",
+        "explain",
+        str(flight),
+        "--at",
+        leant_too_far(flown)[1],
+    ]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert TILT_LIMIT.value in " ".join(ended.stdout.split())
     assert TILT_LIMIT.name.lower().replace("_", " ") not in ended.stdout
