@@ -12,7 +12,7 @@ from spillguard.case.files import FOLDER, load
 from spillguard.case.tested import named_tests, outcomes_of
 from tests.assurance.copies import TEST, built, checked, edited, results
 
-SIMULATED = ("F-braking", "F-policy")  # the figures that speak of the simulated cell
+SIMULATED = ("F-braking", "F-calibration", "F-policy")  # the figures that speak of the simulated cell
 
 
 def test_code_that_changed_makes_its_figures_stale(
@@ -48,7 +48,8 @@ def test_a_result_that_changed_has_to_be_accepted(
     code = root / "sim/pouring/braking.py"
     code.write_text(code.read_text() + "\n")
     assert main(["accept", "F-braking", "--root", str(root)]) == 0
-    assert main(["accept", "F-policy", "--because", "an empty line", "--root", str(root)]) == 0
+    for figure in ("F-policy", "F-calibration"):
+        assert main(["accept", figure, "--because", "an empty line", "--root", str(root)]) == 0
     built(root)
     assert checked(root, capsys, passed) == []
 

@@ -89,7 +89,7 @@ BROKEN: dict[str, tuple[str, Callable[[Any], object], str]] = {
     ),
     "a requirement without evidence": (
         "requirements",
-        lambda d: of(d, "SR-critic").update(promises=[]),
+        lambda d: of(d, "SR-critic").update(promises=[], figures=["F-monitor"]),
         "SR-critic: no evidence, neither a promise with tests nor a figure of the present code",
     ),
     "an integrator's requirement that nobody checks": (

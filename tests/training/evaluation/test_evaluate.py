@@ -18,6 +18,7 @@ from policy_training.experience.episodes import HELD_OUT_SEEDS, TRAINING_SEEDS, 
 from policy_training.experience.scripted import scripted_controller
 from policy_training.train import main as train
 from sim.pouring.scenario import sample_scenario
+from spillguard_core.bundle.bundle import load_bundle
 
 NAV = "spillguard/Nav2D-v0"
 BUNDLE = Path(__file__).parents[3] / "artifacts" / "pour_coffee"
@@ -63,7 +64,7 @@ def test_a_bundle_is_evaluated_behind_the_monitor_and_without_it(
         report = json.loads((tmp_path / f"monitor_{name}" / "report.json").read_text())
         assert report["monitor"] == name and f"monitor {name}" in words
         assert report["subject"]["provenance"]["algorithm"] == "meta_sac_lag"
-        assert report["subject"]["threshold"] == 0.04
+        assert report["subject"]["threshold"] == load_bundle(BUNDLE).manifest.threshold.value
         # what the monitor did is told of the one that had it alone
         assert ("limited" in report["figures"]) is (name == "on")
         # It pours, which takes a while. Which of two single cells succeeds hangs on the last bits.
