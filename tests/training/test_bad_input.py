@@ -39,7 +39,10 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
         (["scripted", "--env", "Nav2D-v0", "--out", "FILE"], "FILE"),
     ],
     "export": [(["NONE", "-o", "OUT"], "NONE"), (["RUN", "-o", "OUT"], "is no task of the arm")],
-    "train-critic": [(["NONE", "-o", "NEW"], "manifest.json"), (["NONE", "-o", "NEW", "--hold", "2"], "hold")],
+    "train-critic": [
+        (["NONE", "-o", "NEW"], "manifest.json"),
+        (["NONE", "-o", "NEW", "--hold", "2"], "hold"),
+    ],
     "calibrate": [(["NONE"], "manifest.json"), (["NONE", "--delta", "2"], "delta")],
     "transfer": [
         (["NONE", "-o", "OUT"], "manifest.json"),
