@@ -16,12 +16,9 @@ from spillguard_ros.monitor.driver import (
     JOINS,
     ControllerParameter,
     Driver,
-    Report,
-    Reports,
     clock_fault,
-    namesakes,
-    read_report,
 )
+from spillguard_ros.monitor.driver_reports import Report, Reports, namesakes, read_report
 from spillguard_ros.node import convert
 from spillguard_ros.node.outputs import POSITIONS
 from spillguard_ros.node.rounds import NodeRounds

@@ -2,25 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sim.pouring.gen3 import GEN3_LIMITS, NOMINAL_POSTURE
+from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.gate import reasons
 from spillguard_core.gate.limits import Hard, Start, feasible, whole
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.rule import Motion, Surroundings
-from spillguard_core.gate.screening import Scene, ranked, screened
 from spillguard_core.gate.task import observe
 from spillguard_core.robot.motion import ramp
 from spillguard_core.tasks.pouring import TASK as POURING
-from spillguard_core.tasks.pouring.action import ACTION_SCALE, candidates
-from spillguard_core.tasks.pouring.lip import LipState
 from spillguard_core.tasks.pouring.observation import POUR_TERMS
-from tests.core.conftest import TARGET, at, resensed
+from tests.core.conftest import at, resensed
 
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])
 
@@ -174,43 +170,9 @@ def test_margins_say_how_far_each_boundary_is(rig):
     assert margins["tracking"] == pytest.approx(0.05, abs=1e-3)
 
 
-def scene(twist, last=0, tilt=0.5):
-    rows = partial(offered, np.asarray(twist), tilt, np.array([0.1, 0.0, 0.0]))
-    return Scene(np.zeros(14, np.float32), np.asarray(twist), ACTION_SCALE, rows, last)
-
-
-def offered(twist, tilt, away, scale=ACTION_SCALE):
-    """Candidates for a cup that leans by `tilt` [rad], `away` (3,) [m] from the target."""
-    lip = LipState(TARGET + away, np.eye(3), tilt, np.zeros(3), 0.0)
-    return candidates(twist, at(NOMINAL_POSTURE, np.zeros(7)), lip, scale)
-
-
 def of_rows(*values):
     """A critic that returns a given value for each candidate."""
     return lambda obs, action: np.array(values, dtype=np.float32)[: len(obs)]
-
-
-def test_choices_are_all_accepted_candidates_closest_first():
-    wanted = scene([0.2, 0.0, 0.0, 1.0])
-    q_c = of_rows(0.9, 0.9, 0.9, 0.1, 0.1, 0.9, 0.5, 0.9, 0.1, 0.1)
-    choices = screened(q_c, wanted, 0.5, 0.45)
-    assert {choice.candidate for choice in choices} == {3, 4, 6, 8, 9}
-    far = [np.linalg.norm((choice.twist - wanted.twist) / ACTION_SCALE) for choice in choices]
-    assert far == sorted(far)
-    assert all(choice.reason is reasons.CRITIC for choice in choices)
-
-
-def test_path_and_tilt_are_offered_apart():
-    rows = offered(np.array([0.2, 0.1, 0.0, 1.0]), 0.5, np.zeros(3))
-    np.testing.assert_array_equal(rows[5], [0.2, 0.1, 0.0, 0.0])
-    np.testing.assert_array_equal(rows[6], [0.0, 0.0, 0.0, 1.0])
-
-
-def test_critic_that_stepped_in_lets_go_below_the_release_only():
-    calm = [0.1] * 9
-    for q_c, last, passes in [(0.48, 0, True), (0.48, 2, False), (0.44, 2, True), (0.52, 0, False)]:
-        choice = screened(of_rows(q_c, *calm), scene([0.2, 0.0, 0.0, 1.0], last), 0.5, 0.45)[0]
-        assert (choice.candidate == 0) is passes, (q_c, last)
 
 
 @pytest.mark.parametrize(("release", "fewest", "most"), [(1.0, 20, 200), (0.8, 1, 1)])
@@ -265,12 +227,6 @@ def test_choice_that_the_joints_are_too_slow_for_is_not_taken_whole(rig):
     assert np.abs(kept.motion.qd).max() <= 0.01 * (1.0 + 1e-9)
 
 
-def test_retreat_is_up_and_away_from_the_target_while_tilting_back():
-    """Half of full speed, along the horizontal line from the target to the lip."""
-    rows = offered(np.array([0.2, 0.1, 0.0, 1.0]), 0.1, np.array([-0.03, 0.04, 0.2]))
-    np.testing.assert_allclose(rows[8], [-0.6 * 0.125, 0.8 * 0.125, 0.125, -0.4])
-
-
 def test_retreat_leads_from_the_target_to_the_lip(rig):
     """The critic accepts only the retreat, and the cup stands to the right of the lip."""
     with_critic(rig, of_rows(*(0.1 if row == 8 else 0.9 for row in range(10))))
@@ -285,21 +241,3 @@ def test_margin_of_tracking_is_what_is_left_of_it(rig):
     rig.follow(30, np.zeros(4))
     off = replace(rig.inputs().measurement, joint_position=rig.q + 0.02 * np.eye(7)[2])
     assert rig.tick(np.zeros(4), measurement=off).margins["tracking"] == pytest.approx(0.03, abs=1e-3)
-
-
-def test_nan_is_never_below_the_threshold():
-    twists = offered(np.full(4, 0.1), 0.5, np.zeros(3))
-    assert ranked(twists, ACTION_SCALE, np.full(len(twists), np.nan, dtype=np.float32), 0.5, 0.45, 0) == []
-    assert (
-        screened(of_rows(*[0.9] * 10), scene(np.full(4, 0.1)), 0.5, 0.45)[0].reason is reasons.CRITIC_RECOVERY
-    )
-
-
-def test_every_candidate_is_within_the_action_scale():
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        twist = rng.uniform(-1, 1, 4) * ACTION_SCALE
-        tilt, away = rng.uniform(-3, 3), rng.normal(size=3)
-        for share in (1.0, 0.3):  # a bundle may have a smaller scale
-            rows = offered(share * twist, tilt, away, share * ACTION_SCALE)
-            assert (np.abs(rows) <= share * ACTION_SCALE + 1e-12).all()

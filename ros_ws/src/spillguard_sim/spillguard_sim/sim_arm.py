@@ -31,7 +31,8 @@ from sim.pouring.gen3 import GEN3, GEN3_LIMITS
 from sim.pouring.scenario import sample_scenario
 from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from spillguard_core.tasks.pouring.observation import POURED, REMAINING, TARGET
-from spillguard_ros.monitor.driver import ACTIVE, CONTROLLER, CONTROLLERS, DIAGNOSTICS, JOINS
+from spillguard_ros.monitor.driver import CONTROLLER, CONTROLLERS, DIAGNOSTICS, JOINS
+from spillguard_ros.monitor.driver_reports import ACTIVE
 from spillguard_ros.node import convert
 from spillguard_ros.node.intake import subscribe
 from spillguard_ros.node.outputs import FORWARD_CONTROLLER, POSITIONS, Output
