@@ -166,6 +166,7 @@ def conditions(bundle: Bundle) -> Conditions:
         config.clearance,
         config.settings,
         config.target_tolerance,
+        config.target_height_tolerance,
         manifest.interface,
     )
 
@@ -230,7 +231,7 @@ def rewrite(bundle: Path, threshold: Threshold, key: Path | None) -> None:
         loaded, made = load_bundle(bundle), found.conditions
         config = replace(
             deployed_config(loaded, None), clearance=made.clearance, target_tolerance=made.target_tolerance,
-            settings=made.settings,
+            target_height_tolerance=made.target_height_tolerance, settings=made.settings,
         )  # fmt: skip
         why = why_uncalibrated(manifest, config, loaded.rules)
         if why:

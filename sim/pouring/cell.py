@@ -19,7 +19,7 @@ from sim.pouring.scenario import Scenario
 from sim.pouring.sensing import CellSensors
 from spillguard_core.gate.decision import Measurement
 from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
-from spillguard_core.robot.world import World
+from spillguard_core.robot.world import SURE, Tolerance, World
 from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_core.tasks.pouring.lip import LipKinematics
 
@@ -42,8 +42,8 @@ def guard_kinematics() -> LipKinematics:
 
 
 @cache
-def guard_world(clearance: float, tolerance: float = 0.0) -> World:
-    """The guard's world model for this clearance and target tolerance [m]. One per process, as above."""
+def guard_world(clearance: float, tolerance: Tolerance = SURE) -> World:
+    """The guard's world model for this clearance [m] and tolerance of the target. One per process, as above."""
     model = mujoco.MjModel.from_xml_string(geometry.guard_model_xml())
     return World(model, clearance, JOINT_NAMES, POURING.placed, tolerance)
 

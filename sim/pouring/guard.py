@@ -8,6 +8,7 @@ from sim.pouring.deployed_config import uncritical_config
 from sim.pouring.guarded import asked_for, seen_at_rest
 from spillguard_core.gate.decision import Decision, Inputs, Measurement, Proposal
 from spillguard_core.gate.gate import Models, decide
+from spillguard_core.robot.world import Tolerance
 from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 from spillguard_core.tasks.pouring.observation import POUR_TERMS
@@ -24,7 +25,8 @@ class Guard:
 
     def __init__(self) -> None:
         self._config = uncritical_config()
-        world = guard_world(self._config.clearance, self._config.target_tolerance)
+        unsure = Tolerance(self._config.target_tolerance, self._config.target_height_tolerance)
+        world = guard_world(self._config.clearance, unsure)
         self._models = Models(POURING, guard_kinematics(), accepts_all, POUR_TERMS, ACTION_SCALE, world)
 
     def reset(self, measured: Measurement) -> None:

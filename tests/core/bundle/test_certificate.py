@@ -32,10 +32,14 @@ def gate(
     clearance: float = CLEARANCE,
     settings: Mapping[str, float] = FREE_TILT,
     tolerance: float = TOLERANCE,
+    height_tolerance: float = TOLERANCE,
 ) -> GateConfig:
     """A configuration that checks nothing: a certificate has to be judged beside any."""
     config = copy(CONFIG)
-    for name, value in (("clearance", clearance), ("settings", settings), ("target_tolerance", tolerance)):
+    for name, value in (
+        ("clearance", clearance), ("settings", settings), ("target_tolerance", tolerance),
+        ("target_height_tolerance", height_tolerance),
+    ):  # fmt: skip
         object.__setattr__(config, name, value)
     return config
 
@@ -55,7 +59,8 @@ def certified(exported: Path) -> Manifest:
         delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=400, violations=30, missed=2,
         bound=bound(2, 400), highest_threshold=0.5, own_successes=40, own_disturbed=1,
         conditions=Conditions(
-            manifest.files, manifest.limits, CLEARANCE, FREE_TILT, TOLERANCE, manifest.interface
+            manifest.files, manifest.limits, CLEARANCE, FREE_TILT, TOLERANCE, TOLERANCE,
+            manifest.interface,
         ),
     )  # fmt: skip
     return replace(manifest, threshold=replace(manifest.threshold, value=0.3, certificate=found))
@@ -187,6 +192,23 @@ def test_gate_that_is_looser_than_in_the_calibration(
     certified: Manifest, clearance: float, tolerance: float, free_tilt: float, reason: str
 ) -> None:
     assert reason in why_uncalibrated(certified, gate(clearance, {"free_tilt": free_tilt}, tolerance), RULES)
+
+
+def test_gate_that_allows_for_less_height_than_in_the_calibration(certified: Manifest) -> None:
+    made = conditions(certified, target_height_tolerance=0.004)
+    assert why_uncalibrated(made, gate(height_tolerance=0.004), RULES) == ""
+    assert "a target_height_tolerance of 0.004 m, here it is 0.003 m" in why_uncalibrated(
+        made, gate(height_tolerance=0.003), RULES
+    )
+
+
+def test_older_certificate_had_one_tolerance_for_every_direction(certified: Manifest) -> None:
+    raw = json.loads(certified.to_json())
+    del raw["threshold"]["certificate"]["conditions"]["target_height_tolerance"]
+    older = Manifest.from_json(json.dumps(raw))
+    assert "a target_height_tolerance of 0.012 m, here it is 0.004 m" in why_uncalibrated(
+        older, gate(height_tolerance=0.004), RULES
+    )
 
 
 SLOW = Setting("slow", "[m/s] of the tool somewhere", 0.01, 1.0, stricter=-1)

@@ -10,12 +10,13 @@ from sim.pouring.cell_model import RIM_HEIGHT
 from sim.pouring.gen3 import JOINT_NAMES, NOMINAL_POSTURE
 from spillguard_core.gate import reasons
 from spillguard_core.gate.reasons import Verdict
-from spillguard_core.robot.world import BEYOND, World, straight
+from spillguard_core.robot.world import BEYOND, SURE, Tolerance, World, straight
 from spillguard_core.tasks.pouring import TASK as POURING
 from tests.core.conftest import resensed
 
 ASIDE = np.array([0.6, 0.2, 0.12])  # target away from the arm
 UP, LEVEL = np.array([0.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0])
+UNSURE = Tolerance(beside=0.012, above=0.004)
 DOWN, LEFT = np.array([0.0, 0.0, -0.25, 0.0]), np.array([0.0, 0.25, 0.0, 0.0])
 
 
@@ -77,7 +78,7 @@ def test_held_cup_does_not_touch_the_receiving_cup(guarded, model):
     assert contacts(model, guarded.q, target) == []
 
 
-@pytest.mark.parametrize("tolerance", [0.0, 0.012])
+@pytest.mark.parametrize("tolerance", [SURE, UNSURE])
 def test_the_clearance_is_kept_to_a_cup_that_stands_beside_where_it_is_seen(guarded, model, tolerance):
     """Driven towards the cup, which stands 12 mm closer than it is reported."""
     clearance, joints = guarded.config.clearance, (JOINT_NAMES, POURING.placed)
@@ -91,7 +92,7 @@ def test_the_clearance_is_kept_to_a_cup_that_stands_beside_where_it_is_seen(guar
         least = min(least, truth.near([guarded.q], [stands]).least)
         said.add(guarded.decision.reason)
     assert reasons.COLLISION in said
-    assert (least >= clearance - 1e-3) is (tolerance > 0.0)
+    assert (least >= clearance - 1e-3) is (tolerance is UNSURE)
     assert least < clearance + 0.01  # it did go there
 
 
@@ -102,8 +103,8 @@ def test_an_arm_that_starts_within_the_tolerance_does_not_slide_to_where_the_cup
 ):
     """The cup is reported 12 mm beside where it stands, and driven round that place towards the real one."""
     clearance, joints = 0.008, (JOINT_NAMES, POURING.placed)
-    guarded.config = replace(guarded.config, clearance=clearance, target_tolerance=0.012)
-    guarded.models = replace(guarded.models, world=World(model, clearance, *joints, 0.012))
+    guarded.config = replace(guarded.config, clearance=clearance, target_tolerance=0.012, target_height_tolerance=0.004)
+    guarded.models = replace(guarded.models, world=World(model, clearance, *joints, UNSURE))
     truth = World(model, 0.05, *joints)
     lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
 
@@ -258,24 +259,39 @@ def test_round_an_edge_the_smallest_distance_lies_between_two_postures():
 
 
 def test_wherever_a_body_stands_within_its_tolerance_it_is_no_closer_than_reported(model, guarded):
-    tolerance, rng, near_it = 0.012, np.random.default_rng(5), 0
-    unsure = World(model, 0.05, JOINT_NAMES, POURING.placed, tolerance)
-    sure = World(model, 0.05 + tolerance, JOINT_NAMES, POURING.placed)
+    rng, near_it, above_it = np.random.default_rng(5), 0, 0
+    unsure = World(model, 0.05, JOINT_NAMES, POURING.placed, UNSURE)
+    sure = World(model, 0.05 + sum(UNSURE), JOINT_NAMES, POURING.placed)
     lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
-    for _ in range(300):
-        seen = np.array([*(lip[:2] + rng.uniform(-0.15, 0.15, 2)), RIM_HEIGHT])
-        q = NOMINAL_POSTURE + rng.uniform(-0.1, 0.1, 7)
+    for _ in range(600):
+        seen = np.array([*(lip[:2] + rng.uniform(-0.15, 0.15, 2)), RIM_HEIGHT + 0.01])
+        q = NOMINAL_POSTURE + rng.uniform(-0.15, 0.15, 7)
         reported = unsure.near([q], [seen]).least
         way = rng.standard_normal(2)
-        stands = seen + np.array([*(tolerance * way / np.linalg.norm(way)), 0.0])
+        across, rise = UNSURE.beside * way / np.linalg.norm(way), rng.uniform(-UNSURE.above, UNSURE.above)
+        stands = seen + np.array([*across, rng.choice([UNSURE.above, rise])])
         assert reported <= sure.near([q], [stands]).least + 1e-6
         near_it += reported < unsure.near([q], [ASIDE]).least
-    assert near_it > 50
+        above_it += reported > sure.near([q], [seen]).least - 0.6 * UNSURE.beside and reported < 0.05
+    assert near_it > 100
+    assert above_it > 10  # where a connection is steep, less than the horizontal tolerance is taken off
+
+
+@pytest.mark.parametrize(("where", "less"), [("above", UNSURE.above), ("beside", UNSURE.beside)])
+def test_a_level_connection_takes_the_tolerance_beside_and_an_upright_one_that_above(
+    model, guarded, where, less
+):
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+    pair = tuple(sorted((model.geom("source").id, model.geom("receiver").id)))
+    place = {"above": lip + [0.0, 0.035, -0.11], "beside": lip + [0.0, 0.15, 0.0]}[where]
+    sure, unsure = (World(model, 0.2, JOINT_NAMES, POURING.placed, each) for each in (SURE, UNSURE))
+    before, after = (world.near([NOMINAL_POSTURE], [place]).close[pair] for world in (sure, unsure))
+    assert before - after == pytest.approx(less, abs=1e-4)
 
 
 def test_a_tolerance_counts_for_bodies_that_are_sensed_and_not_as_depth(model, guarded):
     sure = World(model, 0.04, JOINT_NAMES, POURING.placed)
-    unsure = World(model, 0.04, JOINT_NAMES, POURING.placed, 0.012)
+    unsure = World(model, 0.04, JOINT_NAMES, POURING.placed, UNSURE)
     lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
     cup = set(np.flatnonzero(model.geom_bodyid == model.body("receiver").id).tolist())
     beside = np.array([lip[0], lip[1] + 0.13, lip[2]])
@@ -283,8 +299,8 @@ def test_a_tolerance_counts_for_bodies_that_are_sensed_and_not_as_depth(model, g
     assert before.keys() <= after.keys()
     assert any(cup & set(pair) for pair in before)
     for pair, gap in before.items():
-        less = 0.012 if cup & set(pair) else 0.0
-        assert after[pair] == pytest.approx(gap - less, abs=2e-4)
+        least, most = (UNSURE.above, np.hypot(*UNSURE)) if cup & set(pair) else (0.0, 0.0)
+        assert gap - most - 2e-4 <= after[pair] <= gap - least + 2e-4
     into = np.array([lip[0], lip[1] + 0.105, lip[2]])  # a little
     for place in (into, beside, ASIDE):
         depths = [world.depth(NOMINAL_POSTURE, [place]) for world in (sure, unsure)]

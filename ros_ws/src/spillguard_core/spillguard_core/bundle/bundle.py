@@ -31,7 +31,7 @@ from spillguard_core.gate.gate import Models
 from spillguard_core.gate.rule import Rule, Tool, checked
 from spillguard_core.gate.task import Task
 from spillguard_core.robot.arm import ArmLimits, Robot, Vec, load_robot
-from spillguard_core.robot.world import World
+from spillguard_core.robot.world import Tolerance, World
 from spillguard_core.tasks import find_task, installed_rules
 
 POLICY, CRITIC, GUARD, SAMPLES = "policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"
@@ -64,8 +64,8 @@ class Bundle:
 
     def models(self, config: GateConfig) -> Models:
         """The models that a gate of this configuration computes with."""
-        room, joints = config.clearance, self.robot.joint_names
-        world = World(self.guard, room, joints, self.task.placed, config.target_tolerance)
+        unsure = Tolerance(config.target_tolerance, config.target_height_tolerance)
+        world = World(self.guard, config.clearance, self.robot.joint_names, self.task.placed, unsure)
         more = self.rules[len(ARM_RULES) + len(self.task.rules) :]
         return Models(self.task, self.tool(), self.critic, self.terms, self.scale, world, more)
 

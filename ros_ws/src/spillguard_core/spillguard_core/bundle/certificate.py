@@ -97,7 +97,7 @@ def _of_conditions(
         yield "its certificate was made with another observation, action, rate, task or robot"
     if made.limits != manifest.limits:
         yield "its certificate was made with other limits"
-    for name in ("clearance", "target_tolerance"):
+    for name in ("clearance", "target_tolerance", "target_height_tolerance"):
         room, then = getattr(config, name), getattr(made, name)
         if not room >= then >= 0.0:
             yield f"its certificate was made with a {name} of {then} m, here it is {room} m"

@@ -102,6 +102,7 @@ class Conditions:
     clearance: float  # [m] of the gate's configuration; larger is stricter
     settings: Mapping[str, float]  # of its rules; each rule defines which direction is stricter
     target_tolerance: float = 0.0  # [m] as the clearance; older certificates have none
+    target_height_tolerance: float = 0.0  # [m] the same
     interface: str = ""  # `Manifest.interface`; older certificates have none
 
 
@@ -197,12 +198,14 @@ class Manifest:
 
 
 def _renew(raw: dict[str, typing.Any]) -> None:
-    """Older bundles stored one rule's setting beside the clearance."""
+    """Older bundles stored one rule's setting beside the clearance, and one tolerance for all directions."""
     threshold = raw.get("threshold")
     certificate = threshold.get("certificate") if isinstance(threshold, dict) else None
     conditions = certificate.get("conditions") if isinstance(certificate, dict) else None
     if isinstance(conditions, dict) and "free_tilt" in conditions and "settings" not in conditions:
         conditions["settings"] = {"free_tilt": conditions.pop("free_tilt")}
+    if isinstance(conditions, dict) and "target_tolerance" in conditions:
+        conditions.setdefault("target_height_tolerance", conditions["target_tolerance"])
 
 
 def _no_constant(name: str) -> float:

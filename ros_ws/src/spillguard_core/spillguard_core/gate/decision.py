@@ -72,7 +72,8 @@ class GateConfig:
     still_time: float  # [s] window over which rest is judged
     coast_time: float  # [s] for which a command stays valid beyond its period before the arm brakes by itself
     clearance: float  # [m] kept to everything in the guard model while braking
-    target_tolerance: float  # [m] by which a sensed body may stand beside where it is sensed
+    target_tolerance: float  # [m] by which a sensed body may stand beside where it is sensed, horizontally
+    target_height_tolerance: float  # [m] the same vertically
     target_reach: float  # [m] outside the workspace within which a sensed position is still accepted
     critic_threshold: float | None  # highest Q_c that passes; None: critic is reported but does not act
     critic_release: float  # fraction of the threshold below which Q_c must fall before the critic releases
@@ -87,7 +88,7 @@ class GateConfig:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and > 0, got {getattr(self, name)}")
         for name in ("position_tolerance", "tracking_lag", "coast_time", "clearance",
-                     "target_tolerance", "target_reach", "max_suspension"):  # fmt: skip
+                     "target_tolerance", "target_height_tolerance", "target_reach", "max_suspension"):  # fmt: skip
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
         for name, value in self.settings.items():

@@ -32,6 +32,16 @@ Beside = Mapping[tuple[int, Pair], float]
 is sensed: by the number of the place and the pair."""
 
 
+class Tolerance(NamedTuple):
+    """How far from where it is sensed a body may stand."""
+
+    beside: float  # [m] horizontally, in any direction
+    above: float  # [m] vertically, up or down
+
+
+SURE = Tolerance(0.0, 0.0)
+
+
 class Near(NamedTuple):
     """Smallest distances found."""
 
@@ -69,12 +79,13 @@ class World:
 
     def __init__(
         self, model: mujoco.MjModel, clearance: float, joint_names: Sequence[str], placed: Iterable[str] = (),
-        tolerance: float = 0.0,
+        tolerance: Tolerance = SURE,
     ) -> None:  # fmt: skip
         """`clearance` [m] is the distance required of the arm; distances are reported up to slightly more.
 
         `placed` are bodies placed where they are sensed; those that the model does not have are ignored. They
-        may stand up to `tolerance` [m] from there, so distances to them are reported smaller by as much.
+        may stand anywhere within `tolerance` of there: distances to them are reported smaller by as much as
+        that may bring them closer, so that in the direction of the shortest connection they leave no less.
         """
         self._clearance, self._sight = clearance, clearance + BEYOND
         self._model = copy.deepcopy(model)  # its margins are changed below
@@ -96,9 +107,10 @@ class World:
         ]
         placed_geoms = np.isin(model.geom_bodyid, bodies)
         self._placed_geoms = set(np.flatnonzero(placed_geoms).tolist())
-        self._tolerance, self._uncertain = tolerance, tolerance * placed_geoms  # [m] of each geom
-        self._model.geom_margin[:] += self._uncertain
-        self._model.body_margin[[body for body in bodies if body >= 0]] += tolerance
+        self._tolerance, self._is_placed = tolerance, placed_geoms
+        furthest = math.hypot(*tolerance)
+        self._model.geom_margin[:] += furthest * placed_geoms
+        self._model.body_margin[[body for body in bodies if body >= 0]] += furthest
 
     def near(self, postures: Iterable[Vec], places: Sequence[Vec]) -> Near:
         """The smallest distances over several postures (J,) [rad] of the arm.
@@ -120,18 +132,20 @@ class World:
             ]
             least = min([least, *gaps, *between])
         unsure = (
-            [pair for pair in close if not self._placed_geoms.isdisjoint(pair)] if self._tolerance else []
+            [pair for pair in close if not self._placed_geoms.isdisjoint(pair)] if any(self._tolerance) else []
         )
         return Near(least, close, cache(partial(self._beside, postures, seen, unsure)) if unsure else None)
 
     def _beside(self, postures: Sequence[Vec], seen: Sequence[Vec], pairs: Sequence[Pair]) -> Beside:
-        """Distances of these pairs, were the bodies to stand a tolerance beside where they were `seen` (3,)
-        [m], one side after the other. Other pairs are too far apart to be close on any side."""
+        """Distances of these pairs, were the bodies to stand a tolerance beside and above where they were
+        `seen` (3,) [m], one side after the other. Other pairs are too far apart to be close on any side."""
+        beside, above = self._tolerance
         turns = [2.0 * math.pi * side / SIDES for side in range(SIDES)]
-        sides = [(math.cos(turn), math.sin(turn), 0.0) for turn in turns] + [(0.0, 0.0, 1.0)]
+        sides = [(beside * math.cos(turn), beside * math.sin(turn), above) for turn in turns]
+        sides.append((0.0, 0.0, above))
         model, data, found = self._model, self._data, dict[tuple[int, Pair], float]()
         for number, side in enumerate(sides):
-            self._place([vec + self._tolerance * np.array(side) for vec in seen], 1.0)
+            self._place([vec + np.array(side) for vec in seen], 1.0)
             for q in (*postures[:-1:SKIP], postures[-1]):
                 self._all_qpos[self._qpos] = q
                 mujoco.mj_kinematics(model, data)
@@ -172,9 +186,17 @@ class World:
 
     def depth(self, q: Vec, places: Sequence[Vec]) -> float:
         """Deepest penetration [m] of a placed body into the arm at posture q (J,) [rad]; 0 if none."""
-        touching = self.near([q], places).close.items()
-        inside = [gap for pair, gap in touching if not self._placed_geoms.isdisjoint(pair)]
-        return max([0.0, *(-gap - self._tolerance for gap in inside)])
+        seen = [places[at] for at, *_ in self._placed]
+        if not all(math.isfinite(sum(vec.tolist())) for vec in (q, *seen)):
+            return math.inf
+        deepest = 0.0
+        for share in self._shares(seen):
+            self._place(seen, share)
+            self._look(q)
+            contact = self._data.contact
+            touching = contact.dist[self._is_placed[contact.geom].any(axis=1)]
+            deepest = max([deepest, *(-touching).tolist()])
+        return deepest
 
     def name(self, pair: Pair) -> str:
         """Names of both geoms, for messages."""
@@ -186,13 +208,23 @@ class World:
         self._all_qpos[self._qpos] = q
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
-        return min(self._sight, float(self._gaps().min())) if self._data.ncon else self._sight
+        return min(self._sight, min(self._gaps())) if self._data.ncon else self._sight
 
-    def _gaps(self) -> Vec:
+    def _gaps(self) -> list[float]:
         """Distances (N,) [m] of the contact pairs in the scratch state."""
         contact = self._data.contact
-        gaps: Vec = contact.dist
-        return gaps - self._uncertain[contact.geom].sum(axis=1) if self._tolerance else gaps
+        gaps: list[float] = contact.dist.tolist()
+        beside, above = self._tolerance
+        if beside == above == 0.0:
+            return gaps
+        # Convex bodies: along the shortest connection each leaves the other a half-space, and a body that is
+        # moved comes into it by no more than its way in that direction.
+        for number, (pair, up) in enumerate(
+            zip(contact.geom.tolist(), contact.frame[:, 2].tolist(), strict=True)
+        ):
+            for _ in self._placed_geoms.intersection(pair):
+                gaps[number] -= beside * math.sqrt(max(0.0, 1.0 - up * up)) + above * abs(up)
+        return gaps
 
     def _gap(self, q: Vec, close: dict[Pair, float]) -> float:
         """Smallest distance [m] at this posture; pairs that are too close are noted."""
@@ -203,7 +235,7 @@ class World:
 
     def _note(self, close: dict[Pair, float]) -> None:
         pairs = self._data.contact.geom.tolist()
-        for (one, other), gap in zip(pairs, self._gaps().tolist(), strict=True):
+        for (one, other), gap in zip(pairs, self._gaps(), strict=True):
             if gap < self._clearance:
                 pair = (min(one, other), max(one, other))
                 close[pair] = min(gap, close.get(pair, math.inf))

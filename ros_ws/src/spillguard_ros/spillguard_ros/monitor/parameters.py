@@ -42,6 +42,7 @@ class MonitorParameters:
     target_tolerance: float = required(
         "[m] a target may stand beside where it is sensed; kept from it beside the clearance", 0.0, 0.2
     )
+    target_height_tolerance: float = required("[m] the same, higher or lower", 0.0, 0.2)
     target_reach: float = required("[m] outside the workspace at which a target may be", 0.0, 2.0)
     max_suspension: float = required("[s] for which the critic may be suspended; 0: never", 0.0, 600.0)
     critic_release: float = required("share of the threshold at which the critic lets go", 0.0, 1.0)
