@@ -34,8 +34,8 @@ _pour: dict[str, Any] = {
     "layer_norm": True,
     "gamma_c": 0.97,  # a violation within a second or two counts
     "tau": 0.01,
-    "initial_nu": 5.0,
-    "nu_max": 40.0,
+    "initial_nu": 20.0,  # below, a pour is hurried at the price of spills before the multiplier has grown
+    "nu_max": 200.0,
     "nu_lr": 0.05,
     "initial_alpha": 0.005,  # full exploration noise spills in every episode
     "imitation": 20.0,

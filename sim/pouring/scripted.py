@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 
-POUR_OFFSET = np.array([0.0, 0.03])  # lip minus rim centre in x, y [m]: granules leave towards -y
+POUR_OFFSET = np.array([0.0, 0.034])  # lip minus rim centre in x, y [m]: granules leave towards -y
 CUP_HEIGHT = 0.095  # [m] of the held cup
-CLEAR = 0.03  # [m] between the held cup's lowest point and the rim, of which the monitor asks for 0.02
+CLEAR = 0.022  # [m] between the held cup's lowest point and the rim, of which the monitor asks for 0.012
 NEAR = 0.02  # [m] lip to pour point, horizontally, before the cup tilts
 EMPTY = 0.0012  # [kg] measured at the wrist, below which the cup counts as empty
 FULL_TILT = 2.3  # [rad]

@@ -22,7 +22,7 @@ from spillguard_core.robot.arm import Vec
 from spillguard_core.robot.world import PATH_STEP
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 from spillguard_core.tasks.pouring.observation import measured
-from spillguard_core.tasks.pouring.zone import tilt_margin
+from spillguard_core.tasks.pouring.zone import tilt_margin, unsure_zone
 
 KINDS = ("joint", "workspace", "clearance", "tilt")
 SPACINGS = (0.002, 0.005, 0.010, 0.020, 0.030, 0.050, 0.100, 0.200)  # [s] longest one of a sequence
@@ -136,6 +136,7 @@ class Bench:
             policy_timeout=1.0,
             target_reach=OPEN,
         )
+        self._zone = unsure_zone(self._config.target_tolerance)
         self._now, self._exact, self._margins = 100.0, exact, list[list[float]]()
         self._decision: Decision = seen_at_rest(self._measured(), self._config, self._models, self._now)
         self._told: tuple[float, Trajectory] | None = None  # since when
@@ -191,7 +192,7 @@ class Bench:
             float(min((q - limits.position_min).min(), (limits.position_max - q).min())),
             float(min((lip - limits.workspace_min).min(), (limits.workspace_max - lip).min())),
             self._clearance(q),
-            tilt_margin(lip, lean, self._target, self._config.settings["free_tilt"]),
+            tilt_margin(lip, lean, self._target, self._config.settings["free_tilt"], self._zone),
         ])  # fmt: skip
 
     def _clearance(self, q: Vec) -> float:

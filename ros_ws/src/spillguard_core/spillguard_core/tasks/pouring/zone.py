@@ -5,10 +5,12 @@ the fullest cup, tilted slowly). Granules that run out are thrown forwards: they
 a larger tilt, and fly on while they fall, further from a higher lip. So the tilt is limited to where slow and
 fast granules alike land inside the target's rim, to less at the edge of that zone, and to the free tilt
 elsewhere. The same check is made at the point to which the lip's velocity carries the stream as it falls.
+Where the target may stand beside where it is sensed, the stream has to land inside its rim wherever it does.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -52,6 +54,15 @@ class PourZone:
 
 
 ZONE = PourZone()
+
+
+@cache
+def unsure_zone(tolerance: float) -> PourZone:
+    """The zone of a target that may stand up to `tolerance` [m] before or behind where it is sensed. Sideways
+    there is room for that: the stream keeps to the middle."""
+    return replace(ZONE, landing=max(ZONE.landing - tolerance, 0.0))
+
+
 FALL_TIME = 0.2  # [s] for which granules keep the lip's velocity: in the cup, then in the air
 
 
@@ -85,12 +96,12 @@ def allowed_tilt(lip: Vec, target: Vec, free_tilt: float, zone: PourZone = ZONE)
     return max(free_tilt, free_tilt + (1.0 - share) * (zone.edge_tilt - free_tilt))
 
 
-def tilt_margin(lip: Vec, tilt: float, target: Vec, free_tilt: float) -> float:
+def tilt_margin(lip: Vec, tilt: float, target: Vec, free_tilt: float, zone: PourZone = ZONE) -> float:
     """Remaining tilt [rad] of the cup, negative beyond; `tilt` [rad] is positive towards the lip.
 
     Backwards only the free tilt is allowed: there is no target on that side.
     """
-    return (allowed_tilt(lip, target, free_tilt) if tilt > 0.0 else free_tilt) - abs(tilt)
+    return (allowed_tilt(lip, target, free_tilt, zone) if tilt > 0.0 else free_tilt) - abs(tilt)
 
 
 FREE_TILT = Setting("free_tilt", "[rad] the cup may lean beside the target", 0.0, 3.2, stricter=-1)
@@ -102,16 +113,19 @@ def _margin(way: Way) -> Parts:
     """(2,) [rad] at the cup, and where the lip's velocity carries the stream."""
     around = way.around
     target, free = around.measurement.sensed[TARGET], around.config.settings[FREE_TILT.name]
-    leans = [tilt_margin(pose.position, pose.tilt, target, free) for pose in way.poses]
-    streams = [_stream(way.motion, offset, around, target, free) for offset in way.offsets]
+    zone = unsure_zone(around.config.target_tolerance)
+    leans = [tilt_margin(pose.position, pose.tilt, target, free, zone) for pose in way.poses]
+    streams = [_stream(way.motion, offset, around, target, free, zone) for offset in way.offsets]
     return Parts(np.array([least(leans), least(streams)]))
 
 
-def _stream(motion: Motion, strayed: Vec, around: Surroundings, target: Vec, free: float) -> float:
+def _stream(
+    motion: Motion, strayed: Vec, around: Surroundings, target: Vec, free: float, zone: PourZone
+) -> float:
     """Tilt margin [rad] where the lip's velocity carries a stream that leaves at the end of the period."""
     soon = around.tool.state(motion.q + strayed, motion.qd)
     led = soon.position + FALL_TIME * soon.velocity * LEVEL
-    return tilt_margin(led, soon.tilt, target, free)
+    return tilt_margin(led, soon.tilt, target, free, zone)
 
 
 def _ways(refused: Refused) -> Ways:
