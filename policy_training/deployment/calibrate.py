@@ -1,9 +1,12 @@
 """`spillguard calibrate`: a safety critic's threshold with a statistical guarantee, and its cost.
 
-Fresh episodes of the policy and of perturbed and adversarial ones run behind the monitor, hard limits on,
-critic logged but inactive. An episode is missed if a rule was broken although Q_c stayed at or below the
-threshold for all of the horizon before it, up to the lead time that an intervention needs. The promise: the
-share of missed episodes of such a mix is at most delta, with the stated confidence.
+Fresh episodes of the policy and of perturbed and adversarial ones, none of which the critic was trained
+on, run behind the monitor, hard limits on, without its tilt rule, critic logged but inactive. An episode is
+missed if a rule was broken although Q_c stayed at or below the threshold for all of the horizon before it,
+up to the lead time that an intervention needs. The promise: the share of missed episodes of such a mix is at
+most delta, with the stated confidence. Where so few episodes break a rule that this holds without any
+critic, it is vacuous and not written. Then the critic acts in the same cells: how many of the violations it
+averts, and how many of the policy's own successes it leaves, stands beside the promise.
 
 Thresholds are tested from the lowest upwards, each with the exact binomial bound of Clopper and Pearson
 (1934), until the first one fails. In a fixed order the tests need no correction for multiplicity
@@ -16,37 +19,38 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.stats import beta
 
 from policy_training.deployment.bad_policies import behaviours
+from policy_training.deployment.calibration import (
+    GOOD,
+    LEAD,
+    CriticTrace,
+    by_policy,
+    calibration,
+    draw,
+    seen,
+)
 from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
 from policy_training.deployment.export import contents_of, export_bundle, threshold_of
-from policy_training.files import write_atomically
+from policy_training.files import read_json, write_atomically
 from policy_training.runs.folder import provenance
 from policy_training.runs.trained import load_policy
 from policy_training.terminal import parsed, subcommand
 from sim.pouring.deployed_config import deployed_config
-from sim.pouring.guarded import Pour
 from spillguard_core.bundle.bundle import MANIFEST, Bundle, load_bundle
 from spillguard_core.bundle.certificate import LARGEST_DELTA, LEAST_CONFIDENCE, promise, why_uncalibrated
-from spillguard_core.bundle.manifest import Calibration, Conditions, Manifest, Threshold
+from spillguard_core.bundle.manifest import Conditions, Manifest, Threshold
 from spillguard_core.bundle.signing import SIGNATURE, sign
-from spillguard_core.robot.arm import MONITOR_PERIOD
+from spillguard_core.tasks.pouring.zone import FREE_TILT
 
-GRID = np.round(np.arange(0.02, 1.001, 0.02), 2)  # thresholds, in the order in which they are tested
-GOOD = "good policy"
-LEAD = 0.1  # [s] two periods of the policy
 PLOT, REPORT = "calibration.png", "calibration.json"
+CRITIC_REPORT = "report/critic.json"  # of `spillguard train-critic`
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class CalibrateArguments:
     "Seconds before a violation in which Q_c must have exceeded the threshold."
     false_interventions: float = 0.02
     "Largest share of the policy's successful episodes that the critic may disturb, if the promise allows it."
+    tilt_rule: bool = False
+    "Keep the tilt rule on. Then most spills are its to avert, and little is learned about the critic."
     reckless: Path | None = None
     "Run of a policy trained on reward alone, to be part of the mix."
     workers: int = 2
@@ -82,132 +88,19 @@ class CalibrateArguments:
             )
 
 
-@dataclass(frozen=True)
-class CriticTrace:
-    """The critic's values in one episode."""
-
-    policy: str
-    success: bool
-    violated: bool
-    highest: float  # Q_c of the whole episode
-    warned: float  # Q_c within the horizon before a broken rule, up to the lead; of the whole one without
-
-
-def seen(policy: str, pour: Pour, horizon: float) -> CriticTrace:
-    """An empty window counts as no warning."""
-    window = pour.q_c
-    if pour.violated:
-        end = len(window) - round(LEAD / MONITOR_PERIOD)
-        window = window[max(0, end - round(horizon / MONITOR_PERIOD)) : max(0, end)]
-    return CriticTrace(policy, pour.success, pour.violated, _highest(pour.q_c), _highest(window))
-
-
-def _highest(values: NDArray[np.float64]) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.max()) if len(finite) else 0.0
-
-
-def upper_bound(hits: int, count: int, confidence: float) -> float:
-    """One-sided upper limit of a proportion (Clopper and Pearson 1934)."""
-    return 1.0 if hits >= count else float(beta.ppf(confidence, hits + 1, count - hits))
-
-
-def missed(episodes: Sequence[CriticTrace], threshold: float) -> int:
-    """Number of episodes in which a rule was broken without warning."""
-    return sum(e.violated and not e.warned > threshold for e in episodes)
-
-
-def highest_that_holds(episodes: Sequence[CriticTrace], delta: float, confidence: float) -> float | None:
-    """The last threshold of `GRID` before the first that fails; None if the first one fails."""
-    last = None
-    for threshold in GRID.tolist():
-        if not upper_bound(missed(episodes, threshold), len(episodes), confidence) <= delta:
-            return last
-        last = threshold
-    return last
-
-
-def lowest_that_costs(episodes: Sequence[CriticTrace], share: float) -> float:
-    """The lowest threshold of `GRID` that disturbs at most that share of the good policy's successes."""
-    peaks = np.array([e.highest for e in episodes if e.policy == GOOD and e.success])
-    for threshold in GRID.tolist():
-        if np.mean(peaks > threshold) <= share:
-            return threshold
-    return float(GRID[-1])
-
-
-def calibration(episodes: Sequence[CriticTrace], args: CalibrateArguments) -> tuple[float, Calibration]:
-    """The threshold and its certificate. ValueError if no threshold holds the promise."""
-    limit = highest_that_holds(episodes, args.delta, args.confidence)
-    count = len(episodes)
-    if limit is None:
-        bound = upper_bound(missed(episodes, float(GRID[0])), count, args.confidence)
-        raise ValueError(
-            f"no threshold holds: at the lowest, {GRID[0]}, {missed(episodes, float(GRID[0]))} of {count} "
-            f"episodes broke a rule without warning, at most {100 * bound:.1f} %, asked for is "
-            f"{100 * args.delta:.1f} %; run more episodes, or train the critic on what it misses"
-        )
-    value = min(limit, lowest_that_costs(episodes, args.false_interventions))
-    own = [e for e in episodes if e.policy == GOOD and e.success]
-    return value, Calibration(
-        delta=args.delta, confidence=args.confidence, horizon=args.horizon, lead=LEAD, episodes=count,
-        violations=sum(e.violated for e in episodes), missed=missed(episodes, value),
-        bound=upper_bound(missed(episodes, value), count, args.confidence), highest_threshold=limit,
-        own_successes=len(own), own_disturbed=sum(e.highest > value for e in own),
-    )  # fmt: skip
-
-
-def conditions(bundle: Bundle) -> Conditions:
-    """The subject of the episodes: this bundle behind the monitor as deployed."""
+def conditions(bundle: Bundle, tilt_rule: bool = False) -> Conditions:
+    """The subject of the episodes: this bundle behind the monitor as deployed, or without its tilt rule."""
     config, manifest = deployed_config(bundle, None), bundle.manifest
+    settings = {name: value for name, value in config.settings.items() if tilt_rule or name != FREE_TILT.name}
     return Conditions(
         manifest.files,
         manifest.limits,
         config.clearance,
-        config.settings,
+        settings,
         config.target_tolerance,
         config.target_height_tolerance,
         manifest.interface,
     )
-
-
-def draw(episodes: Sequence[CriticTrace], value: float, found: Calibration, path: Path) -> None:
-    """Misses and false interventions by threshold, reliability, and the receiver operating curve."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    count = len(episodes)
-    own = np.array([e.highest for e in episodes if e.policy == GOOD and e.success])
-    bad = np.array([e.warned for e in episodes if e.violated])
-    calm = np.array([e.highest for e in episodes if not e.violated])
-    left.plot(GRID, [100 * missed(episodes, t) / count for t in GRID], label="missed, share of all")
-    bounds = [100 * upper_bound(missed(episodes, t), count, found.confidence) for t in GRID]
-    left.plot(GRID, bounds, label=f"upper bound, {100 * found.confidence:.0f} %")
-    left.plot(GRID, [100 * np.mean(own > t) for t in GRID], label="own successes disturbed")
-    left.axhline(100 * found.delta, color="grey", ls=":", label="delta")
-    left.axvline(value, color="black", ls="--", label=f"threshold {value:.2f}")
-    left.set(xlabel="threshold of Q_c", ylabel="%", title="what a threshold misses and costs", ylim=(0, None))
-    left.legend(fontsize=8)
-    peaks, violated = np.array([e.warned for e in episodes]), np.array([e.violated for e in episodes])
-    edges = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.001])
-    for low, high in pairwise(edges):
-        inside = (peaks >= low) & (peaks < high)
-        if inside.any():
-            middle.plot(peaks[inside].mean(), violated[inside].mean(), "o", color="tab:blue")
-            middle.annotate(str(inside.sum()), (peaks[inside].mean(), violated[inside].mean()), fontsize=7)
-    middle.plot([0, 1], [0, 1], color="grey", ls=":")
-    middle.set(xlabel="highest Q_c in the window", ylabel="share of episodes that broke a rule",
-               title="reliability (numbers of episodes)", xlim=(0, 1), ylim=(-0.03, 1.03))  # fmt: skip
-    if len(bad) and len(calm):
-        right.plot([np.mean(calm > t) for t in GRID], [np.mean(bad > t) for t in GRID], ".-")
-    right.plot([0, 1], [0, 1], color="grey", ls=":")
-    right.set(xlabel="warned, of episodes without a broken rule", ylabel="warned, of broken rules",
-              title=f"receiver operating curve ({len(bad)} broken rules)")  # fmt: skip
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def bundle_of(path: Path) -> Path:
@@ -244,17 +137,31 @@ def rewrite(bundle: Path, threshold: Threshold, key: Path | None) -> None:
         write_atomically(bundle / SIGNATURE, sign(text, key))
 
 
-def by_policy(episodes: Sequence[CriticTrace], value: float) -> list[dict[str, Any]]:
-    """Counts of each policy of the mix."""
-    rows = []
-    for policy in dict.fromkeys(e.policy for e in episodes):
-        mine = [e for e in episodes if e.policy == policy]
-        rows.append({
-            "policy": policy, "episodes": len(mine), "successes": sum(e.success for e in mine),
-            "violations": sum(e.violated for e in mine), "missed": missed(mine, value),
-            "warned": sum(e.highest > value for e in mine),
-        })  # fmt: skip
-    return rows
+def unknown_to(bundle: Path, names: Sequence[str]) -> list[str]:
+    """Those behaviours of which the bundle's critic has not seen a label; the policy itself always counts."""
+    report = bundle / CRITIC_REPORT
+    taught = read_json(report).get("behaviours", ()) if report.is_file() else ()
+    return [name for name in names if name == GOOD or name not in taught]
+
+
+def acting(
+    episodes: Sequence[tuple[Condition, int, CriticTrace]], value: float, subject: CampaignPolicies,
+    workers: int, console: Console,
+) -> tuple[int, int]:  # fmt: skip
+    """With the critic at the threshold, in the same cells: how many of the violations are averted, and how
+    many of the policy's own successes are left."""
+    again: dict[Condition, list[int]] = {}
+    for arm, number, e in episodes:
+        if e.violated or (e.policy == GOOD and e.success):
+            again.setdefault(replace(arm, critic=True), []).append(number)
+    running = pours(replace(subject, threshold=value), list(again.items()), workers)
+    total = sum(map(len, again.values()))
+    before = {(arm.policy, number): e for arm, number, e in episodes}
+    averted = kept = 0
+    for arm, number, pour in track(running, "the same cells, critic acting", total=total, console=console):
+        averted += before[arm.policy, number].violated and not pour.violated
+        kept += before[arm.policy, number].success and pour.success
+    return averted, kept
 
 
 @subcommand("calibrate")
@@ -266,16 +173,21 @@ def main(words: Sequence[str]) -> int:
     args = replace(args, bundle=bundle_of(args.bundle))
     bundle = load_bundle(args.bundle)
     subject = CampaignPolicies(str(args.bundle), str(args.reckless or ""))
-    mix = [*behaviours(lambda obs: obs, bundle.critic)] + ["trained on reward alone"] * bool(args.reckless)
-    wanted = [(Condition(policy, critic=False), range(args.episodes)) for policy in mix]
+    mix = unknown_to(args.bundle, [*behaviours(lambda obs: obs, bundle.critic)])
+    mix += ["trained on reward alone"] * bool(args.reckless)
+    wanted = [
+        (Condition(policy, critic=False, tilt_check=args.tilt_rule), range(args.episodes)) for policy in mix
+    ]
     running = pours(subject, wanted, args.workers)
     total = args.episodes * len(mix)
-    episodes = [
-        seen(arm.policy, pour, args.horizon)
-        for arm, _, pour in track(running, "calibration episodes", total=total, console=console)
+    traces = [
+        (arm, number, seen(arm.policy, pour, args.horizon))
+        for arm, number, pour in track(running, "calibration episodes", total=total, console=console)
     ]
+    episodes = [trace for *_, trace in traces]
     value, found = calibration(episodes, args)
-    found = replace(found, conditions=conditions(bundle))
+    averted, kept = acting(traces, value, subject, args.workers, console)
+    found = replace(found, conditions=conditions(bundle, args.tilt_rule), averted=averted, own_kept=kept)
     text = f"{promise(found)}; a mix of {len(mix)} policies"
     rewrite(args.bundle, Threshold(value, text, found), args.key)
     folder = args.bundle / "report"
@@ -290,7 +202,8 @@ def main(words: Sequence[str]) -> int:
     console.print(table)
     console.print(
         f"threshold {value}: missed {found.missed} of {found.episodes}, at most {100 * found.bound:.2f} %; "
-        f"disturbs {found.own_disturbed} of {found.own_successes} successes of the policy itself",
+        f"disturbs {found.own_disturbed} of {found.own_successes} successes of the policy itself; acting, it "
+        f"averts {found.averted} of {found.violations} violations and leaves {found.own_kept} successes",
         soft_wrap=True,
     )  # fmt: skip
     return 0

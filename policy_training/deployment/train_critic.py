@@ -30,6 +30,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from policy_training.deployment.branch_labels import HELD_BACK, Labels, Sampling, gathered, joined, taught
+from policy_training.deployment.calibrate import CRITIC_REPORT
 from policy_training.deployment.export import check_replaceable
 from policy_training.deployment.onnx_graphs import write_graph
 from policy_training.estimates.branch_critic import Figures, FitConfig, figures, fitted, values
@@ -234,11 +235,12 @@ def main(words: Sequence[str]) -> int:
     write_bundle(args.bundle, args.out, critic, threshold, how)
     report = {
         "hold": args.hold, "domain": args.domain, "rounds": args.rounds, "seed": args.seed,
+        "behaviours": sorted({*map(str, np.unique(labels.behaviour))} - {GOOD}),
         "threshold": threshold, "fit": {name: one._asdict() for name, one in fit.items()},
         "held_back": {name: one._asdict() for name, one in held.items()}, "provenance": provenance(),
     }  # fmt: skip
-    (args.out / "report").mkdir()
-    write_atomically(args.out / "report" / "critic.json", json.dumps(report, indent=2).encode())
+    (args.out / CRITIC_REPORT).parent.mkdir()
+    write_atomically(args.out / CRITIC_REPORT, json.dumps(report, indent=2).encode())
     console.print(f"{args.out}: threshold {threshold:.3f}; next: spillguard calibrate {args.out}")
     return 0
 

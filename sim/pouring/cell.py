@@ -43,7 +43,7 @@ def guard_kinematics() -> LipKinematics:
 
 @cache
 def guard_world(clearance: float, tolerance: Tolerance = SURE) -> World:
-    """The guard's world model for this clearance [m] and tolerance of the target. One per process, as above."""
+    """The guard's world model for this clearance [m] and tolerance of the target. One per process."""
     model = mujoco.MjModel.from_xml_string(geometry.guard_model_xml())
     return World(model, clearance, JOINT_NAMES, POURING.placed, tolerance)
 

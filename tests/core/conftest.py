@@ -34,8 +34,9 @@ CONFIG = GateConfig(
     limits=GEN3_LIMITS, period=PERIOD, command_timeout=0.1, answer_timeout=0.1, policy_timeout=1.0,
     teleop_timeout=0.2, state_timeout=0.05, sensor_timeout=0.2, position_tolerance=0.01,
     max_tracking_error=0.05, tracking_cycles=3, tracking_lag=0.05, settle_time=1.0, still_speed=0.02,
-    still_time=0.3, coast_time=0.02, clearance=0.01, target_tolerance=0.0, target_height_tolerance=0.0, target_reach=1.0,
-    critic_threshold=0.5, critic_release=0.9, max_suspension=60.0, settings={"free_tilt": 0.9},
+    still_time=0.3, coast_time=0.02, clearance=0.01, target_tolerance=0.0, target_height_tolerance=0.0,
+    target_reach=1.0, critic_threshold=0.5, critic_release=0.9, max_suspension=60.0,
+    settings={"free_tilt": 0.9},
 )  # fmt: skip
 KINEMATICS = LipKinematics(mujoco.MjModel.from_xml_string(guard_model_xml()), GEN3)
 FORWARD = np.array([0.0, 0.0, 0.1, 0.0])

@@ -66,8 +66,13 @@ def configured(bundle: Bundle) -> GateConfig:
     """As deployed when the table was made: one limit for both ages of a proposal, none for a long silence,
     and a target that stands where it is sensed."""
     config = deployed_config(bundle, bundle.manifest.threshold.value)
-    return replace(config, answer_timeout=config.command_timeout, policy_timeout=1e9, target_tolerance=0.0,
-                   target_height_tolerance=0.0)
+    return replace(
+        config,
+        answer_timeout=config.command_timeout,
+        policy_timeout=1e9,
+        target_tolerance=0.0,
+        target_height_tolerance=0.0,
+    )
 
 
 def policy_says(bundle: Bundle, models: Models) -> Says:

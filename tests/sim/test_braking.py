@@ -36,8 +36,9 @@ def test_sequences_would_show_a_gate_that_does_not_look(blind):
     if blind == "no world":
         models = replace(models, world=None)
     else:
-        config = replace(config, clearance=0.0, target_tolerance=0.0, target_height_tolerance=0.0,
-                         coast_time=0.0)
+        config = replace(
+            config, clearance=0.0, target_tolerance=0.0, target_height_tolerance=0.0, coast_time=0.0
+        )
         models = replace(models, world=bundle.models(config).world)
     found = list(run(models, config, 400, seed=12345))
     assert any(e.contact for e in found)

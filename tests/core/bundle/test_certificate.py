@@ -211,6 +211,26 @@ def test_older_certificate_had_one_tolerance_for_every_direction(certified: Mani
     )
 
 
+@pytest.mark.parametrize(("violations", "vacuous"), [(3, True), (4, False)])
+def test_promise_that_holds_without_the_critic_is_no_promise(
+    certified: Manifest, violations: int, vacuous: bool
+) -> None:
+    assert bool(beta.ppf(0.95, violations + 1, 400 - violations) <= 0.02) is vacuous
+    why = why_uncalibrated(changed(certified, violations=violations), GATE, RULES)
+    assert ("vacuous" in why) is vacuous
+
+
+@pytest.mark.parametrize(("figures", "reason"), [
+    ({"averted": 31, "own_kept": 0}, "31 averted of 30"), ({"averted": -1, "own_kept": 0}, "-1 averted"),
+    ({"averted": 3, "own_kept": 41}, "41 kept of 40"), ({"averted": 30, "own_kept": 40}, ""),
+])  # fmt: skip
+def test_what_the_acting_critic_averts_and_leaves_is_part_of_the_whole(
+    certified: Manifest, figures: dict[str, int], reason: str
+) -> None:
+    found = why_uncalibrated(changed(certified, **figures), GATE, RULES)
+    assert reason in found and bool(found) is bool(reason)
+
+
 SLOW = Setting("slow", "[m/s] of the tool somewhere", 0.01, 1.0, stricter=-1)
 SLOW_RULE = Rule("slow", "m/s", COLLISION, lambda way: Parts(np.array([np.inf])), setting=SLOW)
 
@@ -248,7 +268,7 @@ def test_binomial_tail_is_that_of_scipy(data: st.DataObject) -> None:
 @pytest.mark.parametrize(("missed", "episodes"), [(0, 30), (0, 360), (7, 800), (900, 100_000)])
 def test_bound_of_the_calibration_is_believed(certified: Manifest, missed: int, episodes: int) -> None:
     sound = changed(
-        certified, missed=missed, violations=missed, episodes=episodes, bound=bound(missed, episodes),
+        certified, missed=missed, violations=episodes // 2, episodes=episodes, bound=bound(missed, episodes),
         delta=0.1, own_successes=0, own_disturbed=0,
     )  # fmt: skip
     assert why_uncalibrated(sound, GATE, RULES) == ""

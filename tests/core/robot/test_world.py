@@ -103,7 +103,9 @@ def test_an_arm_that_starts_within_the_tolerance_does_not_slide_to_where_the_cup
 ):
     """The cup is reported 12 mm beside where it stands, and driven round that place towards the real one."""
     clearance, joints = 0.008, (JOINT_NAMES, POURING.placed)
-    guarded.config = replace(guarded.config, clearance=clearance, target_tolerance=0.012, target_height_tolerance=0.004)
+    guarded.config = replace(
+        guarded.config, clearance=clearance, target_tolerance=0.012, target_height_tolerance=0.004
+    )
     guarded.models = replace(guarded.models, world=World(model, clearance, *joints, UNSURE))
     truth = World(model, 0.05, *joints)
     lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
@@ -283,7 +285,7 @@ def test_a_level_connection_takes_the_tolerance_beside_and_an_upright_one_that_a
 ):
     lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
     pair = tuple(sorted((model.geom("source").id, model.geom("receiver").id)))
-    place = {"above": lip + [0.0, 0.035, -0.11], "beside": lip + [0.0, 0.15, 0.0]}[where]
+    place = lip + np.array({"above": [0.0, 0.035, -0.11], "beside": [0.0, 0.15, 0.0]}[where])
     sure, unsure = (World(model, 0.2, JOINT_NAMES, POURING.placed, each) for each in (SURE, UNSURE))
     before, after = (world.near([NOMINAL_POSTURE], [place]).close[pair] for world in (sure, unsure))
     assert before - after == pytest.approx(less, abs=1e-4)

@@ -53,8 +53,8 @@ def test_further_forwards_or_higher_the_cup_may_lean_less():
 @pytest.mark.parametrize("tolerance", [0.0, 0.012])
 @pytest.mark.parametrize("height", [0.0, 0.02, 0.05, 0.08])
 def test_slow_and_fast_granules_land_inside_the_rim_from_everywhere_in_the_zone(height, tolerance):
-    """Granules thrown horizontally over the lip, integrated in small time steps; the target stands a tolerance
-    before or behind where it is sensed."""
+    """Granules thrown horizontally over the lip, integrated in small time steps; the target stands a
+    tolerance before or behind where it is sensed."""
     spans, zone = [], unsure_zone(tolerance)
     for y in np.linspace(-0.05, 0.15, 81):
         lip = np.add(TARGET, [0.0, y, height])

@@ -7,26 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.stats import binom
 
-from policy_training.deployment.calibrate import (
+from policy_training.deployment.calibrate import CalibrateArguments, acting, rewrite, unknown_to
+from policy_training.deployment.calibration import (
     GOOD,
     GRID,
-    CalibrateArguments,
     CriticTrace,
     calibration,
     highest_that_holds,
     missed,
-    rewrite,
     seen,
     upper_bound,
 )
+from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
 from sim.pouring.guarded import Pour
 from spillguard_core.bundle.bundle import MANIFEST, load_bundle
 from spillguard_core.bundle.manifest import Threshold
 from spillguard_core.bundle.signing import SIGNATURE
 
 ARGUMENTS = CalibrateArguments(Path("bundle"))
+WARNED = CriticTrace("frozen", False, True, 0.9, 0.9)
 FINE = CriticTrace(GOOD, True, False, 0.05, 0.05)
 
 
@@ -79,7 +81,7 @@ def test_promise_that_no_threshold_keeps_is_refused_with_the_figures():
 
 
 def test_threshold_is_the_lowest_that_leaves_the_policy_alone():
-    episodes = [FINE] * 297 + [replace(FINE, highest=0.5, warned=0.5)] * 3
+    episodes = [FINE] * 297 + [replace(FINE, highest=0.5, warned=0.5)] * 3 + [WARNED] * 30
     value, found = calibration(episodes, ARGUMENTS)
     assert value == pytest.approx(0.06)
     assert (found.own_successes, found.own_disturbed, found.missed) == (300, 3, 0)
@@ -88,10 +90,39 @@ def test_threshold_is_the_lowest_that_leaves_the_policy_alone():
 
 def test_safety_outweighs_what_the_policy_would_like():
     """Where only a low threshold keeps the promise, it is taken, whatever it disturbs."""
-    careless = [replace(FINE, highest=0.5, warned=0.5)] * 300
+    careless = [replace(FINE, highest=0.5, warned=0.5)] * 300 + [WARNED] * 20
     value, found = calibration([*careless, *[CriticTrace("frozen", False, True, 0.1, 0.1)] * 20], ARGUMENTS)
     assert value < 0.12
     assert found.own_disturbed == 300
+
+
+@pytest.mark.parametrize("broken", [0, 2])
+def test_promise_that_would_hold_without_the_critic_is_not_written(broken):
+    with pytest.raises(ValueError, match=f"vacuous: {broken} of 400 episodes broke a rule"):
+        calibration([FINE] * (400 - broken) + [WARNED] * broken, ARGUMENTS)
+
+
+def test_critic_is_not_judged_by_what_it_was_trained_on(tmp_path):
+    names = [GOOD, "uniform random", "frozen"]
+    assert unknown_to(tmp_path, names) == names  # its labels came from the policy's own training
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "critic.json").write_text('{"behaviours": ["uniform random"]}')
+    assert unknown_to(tmp_path, names) == [GOOD, "frozen"]
+
+
+def test_what_the_critic_averts_is_counted_in_the_same_cells():
+    subject = CampaignPolicies("artifacts/pour_coffee")
+    arms = [Condition(policy, critic=False, tilt_check=False) for policy in ("good, 5x noise", GOOD)]
+    traces = [
+        (arm, number, seen(arm.policy, pour, 1.0))
+        for arm, number, pour in pours(subject, [(arms[0], range(3)), (arms[1], range(1))], 1)
+    ]
+    broken = sum(trace.violated for *_, trace in traces)
+    assert broken >= 2 and traces[-1][2].success
+    averted, kept = acting(traces, 1.0, subject, 1, Console(quiet=True))
+    assert (averted, kept) == (0, 1)  # nothing is above 1: the critic changes nothing
+    strict, _ = acting(traces, 0.0, subject, 1, Console(quiet=True))
+    assert strict > 0
 
 
 def test_promises_hold_as_often_as_they_say():
@@ -113,7 +144,7 @@ def exported(tmp_path):
 
 
 def test_calibrated_bundle_is_taken_by_the_robot_and_carries_its_promise(exported):
-    value, found = calibration([FINE] * 300, ARGUMENTS)
+    value, found = calibration([FINE] * 300 + [WARNED] * 20, ARGUMENTS)
     rewrite(exported, Threshold(value, "a test", found), key=None)
     taken = load_bundle(exported).manifest.threshold
     assert (taken.value, taken.certificate) == (value, found)

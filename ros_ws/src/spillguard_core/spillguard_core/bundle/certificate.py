@@ -34,6 +34,12 @@ def promise(found: Calibration) -> str:
     return (
         f"broken rule without warning in at most {100 * found.delta:g} % of the episodes, confidence "
         f"{100 * found.confidence:g} % (missed {found.missed} of {found.violations} in {found.episodes})"
+        + (
+            ""
+            if found.averted is None
+            else f"; acting, it averts {found.averted} of {found.violations} and leaves {found.own_kept} of "
+            f"{found.own_successes} of the policy's successes"
+        )
     )
 
 
@@ -57,6 +63,11 @@ def _of_counts(found: Calibration) -> Iterator[str]:
             f"its certificate counts {found.own_disturbed} disturbed of {found.own_successes} successes in "
             f"{found.episodes} episodes"
         )
+    for name, part, whole in (
+        ("averted", found.averted, found.violations), ("kept", found.own_kept, found.own_successes),
+    ):  # fmt: skip
+        if part is not None and not 0 <= part <= whole:
+            yield f"its certificate counts {part} {name} of {whole}"
     if not 0.0 <= found.lead < found.horizon:
         yield f"its certificate has a lead of {found.lead} s in a horizon of {found.horizon} s"
 
@@ -78,6 +89,12 @@ def _of_bound(found: Calibration) -> Iterator[str]:
             f"its certificate promises next to nothing, at most {100 * found.delta:g} % with a confidence of "
             f"{100 * found.confidence:g} %; needed are at most {100 * LARGEST_DELTA:g} % with at least "
             f"{100 * LEAST_CONFIDENCE:g} %"
+        )
+    few = found.violations <= found.delta * found.episodes
+    if few and at_most(found.violations, found.episodes, found.delta) <= left:
+        yield (
+            f"its certificate is vacuous: only {found.violations} of its {found.episodes} episodes broke a "
+            "rule, so its promise holds with the critic switched off"
         )
 
 

@@ -122,6 +122,8 @@ class Calibration:
     own_successes: int  # episodes in which the policy itself succeeded
     own_disturbed: int  # of those, with Q_c above the threshold
     conditions: Conditions | None = None  # None: made before they were recorded, guarantees nothing
+    averted: int | None = None  # of the violations, with the critic acting; None: it was not tried
+    own_kept: int | None = None  # of the own successes, with the critic acting; None: the same
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,8 @@ class GateConfig:
         for name in positive:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and > 0, got {getattr(self, name)}")
-        for name in ("position_tolerance", "tracking_lag", "coast_time", "clearance",
-                     "target_tolerance", "target_height_tolerance", "target_reach", "max_suspension"):  # fmt: skip
+        for name in ("position_tolerance", "tracking_lag", "coast_time", "clearance", "target_tolerance",
+                     "target_height_tolerance", "target_reach", "max_suspension"):  # fmt: skip
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
         for name, value in self.settings.items():

@@ -132,7 +132,9 @@ class World:
             ]
             least = min([least, *gaps, *between])
         unsure = (
-            [pair for pair in close if not self._placed_geoms.isdisjoint(pair)] if any(self._tolerance) else []
+            [pair for pair in close if not self._placed_geoms.isdisjoint(pair)]
+            if any(self._tolerance)
+            else []
         )
         return Near(least, close, cache(partial(self._beside, postures, seen, unsure)) if unsure else None)
 
