@@ -10,6 +10,7 @@ from policy_training.terminal import UsageError, subcommand
 STUDIES = {
     "layouts": ("studies.layout_toy_page", "optimizer layouts on two targets of different size"),
     "threshold": ("studies.threshold_study", "where Meta SAC-Lag's threshold ends, from where it starts"),
+    "critic": ("studies.critic_study", "what a safety critic averts by itself, beside the tilt rule"),
     "goal": ("studies.goal_study", "optimizer layouts and the cost critic's rate on the goal tasks"),
 }
 

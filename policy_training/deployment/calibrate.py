@@ -43,6 +43,7 @@ from policy_training.runs.folder import provenance
 from policy_training.runs.trained import load_policy
 from policy_training.terminal import parsed, subcommand
 from sim.pouring.deployed_config import deployed_config
+from sim.pouring.domain_file import spread_of
 from spillguard_core.bundle.bundle import MANIFEST, Bundle, load_bundle
 from spillguard_core.bundle.certificate import LARGEST_DELTA, LEAST_CONFIDENCE, promise, why_uncalibrated
 from spillguard_core.bundle.manifest import Conditions, Manifest, Threshold
@@ -71,6 +72,8 @@ class CalibrateArguments:
     "Largest share of the policy's successful episodes that the critic may disturb, if the promise allows it."
     tilt_rule: bool = False
     "Keep the tilt rule on. Then most spills are its to avert, and little is learned about the critic."
+    domain: str = "full"
+    "What the cells differ in: nominal, pours, full, or a domain file."
     reckless: Path | None = None
     "Run of a policy trained on reward alone, to be part of the mix."
     workers: int = 2
@@ -81,6 +84,7 @@ class CalibrateArguments:
     def __post_init__(self) -> None:
         if not (self.episodes >= 1 and self.workers >= 1 and self.horizon > LEAD):
             raise ValueError(f"episodes and workers must be at least 1, horizon above {LEAD} s")
+        spread_of(self.domain)
         if not (0.0 < self.delta <= LARGEST_DELTA and LEAST_CONFIDENCE <= self.confidence < 1.0):
             raise ValueError(
                 f"delta {self.delta} must be in (0, {LARGEST_DELTA}], confidence {self.confidence} at "
@@ -172,7 +176,7 @@ def main(words: Sequence[str]) -> int:
     args = parsed(CalibrateArguments, words, "spillguard calibrate")
     args = replace(args, bundle=bundle_of(args.bundle))
     bundle = load_bundle(args.bundle)
-    subject = CampaignPolicies(str(args.bundle), str(args.reckless or ""))
+    subject = CampaignPolicies(str(args.bundle), str(args.reckless or ""), domain=args.domain)
     mix = unknown_to(args.bundle, [*behaviours(lambda obs: obs, bundle.critic)])
     mix += ["trained on reward alone"] * bool(args.reckless)
     wanted = [
@@ -188,7 +192,7 @@ def main(words: Sequence[str]) -> int:
     value, found = calibration(episodes, args)
     averted, kept = acting(traces, value, subject, args.workers, console)
     found = replace(found, conditions=conditions(bundle, args.tilt_rule), averted=averted, own_kept=kept)
-    text = f"{promise(found)}; a mix of {len(mix)} policies"
+    text = f"{promise(found)}; a mix of {len(mix)} policies in cells of the domain {Path(args.domain).name}"
     rewrite(args.bundle, Threshold(value, text, found), args.key)
     folder = args.bundle / "report"
     folder.mkdir(exist_ok=True)

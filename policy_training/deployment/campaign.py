@@ -12,21 +12,29 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_training.deployment.bad_policies import Behaviour, behaviours
+from policy_training.experience.episodes import ActionRule
 from policy_training.networks.plain import plain_policy
 from policy_training.runs.trained import load_policy
 from policy_training.worker_processes import in_processes
+from sim.pouring.branch import Moment, breaks_a_rule
 from sim.pouring.deployed_config import deployed_config
+from sim.pouring.domain_file import spread_of
+from sim.pouring.guard import accepts_all
 from sim.pouring.guarded import Pour, Stack
 from sim.pouring.scenario import sample_scenario
 from spillguard_core.bundle.bundle import Bundle, load_bundle
 from spillguard_core.gate import reasons
+from spillguard_core.gate.decision import GateConfig
+from spillguard_core.gate.gate import Models
 from spillguard_core.gate.screening import Choice, Critic, Scene, Screen, evaluated, screened
-from spillguard_core.tasks.pouring.action import ACTION_SCALE, RECOVERY
+from spillguard_core.tasks.pouring.action import ACTION_SCALE, RECOVERY, back
 
 SCENARIOS, POLICIES = 3_000_000, 4_000_000  # first seeds; no other part of the project uses these
 CHUNK = 5  # episodes that a process takes at a time
+ORACLE_HOLD = 0.2  # [s] for which an action that is tried passes, as in the critic's labels
 SAMPLES, SPREAD = 100, 0.3  # of the resampling fallback, as in SQRL; the standard deviation is ours
 
 
@@ -39,6 +47,7 @@ class Condition:
     fallback: str = "closest"
     critic: bool = True  # False: Q_c is logged and does not act
     tilt_check: bool = True  # False: the tilt is not limited, and only the critic guards against a spill
+    oracle: bool = False  # every action is tried in a copy of the cell first: what the fallback could save
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class CampaignPolicies:
     bundle: str
     reckless: str = ""
     threshold: float | None = None  # None: the bundle's own
+    domain: str = "pours"  # what the cells differ in
 
 
 def always_hold(critic: Critic, scene: Scene, threshold: float | None, release: float) -> list[Choice]:
@@ -102,9 +112,30 @@ def episode(subject: CampaignPolicies, arm: Condition, number: int) -> Pour:
         config = replace(config, settings={**config.settings, "free_tilt": math.pi})
     models = replace(bundle.models(config), screen=SCREENS[arm.fallback])
     behaviour = known[arm.policy]
+    stack = Stack(models, config, arm.guarded, behaviour.delay)
     rule = behaviour.maker(np.random.default_rng(POLICIES + number))
-    scenario = sample_scenario(np.random.default_rng(SCENARIOS + number))
-    return Stack(models, config, arm.guarded, behaviour.delay).pour(rule, scenario)
+    if arm.oracle:
+        rule = foreseeing(rule, stack, models, config, np.random.default_rng([POLICIES, number]))
+    scenario = sample_scenario(np.random.default_rng(SCENARIOS + number), spread_of(subject.domain))
+    return stack.pour(rule, scenario)
+
+
+def foreseeing(
+    rule: ActionRule, stack: Stack, models: Models, config: GateConfig, rng: np.random.Generator
+) -> ActionRule:
+    """The rule, with the fallback in place of every action that breaks a rule in a copy of the cell."""
+    open_gate, trusting = replace(config, critic_threshold=None), replace(models, critic=accepts_all)
+
+    def watched(obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        action = rule(obs)
+        moment = Moment(stack.cell, stack.decision, trusting, open_gate)
+        if not breaks_a_rule(moment, action * ACTION_SCALE, ORACLE_HOLD, rng):
+            return action
+        seen = stack.cell.measure()
+        tilt = models.tool.state(seen.joint_position, seen.joint_velocity).tilt
+        return np.asarray(back(tilt) / ACTION_SCALE, dtype=np.float32)
+
+    return watched
 
 
 def _chunk(subject: CampaignPolicies, arm: Condition, numbers: Sequence[int]) -> list[Pour]:

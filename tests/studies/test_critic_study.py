@@ -1,0 +1,81 @@
+"""The study of what the critic averts by itself: its table, what is kept, and the oracle's place."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
+from studies.critic_study import GUARDS, CriticArguments, known, main, table, wanted
+
+NOISY = "good, 5x noise"
+SUBJECT = CampaignPolicies("artifacts/pour_coffee", domain="full")
+
+
+def row(policy: str, guard: str, episode: int, *, spill: bool) -> dict[str, object]:
+    return {
+        "policy": policy, "guard": guard, "episode": episode, "success": not spill, "spill": spill,
+        "contact": False, "limit": False, "seconds": 5.0, "replaced": 0.1,
+    }  # fmt: skip
+
+
+def test_cut_compares_with_neither_and_a_star_marks_what_the_critic_has_not_seen() -> None:
+    rows = [row(NOISY, "neither", n, spill=n < 8) for n in range(10)]
+    rows += [row(NOISY, "critic", n, spill=n < 2) for n in range(10)]
+    lines = list(table(rows, [NOISY]))
+    assert len(lines) == 4
+    assert "80.0" in lines[2] and "cut" not in lines[2]
+    assert lines[3].startswith(f"| {NOISY} * | critic | 10 | 20.0") and "| 75 % | 80.0" in lines[3]
+
+
+def test_only_what_is_missing_is_poured_and_the_oracle_as_often_as_asked() -> None:
+    args = CriticArguments(episodes=12, oracle=1)
+    there = [row(NOISY, "critic", n, spill=False) for n in range(11)]
+    todo = {(arm.critic, arm.tilt_check, arm.oracle): [] for arm, _ in wanted(args, [NOISY], [])}
+    for arm, part in wanted(args, [NOISY], there):
+        todo[arm.critic, arm.tilt_check, arm.oracle] += part
+    assert todo == {
+        tuple(each): [0] if each.oracle else [11] if name == "critic" else list(range(12))
+        for name, each in GUARDS.items()
+    }
+
+
+def test_a_study_goes_on_and_takes_no_other_subjects_episodes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "critic.md"
+    words = ["--episodes", "1", "--policies", NOISY, "--page", str(page), "--workers", "1"]
+    assert main(words) == 0
+    store = page.with_suffix(".jsonl")
+    lines = store.read_text().splitlines()
+    assert len(lines) == 5 and NOISY in page.read_text()
+    store.write_text("\n".join(lines[:-1]) + '\n{"policy": "goo')  # cut while it was written
+    assert main(words) == 0
+    assert sorted(store.read_text().splitlines()) == sorted(lines)
+    assert main([*words, "--threshold", "0.5"]) != 0
+    assert "holds episodes of something else" in capsys.readouterr().err
+    store.write_text("not ours\n")
+    with pytest.raises(ValueError, match="is no file of this study"):
+        known(store, {})
+    assert store.read_text() == "not ours\n"
+
+
+def test_unknown_behaviours_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--policies", "evil", "--page", str(tmp_path / "page.md")]) != 0
+    assert "unknown policies evil; known are good policy" in capsys.readouterr().err
+
+
+def test_with_the_oracle_a_spill_is_averted() -> None:
+    """In a cell in which this behaviour spills behind the hard limits."""
+    arm = Condition(NOISY, critic=False, tilt_check=False)
+    spilt = next(n for _, n, pour in pours(SUBJECT, [(arm, range(20))], 1) if pour.spill)
+    ((_, _, pour),) = pours(
+        SUBJECT, [(Condition(NOISY, critic=False, tilt_check=False, oracle=True), [spilt])], 1
+    )
+    assert not pour.violated
+
+
+def test_file_is_read_by_line(tmp_path: Path) -> None:
+    store = tmp_path / "critic.jsonl"
+    store.write_text(json.dumps({"bundle": "b"}) + "\n" + json.dumps({"episode": 1}) + "\n")
+    assert known(store, {"bundle": "b"}) == [{"episode": 1}]
