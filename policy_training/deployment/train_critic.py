@@ -75,6 +75,8 @@ class TrainCriticArguments:
     "Processes."
     seed: int = 0
     "Of the networks; episodes have seeds of their own."
+    critic: Path | None = None
+    "Bundle whose critic is taken over instead of training one: it asks what any policy's action leads to."
     overwrite: bool = False
     "Replace the bundle that is there already."
 
@@ -150,8 +152,11 @@ def first_threshold(critic: SafetyCritic, labels: Labels) -> float:
     return float(np.quantile(values(critic, own), 1.0 - DISTURBED))
 
 
-def write_bundle(source: Path, out: Path, critic: SafetyCritic, threshold: float, how: str) -> None:
-    """The bundle `source` with another critic, uncalibrated, checked through the robot's own loader."""
+def write_bundle(
+    source: Path, out: Path, critic: SafetyCritic | Path, threshold: float | None, how: str
+) -> None:
+    """The bundle `source` with another critic, uncalibrated, checked through the robot's own loader. The
+    critic is a network, or that of the bundle at a path."""
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -160,10 +165,14 @@ def write_bundle(source: Path, out: Path, critic: SafetyCritic, threshold: float
             shutil.copyfile(source / name, part / name)
         with np.load(source / robot.SAMPLES) as samples:
             recorded = {name: samples[name] for name in samples.files}
-        obs, action = torch.as_tensor(recorded["obs"]), torch.as_tensor(recorded["action"])
-        with torch.no_grad():
-            recorded["q_c"] = critic(obs, action).numpy()
-        write_graph(critic, {"obs": obs, "action": action}, "q_c", part / robot.CRITIC)
+        if isinstance(critic, Path):
+            recorded["q_c"] = load_bundle(critic).critic(recorded["obs"], recorded["action"])
+            shutil.copyfile(critic / robot.CRITIC, part / robot.CRITIC)
+        else:
+            obs, action = torch.as_tensor(recorded["obs"]), torch.as_tensor(recorded["action"])
+            with torch.no_grad():
+                recorded["q_c"] = critic(obs, action).numpy()
+            write_graph(critic, {"obs": obs, "action": action}, "q_c", part / robot.CRITIC)
         np.savez(part / robot.SAMPLES, **recorded)
         manifest = Manifest.from_json((source / robot.MANIFEST).read_text())
         hashes = {name: robot.sha256((part / name).read_bytes()) for name in robot.FILES}
@@ -176,6 +185,20 @@ def write_bundle(source: Path, out: Path, critic: SafetyCritic, threshold: float
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def take_over(other: Path, source: Path, out: Path) -> None:
+    """The bundle `source` with the critic of the bundle `other`, and the report on it. ValueError if they do
+    not mean the same by their numbers."""
+    theirs, ours = load_bundle(other).manifest, load_bundle(source).manifest
+    if theirs.interface != ours.interface:
+        raise ValueError(
+            f"the critic of {other} is of another observation, action, rate, task or robot than {source}"
+        )
+    write_bundle(source, out, other, None, "uncalibrated: the critic of another bundle")
+    if (other / CRITIC_REPORT).is_file():
+        (out / CRITIC_REPORT).parent.mkdir(exist_ok=True)
+        shutil.copyfile(other / CRITIC_REPORT, out / CRITIC_REPORT)
 
 
 def by_behaviour(critic: SafetyCritic, labels: Labels, threshold: float) -> dict[str, Figures]:
@@ -218,6 +241,10 @@ def main(words: Sequence[str]) -> int:
         raise FileExistsError(f"{args.out} exists; choose another place, or say --overwrite")
     if (args.bundle / SIGNATURE).exists():
         console.print("the bundle is signed, the new one is not: sign it after `spillguard calibrate --key`")
+    if args.critic is not None:
+        take_over(args.critic, args.bundle, args.out)
+        console.print(f"{args.out}: the critic of {args.critic}; next: spillguard calibrate {args.out}")
+        return 0
     spaces = environment_spaces(source.task.environments[0])
     work = args.work or args.out.with_name(f"{args.out.name}.labels")
     work.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The gate's critic: fitted to labels of the physics, written into a bundle, resumable."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 
 from policy_training.deployment import train_critic
 from policy_training.deployment.branch_labels import HELD_BACK, Labels, Sampling, gathered, taught
+from policy_training.deployment.calibrate import unknown_to
 from policy_training.deployment.train_critic import first_threshold, main, write_bundle
 from policy_training.estimates.branch_critic import FitConfig, figures, fitted, separation, values
 from policy_training.experience.spaces import environment_spaces
@@ -80,6 +82,33 @@ def test_held_back_behaviours_are_in_no_fit() -> None:
     names = taught(lambda obs: obs, bundle)
     assert not set(HELD_BACK) & set(names) and len(names) >= 10
     assert tuple(taught(lambda obs: obs, bundle, held_back=True)) == HELD_BACK
+
+
+def test_the_critic_of_another_bundle_is_taken_over_with_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = made_up(300, 0)
+    critic = fitted(labels, environment_spaces("spillguard/PourCoffee-v0"), FitConfig(epochs=1))
+    other, new = tmp_path / "other", tmp_path / "new"
+    write_bundle(SHIPPED, other, critic, 0.25, "uncalibrated: a test")
+    (other / "report").mkdir()
+    (other / "report/critic.json").write_text('{"behaviours": ["bang-bang"]}')
+    assert main([str(SHIPPED), "-o", str(new), "--critic", str(other)]) == 0
+    taken = load_bundle(new)
+    assert np.allclose(taken.critic(labels.obs, labels.action), values(critic, labels), atol=1e-5)
+    assert taken.manifest.files["policy.onnx"] == load_bundle(SHIPPED).manifest.files["policy.onnx"]
+    assert taken.manifest.threshold.value is None and unknown_to(new, ["bang-bang", "frozen"]) == ["frozen"]
+    assert main([str(SHIPPED), "-o", str(new), "--critic", str(other)]) != 0
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_critic_of_other_numbers_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other, new = Path(shutil.copytree(SHIPPED, tmp_path / "other")), tmp_path / "new"
+    manifest = load_bundle(other).manifest
+    (other / "manifest.json").write_text(replace(manifest, policy_rate=25.0).to_json())
+    assert main([str(SHIPPED), "-o", str(new), "--critic", str(other)]) != 0
+    assert "another observation, action, rate" in capsys.readouterr().err.replace("\n", " ")
+    assert not new.exists()
 
 
 @pytest.mark.parametrize(
