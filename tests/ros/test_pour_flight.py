@@ -16,9 +16,11 @@ from spillguard_core.bundle.bundle import Bundle
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Request
 from spillguard_core.gate.gate import decide
+from spillguard_core.gate.reasons import Verdict
+from spillguard_core.tasks.pouring.action import KEPT
 from spillguard_core.tasks.pouring.zone import TILT_LIMIT
 from spillguard_ros.recording import flight_plot
-from spillguard_ros.recording.recording import Flight, replay
+from spillguard_ros.recording.recording import Flight, alternatives, replay
 from spillguard_ros.recording.review import SHIPPED, bundle_of, explained, found_cycle, opened
 from tests.arithmetic import MADE_ON, fingerprint
 
@@ -99,6 +101,28 @@ def test_kept_recording_is_explained_at_its_first_override(
     assert spillguard(["explain", str(RECORDING), "--at", at, "--out", str(tmp_path / "moment.png")]) == 0
     assert "LIMIT: cup tilted too far" in " ".join(capsys.readouterr().out.split())
     assert (tmp_path / "moment.png").stat().st_size > 10_000
+
+
+def test_what_the_critic_could_choose_from_is_shown_with_its_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flown: Flight, bundle: Bundle
+) -> None:
+    models = bundle.models(flown.config)
+    passed = next(
+        i for i, cycle in enumerate(flown.cycles)
+        if cycle.decision.mode is Mode.FOLLOWING and cycle.decision.verdict is Verdict.PASS
+    )  # fmt: skip
+    asked, cycle = alternatives(flown, passed, models), flown.cycles[passed]
+    assert cycle.inputs.proposal is not None
+    assert len(asked) == len(KEPT)
+    assert asked[0].action == pytest.approx(cycle.inputs.proposal.twist, abs=1e-6)
+    assert asked[0].q_c == pytest.approx(cycle.decision.q_c, abs=1e-5)
+    at = f"{flown.elapsed[passed]:.4f}"
+    words = ["explain", str(RECORDING), "--at", at, "--out", str(tmp_path / "moment.png")]
+    assert spillguard([*words, "--bundle", str(ROOT / SHIPPED)]) == 0
+    said = capsys.readouterr().out
+    assert "what the critic could choose from" in said and "accepted, taken" in " ".join(said.split())
+    stopped = next(i for i, cycle in enumerate(flown.cycles) if cycle.decision.mode is Mode.STOPPED)
+    assert alternatives(flown, stopped, models) == []
 
 
 def test_kept_recording_is_drawn(tmp_path: Path, flown: Flight, bundle: Bundle) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mcap.records import Metadata
@@ -198,6 +198,33 @@ def replay(recorded: Flight, models: Models) -> list[int]:
         if not same:
             different.append(wanted.cycle)
     return different
+
+
+class Alternative(NamedTuple):
+    """What the critic was asked about."""
+
+    action: Vec  # (A,) in physical units
+    q_c: float
+
+
+def alternatives(recorded: Flight, index: int, models: Models) -> list[Alternative]:
+    """What the critic was asked about in one cycle, the proposal first, the recovery last: the gate decides
+    it again, and what its critic is asked is kept. Empty where it was not asked, or the cycle before is
+    missing.
+    """
+    before, cycle = recorded.cycles[max(index - 1, 0)], recorded.cycles[index]
+    if cycle.decision.cycle != before.decision.cycle + 1:
+        return []
+    asked: list[Alternative] = []
+
+    def kept(obs: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float32]:
+        q_c = models.critic(obs, action)
+        if not asked:  # what limits leave of a choice is asked about afterwards
+            asked.extend(map(Alternative, action * models.scale, q_c.tolist()))
+        return q_c
+
+    decide(cycle.inputs, before.decision, recorded.config, replace(models, critic=kept))
+    return asked
 
 
 def _dictionary(text: str | None) -> dict[str, str]:

@@ -24,7 +24,14 @@ from spillguard_core.bundle.site import site_of
 from spillguard_core.gate.decision import Decision, Mode
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.recording import flight
-from spillguard_ros.recording.recording import Flight, overrides, read_flight, replay
+from spillguard_ros.recording.recording import (
+    Alternative,
+    Flight,
+    alternatives,
+    overrides,
+    read_flight,
+    replay,
+)
 
 SHIPPED = Path("artifacts/pour_coffee")
 MOST_LOSSES = 10  # listed individually
@@ -60,6 +67,8 @@ class Explain:
     """Seconds since the first cycle; by default the first cycle in which the policy was overridden."""
     around: float = 2.0
     """Seconds before and after that are plotted."""
+    bundle: Path | None = None
+    """Directory of the bundle that flew: then all that its critic could choose from is shown, too."""
     out: Path | None = None
     """Picture to write; by default beside the recording."""
 
@@ -161,6 +170,20 @@ def explained(recorded: Flight, index: int) -> list[tuple[str, str]]:
     ]
 
 
+def _choices(recorded: Flight, index: int, asked: Sequence[Alternative]) -> Table | str:
+    """What the critic could choose from, and which of it was sent."""
+    if not asked:
+        return "the critic was not asked in this cycle, or the cycle before it is missing"
+    decision, allowed = recorded.cycles[index].decision, recorded.threshold
+    table = Table("", "action", "Q_c", "", title="what the critic could choose from")
+    for number, (action, q_c) in enumerate(asked):
+        name = "proposal" if number == 0 else "recovery" if number == len(asked) - 1 else str(number)
+        told = ["accepted" if q_c <= allowed else "refused"] if np.isfinite(allowed) else []
+        told += ["taken"] * (number == decision.candidate)
+        table.add_row(name, _action(action, recorded), f"{q_c:.4f}", ", ".join(told))
+    return table
+
+
 def _shown(text: str) -> Text:
     """As it is: a recording quotes messages, which may hold anything."""
     return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
@@ -237,6 +260,9 @@ def explain_main(arguments: Sequence[str] | None = None) -> int:
         for name, text in explained(recorded, index):
             table.add_row(_shown(name), _shown(text))
         console.print(table)
+        if args.bundle is not None:
+            models = bundle_of(recorded, args.bundle).models(recorded.config)
+            console.print(_choices(recorded, index, alternatives(recorded, index, models)))
         from spillguard_ros.recording.flight_plot import save_moment
 
         out = args.out or args.log.with_name(f"{args.log.stem}-{recorded.elapsed[index]:.2f}s.png")
