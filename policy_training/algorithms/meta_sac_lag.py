@@ -132,6 +132,7 @@ class MetaSacLagConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, initial_nu=POSITIVE)
+        lagrangian.multiplier_range(self.nu_min, self.initial_nu, self.nu_max, self.nu_form)
 
 
 class Inner(NamedTuple):
@@ -159,9 +160,8 @@ class MetaSacLag:
         self.phi = self.actor.mlp.flat.detach()  # (P,) shares its memory with the actor
         self.square = torch.zeros_like(self.phi)  # (P,) s of RMSProp
         self.steps = 0
-        self.x_ends = lagrangian.multiplier_range(
-            config.nu_min, config.initial_nu, config.nu_max, config.nu_form
-        )
+        nu = config.nu_min, config.initial_nu, config.nu_max, config.nu_form
+        self.x_ends = lagrangian.multiplier_range(*nu)
         self.x = lagrangian.multiplier_inverse(config.initial_nu, config.nu_form)
         asked, end = config.violations, END if config.violations is None else LOWEST
         self.eps_knob = Knob(config.eps_form, config.initial_eps, config.eps_max, config.eps_lr, end)

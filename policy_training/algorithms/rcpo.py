@@ -47,6 +47,7 @@ class RcpoConfig(ConstrainedSettings):
 
     def __post_init__(self) -> None:
         check_ranges(self, initial_nu=POSITIVE)
+        multiplier_range(self.nu_min, self.initial_nu, self.nu_max, self.nu_form)
 
 
 class Rcpo:

@@ -53,6 +53,7 @@ class SacLagConfig(LayoutSettings, ConstrainedSettings):
 
     def __post_init__(self) -> None:
         check_ranges(self, initial_nu=POSITIVE)
+        multiplier_range(self.nu_min, self.initial_nu, self.nu_max, self.nu_form)
         self.check_layout()
         if self.layout != "separate" and self.optimizer != "adam":
             raise ValueError(f"layouts step by Adam, got optimizer {self.optimizer!r}; say --layout separate")

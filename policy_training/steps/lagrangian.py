@@ -22,9 +22,10 @@ def multiplier_inverse(nu: float, form: str) -> float:
 
 def multiplier_range(smallest: float, initial: float, largest: float, form: str) -> tuple[float, float]:
     """x where nu(x) is `smallest` and `largest`; one that starts below `smallest` may go as low as that."""
-    if not min(smallest, initial, largest) > 0.0:
+    if not (min(smallest, initial, largest) > 0.0 and initial <= largest):
         raise ValueError(
-            f"nu_min is {smallest}, initial_nu {initial}, nu_max {largest}; they must be above 0"
+            f"nu_min is {smallest}, initial_nu {initial}, nu_max {largest}; they must be above 0, and "
+            "initial_nu at most nu_max"
         )
     return multiplier_inverse(min(smallest, initial, largest), form), multiplier_inverse(largest, form)
 

@@ -80,3 +80,12 @@ def test_every_algorithm_refuses_them_on_the_command_line(algo: str, capsys: Any
 def test_a_seed_is_not_negative() -> None:
     with pytest.raises(ValueError, match="seed is -1; it must be at least 0"):
         RunConfig("sac", "Nav2D-v0", seed=-1)
+
+
+def test_a_multiplier_does_not_start_above_its_cap() -> None:
+    names = {"initial_nu", "nu_max"}
+    having = [kind for kind in CONFIGS.values() if names <= {f.name for f in dataclasses.fields(kind)}]
+    assert len(having) >= 4
+    for kind in having:
+        with pytest.raises(ValueError, match=r"initial_nu (is )?3\.0, nu_max 2\.0"):
+            kind(initial_nu=3.0, nu_max=2.0)

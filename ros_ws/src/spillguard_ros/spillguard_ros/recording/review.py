@@ -206,7 +206,9 @@ def _action(action: np.ndarray, recorded: Flight) -> str:
     for unit, entries in groupby(
         zip(recorded.action, np.ravel(action).tolist(), strict=False), lambda entry: entry[0][1]
     ):
-        named = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for (name, _), value in entries)
+        named = ", ".join(
+            f"{name.replace('_', ' ')} {round(value, 4) + 0.0:.4f}" for (name, _), value in entries
+        )
         parts.append(f"{named} {unit}".rstrip())
     return ", ".join(parts)
 
