@@ -23,9 +23,9 @@ _nav2d_loop = LoopConfig(steps=12_000, warmup=1_000, eval_every=2_000, checkpoin
 # the episode: exploration alone never reaches the end of a pour; --prior-episodes 0 --pretrain 0 --imitation
 # 0 trains without them.
 _pour_loop = LoopConfig(
-    steps=50_000, warmup=0, envs=2, utd=0.5, env_processes=True, eval_process=True, prior_episodes=300,
+    steps=70_000, warmup=0, envs=2, utd=0.5, env_processes=True, eval_process=True, prior_episodes=300,
     prior_noise=0.1, pretrain=6_000, exploration_noise="coloured", ema_decay=0.999, policy_lr_final=0.05,
-    eval_every=50_000, eval_episodes=60, checkpoint_every=10_000, log_every=1_000, matmul="medium",
+    eval_every=70_000, eval_episodes=60, checkpoint_every=10_000, log_every=1_000, matmul="medium",
     training_env={"guarded_share": 1.0, "full_share": 0.3, "disturbance": 0.05, "domain": "full"},
 )  # fmt: skip
 
@@ -34,9 +34,9 @@ _pour: dict[str, Any] = {
     "layer_norm": True,
     "gamma_c": 0.97,  # a violation within a second or two counts
     "tau": 0.01,
-    "initial_nu": 40.0,  # with less, a pour is hurried at the price of spills before the multiplier has grown
+    "initial_nu": 20.0,
     "nu_max": 200.0,
-    "nu_lr": 0.2,
+    "nu_lr": 0.05,
     "initial_alpha": 0.005,  # full exploration noise spills in every episode
     "imitation": 20.0,
 }
@@ -119,11 +119,11 @@ PRESETS: dict[tuple[str, str], RunConfig] = {
         algorithm=SacConfig(hidden=(128, 128), layer_norm=True, tau=0.01, initial_alpha=0.005),
     ),
     (POUR, "sac_lag"): RunConfig(
-        "sac_lag", POUR, loop=_pour_loop, algorithm=SacLagConfig(**_pour, eps=0.002)
+        "sac_lag", POUR, loop=_pour_loop, algorithm=SacLagConfig(**_pour, eps=0.005)
     ),
     (POUR, "meta_sac_lag"): RunConfig(
         "meta_sac_lag", POUR, loop=_pour_loop,
-        algorithm=MetaSacLagConfig(**_pour, initial_eps=0.002, eps_max=0.003),
+        algorithm=MetaSacLagConfig(**_pour, initial_eps=0.005, eps_max=0.01),
     ),
 }  # fmt: skip
 
