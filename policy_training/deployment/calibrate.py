@@ -126,9 +126,10 @@ def rewrite(bundle: Path, threshold: Threshold, key: Path | None) -> None:
     text, found = manifest.to_json().encode(), threshold.certificate
     if found is not None and found.conditions is not None:
         loaded, made = load_bundle(bundle), found.conditions
+        here = deployed_config(loaded, None)
         config = replace(
-            deployed_config(loaded, None), clearance=made.clearance, target_tolerance=made.target_tolerance,
-            target_height_tolerance=made.target_height_tolerance, settings=made.settings,
+            here, clearance=made.clearance, target_tolerance=made.target_tolerance,
+            target_height_tolerance=made.target_height_tolerance, settings={**here.settings, **made.settings},
         )  # fmt: skip
         why = why_uncalibrated(manifest, config, loaded.rules)
         if why:

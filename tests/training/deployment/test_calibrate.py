@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import binom
 
-from policy_training.deployment.calibrate import CalibrateArguments, acting, rewrite, unknown_to
+from policy_training.deployment.calibrate import CalibrateArguments, acting, conditions, rewrite, unknown_to
 from policy_training.deployment.calibration import (
     GOOD,
     GRID,
@@ -22,8 +22,10 @@ from policy_training.deployment.calibration import (
     upper_bound,
 )
 from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
+from sim.pouring.deployed_config import deployed_config
 from sim.pouring.guarded import Pour
 from spillguard_core.bundle.bundle import MANIFEST, load_bundle
+from spillguard_core.bundle.certificate import why_uncalibrated
 from spillguard_core.bundle.manifest import Threshold
 from spillguard_core.bundle.signing import SIGNATURE
 
@@ -148,6 +150,19 @@ def test_calibrated_bundle_is_taken_by_the_robot_and_carries_its_promise(exporte
     rewrite(exported, Threshold(value, "a test", found), key=None)
     taken = load_bundle(exported).manifest.threshold
     assert (taken.value, taken.certificate) == (value, found)
+
+
+@pytest.mark.parametrize("tilt_rule", [False, True])
+def test_certificate_made_without_the_tilt_rule_is_good_for_a_monitor_with_it(exported, tilt_rule):
+    value, found = calibration([FINE] * 300 + [WARNED] * 20, ARGUMENTS)
+    made = conditions(load_bundle(exported), tilt_rule)
+    assert ("free_tilt" in made.settings) is tilt_rule
+    rewrite(exported, Threshold(value, "a test", replace(found, conditions=made)), key=None)
+    taken = load_bundle(exported)
+    config = deployed_config(taken, value)
+    assert why_uncalibrated(taken.manifest, config, taken.rules) == ""
+    looser = replace(config, settings={"free_tilt": 3.0})
+    assert bool(why_uncalibrated(taken.manifest, looser, taken.rules)) is tilt_rule
 
 
 def test_signed_bundle_is_not_changed_without_the_key(exported):
