@@ -51,7 +51,7 @@ MILDS = ("hold", "teleop", "suspend", "restore", "silence", "nan", "too fast", "
 HARDS = ("stop", "state stale", "state frozen", "state missing", "state nan", "beyond limits", "shifted",
          "driver", "writers", "unknown request")  # fmt: skip
 LASTS = 8  # decisions
-LOW_THRESHOLD = 0.02  # so that the critic has something to say
+LOW_THRESHOLD = 0.008  # so that the critic has something to say, and now and then accepts nothing
 ROOM = 0.04  # [rad, m] to joint limits and walls that are drawn close around the arm
 
 Says = Callable[[Measurement], Vec]
