@@ -3,9 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
+from policy_training.deployment import campaign
+from policy_training.deployment.campaign import ORACLE_HOLD, CampaignPolicies
+from sim.pouring.branch import Moment
+from sim.pouring.deployed_config import deployed_config
+from sim.pouring.guarded import Stack
+from sim.pouring.scenario import sample_scenario
+from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.robot.arm import Vec
 from studies.critic_study import GUARDS, CriticArguments, known, main, table, wanted
 
 NOISY = "good, 5x noise"
@@ -65,14 +73,28 @@ def test_unknown_behaviours_are_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "unknown policies evil; known are good policy" in capsys.readouterr().err
 
 
-def test_with_the_oracle_a_spill_is_averted() -> None:
-    """In a cell in which this behaviour spills behind the hard limits."""
-    arm = Condition(NOISY, critic=False, tilt_check=False)
-    spilt = next(n for _, n, pour in pours(SUBJECT, [(arm, range(20))], 1) if pour.spill)
-    ((_, _, pour),) = pours(
-        SUBJECT, [(Condition(NOISY, critic=False, tilt_check=False, oracle=True), [spilt])], 1
-    )
-    assert not pour.violated
+def test_with_the_oracle_the_fallback_takes_the_place_of_what_breaks_a_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = load_bundle(Path(SUBJECT.bundle))
+    config = deployed_config(bundle, None)
+    stack = Stack(bundle.models(config), config)
+    stack.cell.reset(sample_scenario(np.random.default_rng(0)))
+    tried: list[float] = []
+
+    def broken(moment: Moment, action: Vec, hold: float, rng: np.random.Generator) -> bool:
+        tried.append(float(action[3]))
+        assert moment.cell is stack.cell and moment.config.critic_threshold is None and hold == ORACLE_HOLD
+        return bool(action[3] > 0.0)
+
+    monkeypatch.setattr(campaign, "breaks_a_rule", broken)
+    tilting = np.array([0.1, 0.0, 0.0, 0.5], np.float32)
+    for action, sent in ((tilting, np.zeros(4)), (-tilting, -tilting)):
+        rule = campaign.foreseeing(
+            lambda obs, action=action: action, stack, bundle.models(config), config, np.random.default_rng(0)
+        )
+        assert rule(np.zeros(14, np.float32)) == pytest.approx(sent, abs=1e-2)  # the cup stands upright
+    assert tried == pytest.approx([0.6, -0.6])  # [rad/s]
 
 
 def test_file_is_read_by_line(tmp_path: Path) -> None:
