@@ -22,7 +22,7 @@ GOOD = "good policy"
 LEAD = 0.3  # [s] within which the fallback can hardly avert a spill any more
 
 
-class Asked(Protocol):
+class AskedPromise(Protocol):
     """The promise that is asked for."""
 
     @property
@@ -89,7 +89,7 @@ def lowest_that_costs(episodes: Sequence[CriticTrace], share: float) -> float:
     return float(GRID[-1])
 
 
-def calibration(episodes: Sequence[CriticTrace], asked: Asked) -> tuple[float, Calibration]:
+def calibration(episodes: Sequence[CriticTrace], asked: AskedPromise) -> tuple[float, Calibration]:
     """The threshold and its certificate. ValueError if no threshold holds the promise."""
     count, broken = len(episodes), sum(e.violated for e in episodes)
     if upper_bound(broken, count, asked.confidence) <= asked.delta:
