@@ -45,6 +45,7 @@ GUARDS = {
     "both": Guarding(True, True),
     "oracle": Guarding(False, False, True),
 }
+COLUMNS = {"policy", "guard", "episode", "success", "spill", "contact", "limit", "seconds", "replaced"}
 Row = dict[str, Any]
 
 
@@ -72,6 +73,8 @@ class CriticArguments:
     def __post_init__(self) -> None:
         if not (self.episodes >= 1 and self.oracle >= 0 and self.workers >= 1):
             raise ValueError("episodes and workers must be at least 1, oracle at least 0")
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
+            raise ValueError(f"threshold must be in [0, 1], got {self.threshold}")
         if self.page.suffix != ".md" or self.page.is_dir():
             raise ValueError(f"the page has to be a file NAME.md, got {self.page}")
         spread_of(self.domain)
@@ -85,8 +88,11 @@ def known(path: Path, subject: dict[str, Any]) -> list[Row]:
     try:
         if json.loads(first) != subject:
             raise ValueError(f"{path} holds episodes of something else: {first}; choose another --page")
-        return [json.loads(line) for line in lines[:-1]]
-    except json.JSONDecodeError as error:
+        rows = [json.loads(line) for line in lines[:-1]]
+        if not all(isinstance(row, dict) and row.keys() >= COLUMNS for row in rows):
+            raise ValueError(f"{path} is no file of this study, or is damaged: needed are {sorted(COLUMNS)}")
+        return rows
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no file of this study, or is damaged: {error}") from error
 
 

@@ -145,7 +145,10 @@ def rewrite(bundle: Path, threshold: Threshold, key: Path | None) -> None:
 def unknown_to(bundle: Path, names: Sequence[str]) -> list[str]:
     """Those behaviours of which the bundle's critic has not seen a label; the policy itself always counts."""
     report = bundle / CRITIC_REPORT
-    taught = read_json(report).get("behaviours", ()) if report.is_file() else ()
+    told = read_json(report) if report.is_file() else {}
+    taught = told.get("behaviours", []) if isinstance(told, dict) else None
+    if not isinstance(taught, list):
+        raise ValueError(f"{report} does not list the behaviours that the critic was trained on")
     return [name for name in names if name == GOOD or name not in taught]
 
 

@@ -81,7 +81,7 @@ def export_bundle(contents: Contents, out: Path, *, overwrite: bool = False, key
         if key is not None:
             (part / SIGNATURE).write_bytes(sign((part / robot.MANIFEST).read_bytes(), key))
         robot.load_bundle(part, load_robot(contents.robot))
-        _replace(part, out)
+        replace_folder(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return out
@@ -108,7 +108,7 @@ def export_graphs(trained: TrainedPolicy, out: Path, *, overwrite: bool = False)
         if trained.safety_critic is not None:
             write_checked(trained.safety_critic, {"obs": obs, "action": action}, "q_c", part / robot.CRITIC)
         names = sorted(file.name for file in part.iterdir())
-        _replace(part, out)
+        replace_folder(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return names
@@ -127,7 +127,7 @@ def check_replaceable(out: Path) -> None:
         )
 
 
-def _replace(part: Path, out: Path) -> None:
+def replace_folder(part: Path, out: Path) -> None:
     """Put the finished directory in its place; the old one stays until the new one is complete."""
     old = out.with_name(f".{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)

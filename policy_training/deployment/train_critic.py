@@ -14,6 +14,7 @@ that disturbs 2 % of the policy's own actions; what it promises only `spillguard
 import json
 import logging
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from rich.table import Table
 
 from policy_training.deployment.branch_labels import HELD_BACK, Labels, Sampling, gathered, joined, taught
 from policy_training.deployment.calibrate import CRITIC_REPORT
-from policy_training.deployment.export import check_replaceable
+from policy_training.deployment.export import replace_folder
 from policy_training.deployment.onnx_graphs import write_graph
 from policy_training.estimates.branch_critic import Figures, FitConfig, figures, fitted, values
 from policy_training.experience.spaces import Spaces, environment_spaces
@@ -157,9 +158,9 @@ def write_bundle(
 ) -> None:
     """The bundle `source` with another critic, uncalibrated, checked through the robot's own loader. The
     critic is a network, or that of the bundle at a path."""
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    part.chmod(0o755)
     try:
         for name in robot.FILES:
             shutil.copyfile(source / name, part / name)
@@ -179,10 +180,7 @@ def write_bundle(
         manifest = replace(manifest, files=hashes, threshold=Threshold(threshold, how))
         (part / robot.MANIFEST).write_text(manifest.to_json())
         load_bundle(part)
-        if out.exists():
-            check_replaceable(out)
-            shutil.rmtree(out)
-        part.rename(out)
+        replace_folder(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -195,10 +193,11 @@ def take_over(other: Path, source: Path, out: Path) -> None:
         raise ValueError(
             f"the critic of {other} is of another observation, action, rate, task or robot than {source}"
         )
+    report = (other / CRITIC_REPORT).read_bytes() if (other / CRITIC_REPORT).is_file() else None
     write_bundle(source, out, other, None, "uncalibrated: the critic of another bundle")
-    if (other / CRITIC_REPORT).is_file():
+    if report is not None:
         (out / CRITIC_REPORT).parent.mkdir(exist_ok=True)
-        shutil.copyfile(other / CRITIC_REPORT, out / CRITIC_REPORT)
+        write_atomically(out / CRITIC_REPORT, report)
 
 
 def by_behaviour(critic: SafetyCritic, labels: Labels, threshold: float) -> dict[str, Figures]:

@@ -71,6 +71,19 @@ def test_a_study_goes_on_and_takes_no_other_subjects_episodes(
 def test_unknown_behaviours_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--policies", "evil", "--page", str(tmp_path / "page.md")]) != 0
     assert "unknown policies evil; known are good policy" in capsys.readouterr().err
+    for threshold in ("nan", "7"):
+        page = tmp_path / "page.md"
+        assert main(["--threshold", threshold, "--page", str(page)]) != 0
+        assert "threshold must be in [0, 1]" in capsys.readouterr().err.replace("\n", " ")
+        assert not page.with_suffix(".jsonl").exists()
+
+
+@pytest.mark.parametrize("line", ["5", '{"policy": "x"}', '{"policy": "p", "guard": "g", "episode": 0}', "{"])
+def test_rows_of_something_else_are_refused(tmp_path: Path, line: str) -> None:
+    store = tmp_path / "critic.jsonl"
+    store.write_text(json.dumps({"bundle": "b"}) + "\n" + line + "\n")
+    with pytest.raises(ValueError, match="is no file of this study, or is damaged"):
+        known(store, {"bundle": "b"})
 
 
 def test_with_the_oracle_the_fallback_takes_the_place_of_what_breaks_a_rule(
@@ -98,6 +111,6 @@ def test_with_the_oracle_the_fallback_takes_the_place_of_what_breaks_a_rule(
 
 
 def test_file_is_read_by_line(tmp_path: Path) -> None:
-    store = tmp_path / "critic.jsonl"
-    store.write_text(json.dumps({"bundle": "b"}) + "\n" + json.dumps({"episode": 1}) + "\n")
-    assert known(store, {"bundle": "b"}) == [{"episode": 1}]
+    store, there = tmp_path / "critic.jsonl", row(NOISY, "critic", 1, spill=False)
+    store.write_text(json.dumps({"bundle": "b"}) + "\n" + json.dumps(there) + "\n")
+    assert known(store, {"bundle": "b"}) == [there]

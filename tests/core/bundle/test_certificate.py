@@ -222,6 +222,7 @@ def test_promise_that_holds_without_the_critic_is_no_promise(
 
 @pytest.mark.parametrize(("figures", "reason"), [
     ({"averted": 31, "own_kept": 0}, "31 averted of 30"), ({"averted": -1, "own_kept": 0}, "-1 averted"),
+    ({"averted": 3}, "only one of what"), ({"own_kept": 3}, "only one of what"),
     ({"averted": 3, "own_kept": 41}, "41 kept of 40"), ({"averted": 30, "own_kept": 40}, ""),
 ])  # fmt: skip
 def test_what_the_acting_critic_averts_and_leaves_is_part_of_the_whole(

@@ -308,3 +308,12 @@ def test_a_tolerance_counts_for_bodies_that_are_sensed_and_not_as_depth(model, g
         depths = [world.depth(NOMINAL_POSTURE, [place]) for world in (sure, unsure)]
         assert depths[0] == pytest.approx(depths[1], abs=2e-4)
     assert unsure.depth(NOMINAL_POSTURE, [into]) > 0.0 == unsure.depth(NOMINAL_POSTURE, [ASIDE])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.001])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_tolerance_that_is_none_is_refused(model, wrong, place):
+    tolerance = [0.0, 0.0]
+    tolerance[place] = wrong
+    with pytest.raises(ValueError, match="a tolerance must be finite and at least 0 m"):
+        World(model, 0.008, JOINT_NAMES, POURING.placed, Tolerance(*tolerance))

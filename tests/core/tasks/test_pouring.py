@@ -183,3 +183,10 @@ def test_cup_that_comes_upright_goes_on_doing_so_while_its_path_is_held_back(gua
         held_back += decision.reason is TILT_LIMIT and decision.twist_sent[1] > 0.01
     assert start.tilt > 1.8 and held_back > 0
     assert max(rates) <= -0.25
+
+
+def test_over_a_target_that_may_stand_anywhere_only_the_free_tilt_is_allowed():
+    assert allowed_tilt(OVER, TARGET, FREE, unsure_zone(0.2)) == FREE
+    for wrong in (np.nan, np.inf, -0.01):
+        with pytest.raises(ValueError, match="a tolerance must be finite"):
+            unsure_zone(wrong)

@@ -100,6 +100,11 @@ def test_the_critic_of_another_bundle_is_taken_over_with_its_report(
     assert taken.manifest.threshold.value is None and unknown_to(new, ["bang-bang", "frozen"]) == ["frozen"]
     assert main([str(SHIPPED), "-o", str(new), "--critic", str(other)]) != 0
     assert "--overwrite" in capsys.readouterr().err
+    somebodys = tmp_path / ".new.part"
+    somebodys.mkdir()
+    assert main([str(SHIPPED), "-o", str(new), "--critic", str(new), "--overwrite"]) == 0
+    assert unknown_to(new, ["bang-bang", "frozen"]) == ["frozen"], "the report outlives what it was read from"
+    assert somebodys.is_dir() and sorted(p.name for p in tmp_path.iterdir()) == [".new.part", "new", "other"]
 
 
 def test_a_critic_of_other_numbers_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,8 @@ def _of_counts(found: Calibration) -> Iterator[str]:
             f"its certificate counts {found.own_disturbed} disturbed of {found.own_successes} successes in "
             f"{found.episodes} episodes"
         )
+    if (found.averted is None) is not (found.own_kept is None):
+        yield "its certificate says only one of what the acting critic averts and what it leaves"
     for name, part, whole in (
         ("averted", found.averted, found.violations), ("kept", found.own_kept, found.own_successes),
     ):  # fmt: skip

@@ -87,6 +87,8 @@ class World:
         may stand anywhere within `tolerance` of there: distances to them are reported smaller by as much as
         that may bring them closer, so that in the direction of the shortest connection they leave no less.
         """
+        if not all(0.0 <= way < math.inf for way in tolerance):
+            raise ValueError(f"a tolerance must be finite and at least 0 m, got {tolerance}")
         self._clearance, self._sight = clearance, clearance + BEYOND
         self._model = copy.deepcopy(model)  # its margins are changed below
         # A geom pair is detected within the sum of both margins; the broad phase of bodies uses body_margin.

@@ -5,7 +5,8 @@ the fullest cup, tilted slowly). Granules that run out are thrown forwards: they
 a larger tilt, and fly on while they fall, further from a higher lip. So the tilt is limited to where slow and
 fast granules alike land inside the target's rim, to less at the edge of that zone, and to the free tilt
 elsewhere. The same check is made at the point to which the lip's velocity carries the stream as it falls.
-Where the target may stand beside where it is sensed, the stream has to land inside its rim wherever it does.
+Where the target may stand before or behind where it is sensed, the stream has to land inside its rim wherever
+it does.
 """
 
 import math
@@ -58,9 +59,12 @@ ZONE = PourZone()
 
 @cache
 def unsure_zone(tolerance: float) -> PourZone:
-    """The zone of a target that may stand up to `tolerance` [m] before or behind where it is sensed. Sideways
-    there is room for that: the stream keeps to the middle."""
-    return replace(ZONE, landing=max(ZONE.landing - tolerance, 0.0))
+    """The zone of a target that may stand up to `tolerance` [m] before or behind where it is sensed; empty
+    for one that is not sensed that well. Sideways and in height it is the same: a lip at the middle of the
+    zone has room for some 10 mm sideways, one at its side has none."""
+    if not 0.0 <= tolerance < math.inf:
+        raise ValueError(f"a tolerance must be finite and at least 0 m, got {tolerance}")
+    return replace(ZONE, landing=ZONE.landing - tolerance)
 
 
 FALL_TIME = 0.2  # [s] for which granules keep the lip's velocity: in the cup, then in the air
