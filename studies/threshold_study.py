@@ -11,6 +11,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -103,11 +104,22 @@ def configuration(problem: str, rule: str, start: float, asked: float, seed: int
     return replace(config, loop=loop, algorithm=replace(config.algorithm, **changes))
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what a single training says of itself."""
+    logger = logging.getLogger("policy_training")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def outcome(problem: str, rule: str, start: float, asked: float, seed: int, steps: int) -> Row:
     """Train once. The end is the last quarter of the training episodes, by the policy that explores."""
-    logging.getLogger("policy_training").setLevel(logging.WARNING)
     config = configuration(problem, rule, start, asked, seed, steps)
-    with tempfile.TemporaryDirectory() as folder:
+    with _quietly(), tempfile.TemporaryDirectory() as folder:
         run = create_run(config, Path(folder))
         if not train(config, run):
             raise InterruptedError("a run was interrupted: it gives no row, and is done again next time")

@@ -1,5 +1,6 @@
 """The study of thresholds: rows that stay, runs that are not repeated, a page that names both."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,12 @@ def test_impossible_settings_are_refused_in_one_line(
 ) -> None:
     assert main(["threshold", *words]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_what_a_training_says_of_itself_is_heard_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("policy_training")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    monkeypatch.setattr(threshold_study, "train", lambda config, run: logger.level != logging.WARNING)
+    with pytest.raises(InterruptedError):
+        threshold_study.outcome("one-step", "fixed", 0.3, 0.1, 1, 160)
+    assert logger.level == logging.INFO
