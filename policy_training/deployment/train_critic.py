@@ -13,18 +13,15 @@ that disturbs 2 % of the policy's own actions; what it promises only `spillguard
 
 import json
 import logging
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import tyro
 from rich.console import Console
 from rich.progress import Progress
@@ -32,8 +29,7 @@ from rich.table import Table
 
 from policy_training.deployment.branch_labels import HELD_BACK, Labels, Sampling, gathered, joined, taught
 from policy_training.deployment.calibrate import CRITIC_REPORT
-from policy_training.deployment.export import replace_folder
-from policy_training.deployment.onnx_graphs import write_graph
+from policy_training.deployment.critic_bundle import take_over, write_bundle
 from policy_training.estimates.branch_critic import Figures, FitConfig, figures, fitted, values
 from policy_training.experience.spaces import Spaces, environment_spaces
 from policy_training.files import locked, read_json, replacing, write_atomically
@@ -44,7 +40,7 @@ from policy_training.worker_processes import in_processes
 from sim.pouring.domain_file import spread_of
 from spillguard_core.bundle import bundle as robot
 from spillguard_core.bundle.bundle import load_bundle
-from spillguard_core.bundle.manifest import Manifest, Threshold
+from spillguard_core.bundle.manifest import Manifest
 from spillguard_core.bundle.signing import SIGNATURE
 
 DISTURBED = 0.02  # share of the policy's own actions above the first threshold
@@ -151,53 +147,6 @@ def first_threshold(critic: SafetyCritic, labels: Labels) -> float:
     if not len(own.obs):
         raise ValueError("no label is of the policy's own actions; ask for more labels")
     return float(np.quantile(values(critic, own), 1.0 - DISTURBED))
-
-
-def write_bundle(
-    source: Path, out: Path, critic: SafetyCritic | Path, threshold: float | None, how: str
-) -> None:
-    """The bundle `source` with another critic, uncalibrated, checked through the robot's own loader. The
-    critic is a network, or that of the bundle at a path."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    part.chmod(0o755)
-    try:
-        for name in robot.FILES:
-            shutil.copyfile(source / name, part / name)
-        with np.load(source / robot.SAMPLES) as samples:
-            recorded = {name: samples[name] for name in samples.files}
-        if isinstance(critic, Path):
-            recorded["q_c"] = load_bundle(critic).critic(recorded["obs"], recorded["action"])
-            shutil.copyfile(critic / robot.CRITIC, part / robot.CRITIC)
-        else:
-            obs, action = torch.as_tensor(recorded["obs"]), torch.as_tensor(recorded["action"])
-            with torch.no_grad():
-                recorded["q_c"] = critic(obs, action).numpy()
-            write_graph(critic, {"obs": obs, "action": action}, "q_c", part / robot.CRITIC)
-        np.savez(part / robot.SAMPLES, **recorded)
-        manifest = Manifest.from_json((source / robot.MANIFEST).read_text())
-        hashes = {name: robot.sha256((part / name).read_bytes()) for name in robot.FILES}
-        manifest = replace(manifest, files=hashes, threshold=Threshold(threshold, how))
-        (part / robot.MANIFEST).write_text(manifest.to_json())
-        load_bundle(part)
-        replace_folder(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def take_over(other: Path, source: Path, out: Path) -> None:
-    """The bundle `source` with the critic of the bundle `other`, and the report on it. ValueError if they do
-    not mean the same by their numbers."""
-    theirs, ours = load_bundle(other).manifest, load_bundle(source).manifest
-    if theirs.interface != ours.interface:
-        raise ValueError(
-            f"the critic of {other} is of another observation, action, rate, task or robot than {source}"
-        )
-    report = (other / CRITIC_REPORT).read_bytes() if (other / CRITIC_REPORT).is_file() else None
-    write_bundle(source, out, other, None, "uncalibrated: the critic of another bundle")
-    if report is not None:
-        (out / CRITIC_REPORT).parent.mkdir(exist_ok=True)
-        write_atomically(out / CRITIC_REPORT, report)
 
 
 def by_behaviour(critic: SafetyCritic, labels: Labels, threshold: float) -> dict[str, Figures]:

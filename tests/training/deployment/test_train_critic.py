@@ -13,7 +13,8 @@ import pytest
 from policy_training.deployment import train_critic
 from policy_training.deployment.branch_labels import HELD_BACK, Labels, Sampling, gathered, taught
 from policy_training.deployment.calibrate import unknown_to
-from policy_training.deployment.train_critic import first_threshold, main, write_bundle
+from policy_training.deployment.critic_bundle import write_bundle
+from policy_training.deployment.train_critic import first_threshold, main
 from policy_training.estimates.branch_critic import FitConfig, figures, fitted, separation, values
 from policy_training.experience.spaces import environment_spaces
 from policy_training.files import read_json

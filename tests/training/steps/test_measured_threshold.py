@@ -84,9 +84,7 @@ def test_a_few_lucky_episodes_are_not_enough() -> None:
 def test_exactly_half_succeeding_counts_as_learned_and_it_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(
-        "INFO", logger="policy_training.steps.measured_threshold"
-    )  # a study may have quietened it
+    caplog.set_level("INFO", logger="policy_training.steps.measured_threshold")
     threshold = measured([GOOD, NOWHERE] * (FEWEST // 2), 0.1)
     assert threshold.awake and threshold.succeeding == SUCCEEDING
     for _ in range(20):
