@@ -1,14 +1,11 @@
 """A threshold counts as calibrated only while everything that its certificate says is true."""
 
 import json
-import math
-from collections.abc import Callable, Mapping
-from copy import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,68 +13,17 @@ from scipy.stats import beta, binom
 
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.certificate import at_most, promise, why_uncalibrated
-from spillguard_core.bundle.manifest import BundleError, Calibration, Conditions, Manifest
-from spillguard_core.gate.decision import GateConfig
-from spillguard_core.gate.reasons import COLLISION
-from spillguard_core.gate.rule import Parts, Rule, Setting
-from spillguard_core.tasks.pouring import TASK as POURING
-from tests.core.conftest import CONFIG
+from spillguard_core.bundle.manifest import BundleError, Manifest
+from tests.core.bundle.certificates import (
+    GATE,
+    RULES,
+    bound,
+    changed,
+    gate,
+)
 
 Edit = Callable[[Callable[[dict[str, Any]], None]], None]
-CLEARANCE, TOLERANCE, FREE_TILT, RULES = 0.008, 0.012, {"free_tilt": 0.9}, POURING.rules
 SHIPPED = Path("artifacts/pour_coffee")
-
-
-def gate(
-    clearance: float = CLEARANCE,
-    settings: Mapping[str, float] = FREE_TILT,
-    tolerance: float = TOLERANCE,
-    height_tolerance: float = TOLERANCE,
-) -> GateConfig:
-    """A configuration that checks nothing: a certificate has to be judged beside any."""
-    config = copy(CONFIG)
-    for name, value in (
-        ("clearance", clearance), ("settings", settings), ("target_tolerance", tolerance),
-        ("target_height_tolerance", height_tolerance),
-    ):  # fmt: skip
-        object.__setattr__(config, name, value)
-    return config
-
-
-GATE = gate()
-
-
-def bound(missed: int, episodes: int, confidence: float = 0.95) -> float:
-    return float(beta.ppf(confidence, missed + 1, episodes - missed))
-
-
-@pytest.fixture(scope="module")
-def certified(exported: Path) -> Manifest:
-    """Threshold 0.3 of 400 episodes with 30 violations, 2 of them missed."""
-    manifest = Manifest.from_json((exported / "manifest.json").read_text())
-    found = Calibration(
-        delta=0.02, confidence=0.95, horizon=1.0, lead=0.1, episodes=400, violations=30, missed=2,
-        bound=bound(2, 400), highest_threshold=0.5, own_successes=40, own_disturbed=1,
-        conditions=Conditions(
-            manifest.files, manifest.limits, CLEARANCE, FREE_TILT, TOLERANCE, TOLERANCE,
-            manifest.interface,
-        ),
-    )  # fmt: skip
-    return replace(manifest, threshold=replace(manifest.threshold, value=0.3, certificate=found))
-
-
-def changed(manifest: Manifest, **figures: Any) -> Manifest:
-    certificate = manifest.threshold.certificate
-    assert certificate is not None
-    return replace(
-        manifest, threshold=replace(manifest.threshold, certificate=replace(certificate, **figures))
-    )
-
-
-def conditions(manifest: Manifest, **figures: Any) -> Manifest:
-    certificate = manifest.threshold.certificate
-    assert certificate is not None and certificate.conditions is not None
-    return changed(manifest, conditions=replace(certificate.conditions, **figures))
 
 
 def with_value(manifest: Manifest, value: float | None) -> Manifest:
@@ -141,76 +87,6 @@ def test_false_certificate_is_called_by_its_fault(
     assert reason in why_uncalibrated(changed(certified, **figures), GATE, RULES)
 
 
-@pytest.mark.parametrize("name", ["policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"])
-@pytest.mark.parametrize("found", ["0" * 64, None])
-def test_certificate_of_other_files(certified: Manifest, name: str, found: str | None) -> None:
-    files = {key: value for key, value in certified.files.items() if key != name}
-    other = conditions(certified, files=files if found is None else files | {name: found})
-    assert f"made with another {name}" in why_uncalibrated(other, GATE, RULES)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        lambda m: replace(m, action=(replace(m.action[0], scale=2.0 * m.action[0].scale), *m.action[1:])),
-        lambda m: replace(m, observation=m.observation[::-1]),
-        lambda m: replace(m, policy_rate=10.0),
-        lambda m: replace(m, monitor_rate=50.0),
-        lambda m: replace(m, robot="other"),
-        lambda m: replace(m, joint_names=m.joint_names[::-1]),
-    ],
-    ids=["scale", "order", "policy", "monitor", "robot", "joints"],
-)
-def test_certificate_of_graphs_whose_numbers_meant_something_else(
-    certified: Manifest, other: Callable[[Manifest], Manifest]
-) -> None:
-    assert "another observation, action, rate" in why_uncalibrated(other(certified), GATE, RULES)
-
-
-def test_certificate_that_does_not_say_what_the_numbers_meant(certified: Manifest) -> None:
-    older = conditions(certified, interface="")
-    assert "does not say for which observation" in why_uncalibrated(older, GATE, RULES)
-
-
-def test_certificate_of_other_limits(certified: Manifest) -> None:
-    slower = replace(certified.limits, velocity=(0.5,) * 7)
-    assert "other limits" in why_uncalibrated(replace(certified, limits=slower), GATE, RULES)
-
-
-@pytest.mark.parametrize(
-    ("clearance", "tolerance", "free_tilt", "reason"),
-    [
-        (0.007, TOLERANCE, 0.9, "a clearance of 0.008 m, here it is 0.007 m"),
-        (math.nan, TOLERANCE, 0.9, "here it is nan m"),
-        (CLEARANCE, 0.011, 0.9, "a target_tolerance of 0.012 m, here it is 0.011 m"),
-        (CLEARANCE, math.nan, 0.9, "here it is nan m"),
-        (CLEARANCE, TOLERANCE, 1.0, "a free_tilt of 0.9, here it is 1.0"),
-        (CLEARANCE, TOLERANCE, math.nan, "here it is nan"),
-    ],
-)
-def test_gate_that_is_looser_than_in_the_calibration(
-    certified: Manifest, clearance: float, tolerance: float, free_tilt: float, reason: str
-) -> None:
-    assert reason in why_uncalibrated(certified, gate(clearance, {"free_tilt": free_tilt}, tolerance), RULES)
-
-
-def test_gate_that_allows_for_less_height_than_in_the_calibration(certified: Manifest) -> None:
-    made = conditions(certified, target_height_tolerance=0.004)
-    assert why_uncalibrated(made, gate(height_tolerance=0.004), RULES) == ""
-    assert "a target_height_tolerance of 0.004 m, here it is 0.003 m" in why_uncalibrated(
-        made, gate(height_tolerance=0.003), RULES
-    )
-
-
-def test_older_certificate_had_one_tolerance_for_every_direction(certified: Manifest) -> None:
-    raw = json.loads(certified.to_json())
-    del raw["threshold"]["certificate"]["conditions"]["target_height_tolerance"]
-    older = Manifest.from_json(json.dumps(raw))
-    assert "a target_height_tolerance of 0.012 m, here it is 0.004 m" in why_uncalibrated(
-        older, gate(height_tolerance=0.004), RULES
-    )
-
-
 @pytest.mark.parametrize(("violations", "vacuous"), [(3, True), (4, False)])
 def test_promise_that_holds_without_the_critic_is_no_promise(
     certified: Manifest, violations: int, vacuous: bool
@@ -230,33 +106,6 @@ def test_what_the_acting_critic_averts_and_leaves_is_part_of_the_whole(
 ) -> None:
     found = why_uncalibrated(changed(certified, **figures), GATE, RULES)
     assert reason in found and bool(found) is bool(reason)
-
-
-SLOW = Setting("slow", "[m/s] of the tool somewhere", 0.01, 1.0, stricter=-1)
-SLOW_RULE = Rule("slow", "m/s", COLLISION, lambda way: Parts(np.array([np.inf])), setting=SLOW)
-
-
-@pytest.mark.parametrize(
-    ("then", "here", "reason"),
-    [
-        (0.2, 0.2, ""),
-        (0.2, 0.1, ""),  # a smaller speed is the stricter one
-        (0.2, 0.3, "made with a slow of 0.2, here it is 0.3"),
-        (0.2, math.nan, "made with a slow of 0.2, here it is nan"),
-        (None, 0.3, ""),  # the episodes ran without this rule, which only takes more away
-    ],
-)
-def test_setting_of_a_rule_is_judged_in_its_own_direction(
-    certified: Manifest, then: float | None, here: float, reason: str
-) -> None:
-    made = conditions(certified, settings=FREE_TILT | ({} if then is None else {"slow": then}))
-    said = why_uncalibrated(made, gate(settings=FREE_TILT | {"slow": here}), (*RULES, SLOW_RULE))
-    assert said == "" if not reason else reason in said
-
-
-def test_calibration_with_a_rule_that_does_not_act_here_does_not_count(certified: Manifest) -> None:
-    made = conditions(certified, settings=FREE_TILT | {"slow": 0.2})
-    assert "with the rule of slow, which does not act here" in why_uncalibrated(made, GATE, RULES)
 
 
 @given(st.data())
