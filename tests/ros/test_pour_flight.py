@@ -123,6 +123,9 @@ def test_what_the_critic_could_choose_from_is_shown_with_its_values(
     assert "what the critic could choose from" in said and "accepted, taken" in " ".join(said.split())
     stopped = next(i for i, cycle in enumerate(flown.cycles) if cycle.decision.mode is Mode.STOPPED)
     assert alternatives(flown, stopped, models) == []
+    limited = [i for i, cycle in enumerate(flown.cycles) if cycle.decision.verdict is Verdict.LIMIT]
+    again = [alternatives(flown, i, models) for i in limited]
+    assert limited and all(len(each) == len(KEPT) for each in again), "not what limits leave of a choice"
 
 
 def test_kept_recording_is_drawn(tmp_path: Path, flown: Flight, bundle: Bundle) -> None:

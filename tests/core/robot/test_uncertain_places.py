@@ -8,7 +8,7 @@ import pytest
 from sim.pouring.cell_model import RIM_HEIGHT
 from sim.pouring.gen3 import JOINT_NAMES, NOMINAL_POSTURE
 from spillguard_core.gate import reasons
-from spillguard_core.robot.world import SURE, Tolerance, World
+from spillguard_core.robot.world import SIDES, SURE, Tolerance, World
 from spillguard_core.tasks.pouring import TASK as POURING
 from tests.core.robot.towards import ASIDE, LEFT, LEVEL, run_towards
 
@@ -133,3 +133,19 @@ def test_a_tolerance_that_is_none_is_refused(model, wrong, place):
     tolerance[place] = wrong
     with pytest.raises(ValueError, match="a tolerance must be finite and at least 0 m"):
         World(model, 0.008, JOINT_NAMES, POURING.placed, Tolerance(*tolerance))
+
+
+def test_what_is_close_is_also_looked_at_where_the_body_stands_its_tolerance_aside_and_higher(model, guarded):
+    """Over the rim: by the number of the place, eight round about and one above."""
+    sure, unsure = (World(model, 0.3, JOINT_NAMES, POURING.placed, each) for each in (SURE, UNSURE))
+    lip = guarded.models.tool.pose(NOMINAL_POSTURE).position
+    seen = np.array([lip[0], lip[1] + 0.035, RIM_HEIGHT + 0.01])
+    pair = tuple(sorted((model.geom("source").id, model.geom("receiver").id)))
+    beside = unsure.near([NOMINAL_POSTURE], [seen]).beside
+    assert beside is not None
+    turns = 2.0 * np.pi * np.arange(SIDES) / SIDES
+    round_about = UNSURE.beside * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    for number, across in enumerate([*round_about, np.zeros(2)]):
+        place = seen + np.array([*across, UNSURE.above])
+        true = sure.near([NOMINAL_POSTURE], [place]).close[pair]
+        assert beside()[number, pair] == pytest.approx(true, abs=1e-4)
