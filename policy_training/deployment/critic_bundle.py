@@ -1,7 +1,6 @@
 """A bundle with another critic: one that was trained, or that of another bundle."""
 
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 
 from policy_training.deployment.calibrate import CRITIC_REPORT
-from policy_training.deployment.export import replace_folder
+from policy_training.deployment.export import folder_beside, replace_folder
 from policy_training.deployment.onnx_graphs import write_graph
 from policy_training.files import write_atomically
 from policy_training.networks.squashed import SafetyCritic
@@ -23,9 +22,7 @@ def write_bundle(
 ) -> None:
     """The bundle `source` with another critic, uncalibrated, checked through the robot's own loader. The
     critic is a network, or that of the bundle at a path."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    part.chmod(0o755)
+    part = folder_beside(out)
     try:
         for name in robot.FILES:
             shutil.copyfile(source / name, part / name)

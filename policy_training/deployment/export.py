@@ -7,6 +7,7 @@ check runs are those that the robot runs, byte for byte.
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,9 +74,7 @@ def export_bundle(contents: Contents, out: Path, *, overwrite: bool = False, key
         raise FileExistsError(f"{out} exists; remove it, choose another place, or say --overwrite")
     if out.exists():
         check_replaceable(out)
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = folder_beside(out)
     try:
         _write(contents, part)
         if key is not None:
@@ -100,9 +99,7 @@ def export_graphs(trained: TrainedPolicy, out: Path, *, overwrite: bool = False)
     obs = torch.as_tensor(trained.spaces.shift + trained.spaces.scale * spread)
     with torch.no_grad():
         action = trained.policy(obs)
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = folder_beside(out)
     try:
         write_checked(trained.policy, {"obs": obs}, "action", part / robot.POLICY)
         if trained.safety_critic is not None:
@@ -127,13 +124,22 @@ def check_replaceable(out: Path) -> None:
         )
 
 
+def folder_beside(out: Path) -> Path:
+    """A new directory beside `out`, of a name that nobody has: what stands there is somebody's."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    made.chmod(0o755)  # mkdtemp's own are for this user alone
+    return made
+
+
 def replace_folder(part: Path, out: Path) -> None:
     """Put the finished directory in its place; the old one stays until the new one is complete."""
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        check_replaceable(out)
-        out.rename(old)
+    if not out.exists():
+        part.rename(out)
+        return
+    check_replaceable(out)
+    old = folder_beside(out)
+    out.rename(old)  # onto an empty directory
     part.rename(out)
     shutil.rmtree(old, ignore_errors=True)
 

@@ -82,3 +82,14 @@ def test_failed_export_keeps_the_bundle_that_was_there(contents: Contents, bundl
 def test_export_does_not_replace_a_bundle_unasked(contents: Contents, bundle: Path) -> None:
     with pytest.raises(FileExistsError, match="--overwrite"):
         export_bundle(contents, bundle)
+
+
+def test_export_deletes_nobody_elses_folder_beside_it(contents: Contents, tmp_path: Path) -> None:
+    for name in (".bundle.part", ".bundle.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes").write_text("precious")
+    for overwrite in (False, True):
+        export_bundle(contents, tmp_path / "bundle", overwrite=overwrite)
+        load_bundle(tmp_path / "bundle")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".bundle.old", ".bundle.part", "bundle"]
+    assert all((tmp_path / name / "notes").is_file() for name in (".bundle.part", ".bundle.old"))
