@@ -25,7 +25,7 @@ from spillguard_sim.graph import Graph
 from tests.faults.cases import GOES_ON, RESTS, Case, Repeat
 from tests.faults.commands import Notes, all_unsafe, hold_after, rest_after
 from tests.faults.relay import PROPOSAL, STATES
-from tests.ros.harness import LATE, PATIENCE, QUEUE
+from tests.ros.harness import PATIENCE, QUEUE, halted_for_being_late
 
 MOVING = 0.04  # [rad/s]
 ASKED, ANSWER = 60, 2.0  # number of calls, and [s] each
@@ -220,9 +220,9 @@ class Cell:
         return None
 
     def goes_on(self, fault: float) -> bool:
-        """The policy is followed in enough consecutive cycles; a stop by a busy machine is undone."""
+        """The policy is followed in enough consecutive cycles; a halt by a busy machine is undone."""
         seen = self.watcher.seen(fault)
-        if seen and seen[-1]["mode"] == "stopped" and seen[-1]["reason"] in LATE:
+        if seen and halted_for_being_late(seen[-1]):
             self.watcher.open_gate(PATIENCE)
         rows = "".join("x" if values["verdict"] in FOLLOWED else " " for values in self.watcher.seen(fault))
         return "x" * CYCLES in rows

@@ -35,8 +35,8 @@ from spillguard_sim.graph import Graph, private_environment
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0  # [s] for any event, on a machine shared with others
 QUEUE = 100  # statuses queued while the listener is delayed; older ones would be useless
-LATE = ("STATE_STALE", "SENSOR_STALE", "PROPOSAL_STALE", "TRACKING_ERROR", "NOT_SETTLING")
-"""Reasons that a healthy graph gives if its processes are delayed by the machine."""
+LATE = ("STATE_STALE", "SENSOR_STALE", "PROPOSAL_STALE", "POLICY_SILENT", "TRACKING_ERROR", "NOT_SETTLING")
+"""Reasons that a healthy graph gives if its processes are delayed by the machine, or messages crowded out."""
 LISTENING = 35  # SCHED_FIFO priority, between those of launch/params
 STILL = 0.02  # [rad/s]
 MOVED = 5e-3  # [rad]; a loaded servo sags by 2e-3 when its setpoint is reset to the measured position
@@ -56,6 +56,11 @@ class Heard:
         """Forget all messages."""
         for entry in fields(self):
             getattr(self, entry.name).clear()
+
+
+def halted_for_being_late(values: Mapping[str, str]) -> bool:
+    """Whether a status says that the arm stays at rest until somebody asks, for no reason but delays."""
+    return values.get("mode") in ("stopped", "held") and values["reason"] in LATE
 
 
 class Witness(Operator):
@@ -189,7 +194,7 @@ class Stage:
         """Wait until the arm moves by itself. Reset and resume only after a stop caused by a busy machine."""
 
         def moves() -> bool:
-            if self.stopped_for_being_late():
+            if self.halted_for_being_late():
                 self.witness.open_gate()
             return self.witness.moving()
 
@@ -199,12 +204,12 @@ class Stage:
     def resume(self) -> None:
         """Resume until the arm moves, or was stopped again by a busy machine."""
         granted, said = self.witness.call("safety_monitor/resume")
-        assert granted or self.stopped_for_being_late(), said
+        assert granted or self.halted_for_being_late(), said
         self.goes_on()
 
-    def stopped_for_being_late(self) -> bool:
+    def halted_for_being_late(self) -> bool:
         """Whether the newest status says so."""
-        return self.status["mode"] == "stopped" and self.status["reason"] in LATE
+        return halted_for_being_late(self.status)
 
     def rest(self) -> None:
         """Wait until the arm is at rest, then until no earlier message is in transit."""

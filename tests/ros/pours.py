@@ -28,7 +28,7 @@ def pour_a_cup(stage: Stage) -> dict[str, str]:
 
 def poured(stage: Stage) -> bool:
     """The cell has reported the outcome."""
-    if stage.stopped_for_being_late():
+    if stage.halted_for_being_late():
         stage.witness.open_gate()
     seen = stage.witness.outcome
     broken = [name for name in ("contact", "limit_broken") if seen.get(name) == "true"]

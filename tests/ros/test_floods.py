@@ -51,5 +51,6 @@ def test_a_flood_stops_neither_decisions_nor_the_arm(stage: Stage, kind: str, tm
         if all(values["mode"] == "following" for values in seen):
             break
     stopped = {values["reason"] for values in seen if values["mode"] != "following"}
-    # What the flooder repeats is as old as it is slow, and so may the driver's clock seem to be.
+    # What a flood crowds out of a queue is lost: the arm's states to the monitor, or to the policy, which is
+    # silent then. What the flooder repeats is as old as it is slow, and so may the driver's clock seem to be.
     assert stopped <= {*LATE, "DRIVER_FAULT"}, (seen[-1], stage.logs())  # period lengths: test_rounds.py

@@ -27,7 +27,7 @@ def check_held(stage: Stage) -> None:
     stage.watch()
     assert all(asks_for_rest(msg) for _, msg in stage.witness.heard.commands)
     assert stage.witness.travel() < MOVED
-    assert stage.news()["reason"] == "PROPOSAL_STALE" or stage.stopped_for_being_late()
+    assert stage.news()["reason"] == "PROPOSAL_STALE" or stage.halted_for_being_late()
 
 
 @pytest.fixture(scope="module")

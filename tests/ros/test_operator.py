@@ -76,7 +76,7 @@ def test_hold_brings_to_rest_and_resume_goes_on(stage: Stage) -> None:
     stage.rest()
     stage.watch()
     assert stage.witness.travel() < MOVED
-    assert stage.news()["reason"] == "OPERATOR_HOLD" or stage.stopped_for_being_late()
+    assert stage.news()["reason"] == "OPERATOR_HOLD" or stage.halted_for_being_late()
     stage.resume()
 
 

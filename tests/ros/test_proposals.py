@@ -46,7 +46,7 @@ def propose_until(stage: Stage, condition: Callable[[], bool], values: list[floa
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"{stage.status}\n{stage.logs()}"
-        if stage.stopped_for_being_late():
+        if stage.halted_for_being_late():
             open_gate(stage)
         stage.witness.propose(values, 0.1, frame)
 

@@ -45,7 +45,7 @@ class Joystick:
         stage, deadline = self._stage, time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{stage.status}\n{stage.logs()}"
-            if stage.stopped_for_being_late():
+            if stage.halted_for_being_late():
                 stage.witness.open_gate()
             elif stage.status["reason"] == "TELEOP_SILENT":
                 stage.witness.call("safety_monitor/resume")
@@ -68,7 +68,7 @@ def fall_silent(stage: Stage, joystick: "Joystick") -> None:
     joystick.push_until(UP, lambda: drives(stage))
     while True:  # a busy machine may stop it earlier
         stage.until(lambda: reported(stage)["mode"] in ("held", "stopped"), PATIENCE, "a hold")
-        if not stage.stopped_for_being_late():
+        if not stage.halted_for_being_late():
             break
         stage.witness.open_gate()
         joystick.push_until(UP, lambda: drives(stage))
@@ -120,7 +120,7 @@ def test_silent_teleoperator_holds_although_the_policy_goes_on(stage: Stage, joy
     proposals = stage.witness.heard.proposals
     stage.until(lambda: len(proposals) > 5, PATIENCE, "a policy that would like to")
     assert stage.witness.travel() < MOVED
-    assert stage.news()["mode"] == "held" or stage.stopped_for_being_late()
+    assert stage.news()["mode"] == "held" or stage.halted_for_being_late()
 
 
 def test_held_arm_does_not_hear_a_teleoperator_before_a_resume(stage: Stage, joystick: Joystick) -> None:
@@ -131,7 +131,7 @@ def test_held_arm_does_not_hear_a_teleoperator_before_a_resume(stage: Stage, joy
     joystick.push_until(UP, lambda: drives(stage))  # after a resume
     fall_silent(stage, joystick)
     stage.resume()
-    assert reported(stage)["mode"] == "following" or stage.stopped_for_being_late()
+    assert reported(stage)["mode"] == "following" or stage.halted_for_being_late()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_message_that_is_no_twist_in_the_base_frame_holds(
     joystick.push_until(values, lambda: reported(stage)["reason"] == "TELEOP_INVALID", frame)
     joystick.push_until(values, stage.witness.still, frame)
     stage.until(lambda: reported(stage)["reason"] != "TELEOP_INVALID", PATIENCE, "silence")
-    assert reported(stage)["reason"] == "TELEOP_SILENT" or stage.stopped_for_being_late()
+    assert reported(stage)["reason"] == "TELEOP_SILENT" or stage.halted_for_being_late()
     stage.witness.open_gate()  # for a moment a resume is refused: it may have been for the teleoperator
     stage.goes_on()
 
