@@ -40,8 +40,7 @@ def test_a_flood_stops_neither_decisions_nor_the_arm(stage: Stage, kind: str, tm
     """A stalled machine also stops the arm: one of several floods must leave it moving."""
     said = tmp_path / "said"
     for _ in range(ATTEMPTS):
-        stage.witness.open_gate()
-        stage.until(stage.witness.moving, 10.0, "motion")
+        stage.drive()
         seen = flooded(stage, kind, said)
         gap = max(float(values["period [ms]"]) for values in seen)
         first, last = (int(values["cycle"]) for values in (seen[0], seen[-1]))
