@@ -6,10 +6,10 @@ the measurements are that the policy answers. The first row is the ideal arm, wi
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import tyro
@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 
 from benchmarks.bundles import SHIPPED
 from benchmarks.record import RESULTS, commit, machine
-from policy_training.worker_processes import in_processes
+from policy_training.pool import Pool, ordered
 from sim.pouring.arms import Arm, DrivenArm, IdealArm
 from sim.pouring.deployed_config import deployed_config
 from sim.pouring.guarded import Stack
@@ -50,8 +50,8 @@ class FormArguments:
     """Cups of each form."""
     seed: int = 0
     """Of the first cup; the others follow."""
-    workers: int = 2
-    """Processes."""
+    pool: Annotated[Pool, tyro.conf.arg(prefix_name=False)] = field(default_factory=Pool)
+    """Where they run."""
     bundle: Path = SHIPPED
     """Bundle."""
 
@@ -96,7 +96,7 @@ def main() -> int:
     """Exit status 0."""
     args, console, start = tyro.cli(FormArguments), Console(), time.monotonic()
     jobs = [(args.bundle, form, args.seed + cup) for form in FORMS for cup in range(args.cups)]
-    running = in_processes(pour, jobs, args.workers)
+    running = ordered(pour, jobs, args.pool)
     found = list(track(running, "cups", total=len(jobs), console=console))
     columns = ("form", "poured", "95 %", "spilt", "contact or limit", "stopped", "acceleration [rad/s^2]")
     table, rows = Table(*columns, title=f"{args.cups} cups each, monitor on"), []

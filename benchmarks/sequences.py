@@ -2,16 +2,17 @@
 processes."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 
 from benchmarks.bundles import SHIPPED
-from policy_training.worker_processes import in_processes
+from policy_training.pool import Pool, ordered
 from sim.pouring.deployed_config import deployed_config
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.gate.decision import GateConfig
@@ -28,8 +29,8 @@ class SequenceArgs:
     """Sequences, an equal share of each kind."""
     seed: int = 0
     """Seed."""
-    workers: int = 2
-    """Processes."""
+    pool: Annotated[Pool, tyro.conf.arg(prefix_name=False)] = field(default_factory=Pool)
+    """Where they run."""
     bundle: Path = SHIPPED
     """Bundle whose limits and world model are used."""
 
@@ -53,4 +54,4 @@ def shared_out(
     """What `work(bundle, sequences, seed)` gives, `chunk` sequences a seed; `seeds` numbers them."""
     sizes = [min(chunk, args.sequences - first) for first in range(0, args.sequences, chunk)]
     jobs = [(args.bundle, size, seeds(number)) for number, size in enumerate(sizes)]
-    return chain.from_iterable(in_processes(work, jobs, args.workers))
+    return chain.from_iterable(ordered(work, jobs, args.pool))

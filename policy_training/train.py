@@ -3,10 +3,11 @@
 import argparse
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 from rich.console import Console
@@ -14,10 +15,10 @@ from rich.console import Console
 from policy_training.algorithms import OFF_POLICY, ON_POLICY, resolve
 from policy_training.experience.environments import full_name, make_env
 from policy_training.experience.replay import MemoryConfig
-from policy_training.interruption import interruptible
-from policy_training.loops.off_policy import train
-from policy_training.loops.on_policy import train_on_policy
+from policy_training.interruption import InterruptedTrainingError, interruptible
+from policy_training.many_runs import follow, silent
 from policy_training.option_groups import grouped, split, whole
+from policy_training.pool import Pool, ordered
 from policy_training.processor import set_processor
 from policy_training.runs.config import LoopConfig, OnPolicyLoop, RunConfig, read_config
 from policy_training.runs.folder import create_run
@@ -53,8 +54,7 @@ class TrainArguments(Generic[L, C]):
     "Seed of everything."
     seeds: tuple[int, ...] = ()
     "Several seeds, one run each; replaces seed."
-    launcher: Literal["local", "ray"] = "local"
-    "With several seeds: one after the other here, or side by side on Ray (pip extra ray)."
+    pool: Pool = field(default_factory=lambda: Pool(1))
     runs: Path = Path("runs")
     "Folder of the runs."
     resume: Path | None = field(default=None)
@@ -127,11 +127,6 @@ def run_seed(config: RunConfig, root: Path) -> Path:
     return run
 
 
-def follow(config: RunConfig) -> Callable[..., bool]:
-    """The loop that goes with the algorithm."""
-    return train_on_policy if resolve(config.algo).on_policy else train
-
-
 def resume_run(run: Path, loop: LoopConfig | OnPolicyLoop) -> Path:
     """Resume a run with this loop."""
     config = dataclasses.replace(read_config(run), loop=loop)
@@ -151,28 +146,18 @@ def main(words: Sequence[str]) -> int:
         make_env(args.env).close()
         config = RunConfig(args.algo, args.env, args.seed, args.loop, args.memory, args.algorithm)
         configs = [dataclasses.replace(config, seed=s) for s in args.seeds or (args.seed,)]
-        runs = launch(configs, args.runs, args.launcher)
+        runs = launch(configs, args.runs, args.pool)
     for run in runs:
         console.print(f"run: {run}", soft_wrap=True)
     return 0
 
 
-def launch(configs: Sequence[RunConfig], root: Path, launcher: str) -> Iterator[Path]:
-    """All runs, here or on Ray. Here an interruption ends the current run and starts no other."""
-    if launcher == "local" or len(configs) == 1:
-        with interruptible() as stop:
-            for config in configs:
-                if not stop.is_set():
-                    yield run_seed(config, root)
-        return
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("--launcher ray needs Ray: pip install 'spillguard[ray]'") from error
-    ray.init(ignore_reinit_error=True)
-    task = ray.remote(num_cpus=1)(run_seed)
-    quiet = [dataclasses.replace(c, loop=dataclasses.replace(c.loop, progress=False)) for c in configs]
-    yield from ray.get([task.remote(c, root.resolve()) for c in quiet])
+def launch(configs: Sequence[RunConfig], root: Path, pool: Pool) -> Iterator[Path]:
+    """All runs. An interruption ends those under way, which save themselves, and begins no other."""
+    if not pool.here:
+        configs = [silent(config) for config in configs]
+    with interruptible(), suppress(InterruptedTrainingError):
+        yield from ordered(run_seed, [(config, root.resolve()) for config in configs], pool)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
-"""Worker processes: a server that answers requests one after the other, and a pool that shares out jobs."""
+"""A server that answers requests one after the other, in a process of its own or in this one."""
 
 import multiprocessing as mp
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
@@ -129,33 +127,3 @@ def _ignoring_ctrl_c() -> Iterator[None]:
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
-
-
-def _begin(parent: int) -> None:
-    """In a new worker of a pool."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """A killed parent takes its workers with it: nobody waits for what they are at."""
-    while os.getppid() == parent:
-        time.sleep(PATIENCE)
-    os._exit(1)
-
-
-def in_processes(work: Callable[..., T], jobs: Iterable[tuple[Any, ...]], workers: int) -> Iterator[T]:
-    """`work(*job)` for every job, in the order of the jobs, by a pool of processes.
-
-    Ctrl-C ends the workers silently, as does the end of this process in any other way. After an error, or if
-    the iterator is closed, jobs that have not begun are dropped and those that have are not waited for.
-    """
-    context = mp.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _begin, (os.getpid(),))
-    try:
-        for future in [pool.submit(work, *job) for job in jobs]:
-            yield future.result()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()

@@ -14,6 +14,10 @@ COMMANDS = {
     "train": ("policy_training.train", "train a policy"),
     "meta-train": ("policy_training.meta_learning.meta_train", "learn an optimizer on small tasks"),
     "meta-study": ("studies.optim4rl.meta_study", "learned optimizers against their controls"),
+    "sweep": (
+        "policy_training.sweeps.command",
+        "many runs from one file, side by side here or on a Ray cluster, with one page",
+    ),
     "evaluate": ("policy_training.evaluation.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.deployment.export", "write a run's policy as a bundle for the robot"),
     "train-critic": (

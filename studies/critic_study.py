@@ -9,7 +9,7 @@ the page, and those that are there are not poured again.
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from policy_training.deployment.calibrate import unknown_to
 from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
 from policy_training.evaluation.held_out import proportion
 from policy_training.files import locked, write_atomically
+from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
 from sim.pouring.domain_file import spread_of
@@ -67,12 +68,11 @@ class CriticArguments:
     "What the cells differ in: nominal, pours, full, or a domain file."
     page: Path = Path("docs/results/critic.md")
     "Page to write, its episodes beside it; prose is taken from NAME.notes.md, if there is one."
-    workers: int = 2
-    "Processes."
+    pool: Pool = field(default_factory=Pool)
 
     def __post_init__(self) -> None:
-        if not (self.episodes >= 1 and self.oracle >= 0 and self.workers >= 1):
-            raise ValueError("episodes and workers must be at least 1, oracle at least 0")
+        if not (self.episodes >= 1 and self.oracle >= 0):
+            raise ValueError("episodes must be at least 1, oracle at least 0")
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise ValueError(f"threshold must be in [0, 1], got {self.threshold}")
         if self.page.suffix != ".md" or self.page.is_dir():
@@ -196,7 +196,7 @@ def main(words: Sequence[str]) -> int:
         write_atomically(store, "".join(json.dumps(row) + "\n" for row in [subject, *rows]).encode())
         todo = wanted(args, args.policies or names, rows)
         running = pours(
-            CampaignPolicies(str(args.bundle), threshold=threshold, domain=args.domain), todo, args.workers
+            CampaignPolicies(str(args.bundle), threshold=threshold, domain=args.domain), todo, args.pool
         )
         total = sum(len(part) for _, part in todo)
         with store.open("a") as file:

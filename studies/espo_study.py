@@ -7,18 +7,19 @@ run folder. An interrupted one is resumed, a complete one is not repeated.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from policy_training.checkpoint import load
+from policy_training.many_runs import Wanted, finished, run_of, train_all
+from policy_training.pool import Pool
 from policy_training.runs.config import OnPolicyLoop, RunConfig
 from policy_training.runs.paper_presets import ITERATIONS, SAFETY_MUJOCO, SAFETY_START
 from policy_training.runs.presets import preset
 from policy_training.terminal import parsed, subcommand
 from studies.espo_page import CONTROL, read, write_page
-from studies.run_grid import Job, finished, run_of, train_all
 
 ALGOS = ("crpo", "pcrpo", "espo")
 
@@ -39,8 +40,7 @@ class EspoStudyArguments:
     "X [steps] instead of the paper's."
     envs: int = 1
     "Environments of a run; each must be able to finish an episode in its share of the smallest batch."
-    workers: int = 2
-    "Parallel runs, one process each."
+    pool: Pool = field(default_factory=Pool)
     control: bool = True
     "Train the control, too."
     runs: Path = Path("runs/espo_study")
@@ -54,8 +54,8 @@ class EspoStudyArguments:
         unknown = set(self.algos) - set(ALGOS)
         if unknown:
             raise ValueError(f"unknown algorithm {', '.join(sorted(unknown))}; known are {', '.join(ALGOS)}")
-        if not min(self.iterations, self.envs, self.workers) >= 1:
-            raise ValueError("iterations, envs and workers must be at least 1")
+        if not min(self.iterations, self.envs) >= 1:
+            raise ValueError("iterations and envs must be at least 1")
 
 
 def study_config(args: EspoStudyArguments, algo: str, env: str, seed: int, samples: int = 0) -> RunConfig:
@@ -73,7 +73,7 @@ def study_config(args: EspoStudyArguments, algo: str, env: str, seed: int, sampl
     return replace(config, loop=loop, algorithm=settings)
 
 
-def jobs(args: EspoStudyArguments) -> list[Job]:
+def jobs(args: EspoStudyArguments) -> list[Wanted]:
     """The grid. Seeds come first, so that an unfinished study has complete comparisons."""
     return [
         (study_config(args, algo, env, seed), args.runs)
@@ -83,7 +83,7 @@ def jobs(args: EspoStudyArguments) -> list[Job]:
     ]
 
 
-def control_jobs(args: EspoStudyArguments) -> list[Job]:
+def control_jobs(args: EspoStudyArguments) -> list[Wanted]:
     """PCRPO with ESPO's mean batch, for every complete ESPO run."""
     found = []
     for seed in args.seeds:
@@ -103,9 +103,9 @@ def main(words: Sequence[str]) -> int:
     console, done = Console(markup=False), True
     args = parsed(EspoStudyArguments, words, "spillguard espo-study")
     if not args.page_only:
-        done = train_all(jobs(args), args.workers)
+        done = train_all(jobs(args), args.pool)
         if done and args.control and "espo" in args.algos:
-            done = train_all(control_jobs(args), args.workers)
+            done = train_all(control_jobs(args), args.pool)
     runs = [(c.algo, run_of(c, root)) for c, root in jobs(args)]
     runs += [(CONTROL, run_of(c, root)) for c, root in control_jobs(args)]
     found = read(runs)

@@ -13,8 +13,8 @@ from policy_training.evaluation.scores import array, scores
 from policy_training.evaluation.seed_statistics import probability_of_improvement, window_mean
 from policy_training.evaluation.tables import TableArguments, cell, environment, markdown, over_runs
 from policy_training.files import write_atomically
+from policy_training.many_runs import Wanted, finished, run_of
 from policy_training.runs.folder import provenance
-from studies.run_grid import Job, finished, run_of
 
 BASELINE = "single, 0.0003"
 WINDOW = 0.2  # final share of a run's steps that it is scored by
@@ -38,7 +38,7 @@ class Standing:
     missing: Sequence[str]  # the missing ones, in words
 
 
-def standing(wanted: Sequence[tuple[str, Job]]) -> Standing:
+def standing(wanted: Sequence[tuple[str, Wanted]]) -> Standing:
     """Complete runs by label, and the missing ones."""
     runs: dict[str, list[RunData]] = {}
     missing: dict[tuple[str, str], list[int]] = {}
@@ -97,7 +97,7 @@ def _word(what: str, low: float, high: float, up: str, down: str) -> str:
     return f"{what} {down}" if high < 0.5 else f"{what} not told apart"
 
 
-def write_page(wanted: Sequence[tuple[str, Job]], page: Path, steps: int, words: Sequence[str]) -> int:
+def write_page(wanted: Sequence[tuple[str, Wanted]], page: Path, steps: int, words: Sequence[str]) -> int:
     """Write the page and its picture. Returns the number of runs behind it."""
     found = standing(wanted)
     if not found.runs:

@@ -10,7 +10,7 @@ zero, and the larger batch of the reduced budget.
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +18,11 @@ from rich.console import Console
 
 from policy_training.algorithms.ppo_lag import PpoLagConfig
 from policy_training.experience.environments import full_name
+from policy_training.many_runs import Wanted, train_all
+from policy_training.pool import Pool
 from policy_training.runs.config import OnPolicyLoop, RunConfig
 from policy_training.terminal import parsed, subcommand
 from studies.goal_page import write_page
-from studies.run_grid import Job, train_all
 
 TASKS = ("spillguard/SafetyPointGoal1-v0", "spillguard/SafetyCarGoal1-v0")
 RATE = 3e-4  # of all parameters except the cost critic's
@@ -59,8 +60,7 @@ class GoalArguments:
     "Steps of an update."
     full: bool = False
     "The source's budget instead of --steps, --seeds and --batch: five million steps, five seeds."
-    workers: int = 2
-    "Parallel runs, one process each."
+    pool: Pool = field(default_factory=Pool)
     runs: Path = Path("runs/goal_study")
     "Folder of the runs."
     page: Path = Path("docs/results/goal.md")
@@ -69,8 +69,8 @@ class GoalArguments:
     "Train nothing."
 
     def __post_init__(self) -> None:
-        if not (min(self.steps, self.samples, self.batch, self.workers) >= 1 and min(self.rates) > 0.0):
-            raise ValueError("steps, samples, batch and workers must be at least 1, rates above 0")
+        if not (min(self.steps, self.samples, self.batch) >= 1 and min(self.rates) > 0.0):
+            raise ValueError("steps, samples and batch must be at least 1, rates above 0")
 
     def budget(self) -> "GoalArguments":
         """The arguments, with `full` expanded."""
@@ -94,7 +94,7 @@ def arms(args: GoalArguments) -> list[Arm]:
     return found
 
 
-def jobs(args: GoalArguments) -> list[tuple[str, Job]]:
+def jobs(args: GoalArguments) -> list[tuple[str, Wanted]]:
     """The grid, by label. Seeds come first, so that an unfinished study has complete comparisons."""
     loop = OnPolicyLoop(
         steps=args.steps, samples=args.samples, envs=1, checkpoint_every=5, progress=False
@@ -117,7 +117,7 @@ def main(words: Sequence[str]) -> int:
     args, done = parsed(GoalArguments, words, "spillguard study goal").budget(), True
     wanted = jobs(args)
     if not args.page_only:
-        done = train_all([job for _, job in wanted], args.workers)
+        done = train_all([job for _, job in wanted], args.pool)
     count = write_page(wanted, args.page, args.steps, words)
     Console(markup=False).print(f"{args.page}: {count} of {len(wanted)} runs", soft_wrap=True)
     return 0 if done and count == len(wanted) else 1

@@ -8,7 +8,7 @@ import csv
 import io
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from policy_training.deployment.bad_policies import behaviours
 from policy_training.deployment.campaign import SCREENS, CampaignPolicies, Condition, pours
 from policy_training.evaluation.held_out import proportion
 from policy_training.files import write_atomically
+from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
 from sim.pouring.guarded import Pour
@@ -46,12 +47,11 @@ class MonitorStudyArguments:
     "File of the episodes; episodes in it are not repeated."
     page: Path = Path("docs/results/monitor.md")
     "Page to write; prose is taken from a file beside it, NAME.notes.md, if there is one."
-    workers: int = 2
-    "Processes."
+    pool: Pool = field(default_factory=Pool)
 
     def __post_init__(self) -> None:
-        if not (self.episodes >= 1 and self.workers >= 1):
-            raise ValueError("episodes and workers must be at least 1")
+        if not self.episodes >= 1:
+            raise ValueError("episodes must be at least 1")
 
 
 Row = dict[str, str]
@@ -200,7 +200,7 @@ def main(words: Sequence[str]) -> int:
     write_atomically(args.out, _text(rows))  # without a truncated line
     with args.out.open("a", newline="") as file:
         writer = csv.DictWriter(file, [*KEYS, *FIGURES])
-        running = pours(CampaignPolicies(str(args.bundle), str(args.reckless or "")), wanted, args.workers)
+        running = pours(CampaignPolicies(str(args.bundle), str(args.reckless or "")), wanted, args.pool)
         total = sum(len(numbers) for _, numbers in wanted)
         for arm, number, pour in track(running, "episodes", total=total, console=console):
             row = dict(zip(KEYS, _key(arm, number), strict=True))

@@ -12,7 +12,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +21,12 @@ from rich.progress import track
 
 from policy_training.files import locked, write_atomically
 from policy_training.loops.off_policy import train
+from policy_training.pool import Pool, completed
 from policy_training.ranges import RANGES
 from policy_training.runs.config import RunConfig
 from policy_training.runs.folder import create_run, provenance
 from policy_training.runs.presets import HASTY, ONE_STEP, preset
 from policy_training.terminal import parsed, subcommand
-from policy_training.worker_processes import in_processes
 from studies.threshold_page import write_page
 
 PROBLEMS = {"one-step": ONE_STEP, "hasty": HASTY}
@@ -65,8 +65,7 @@ class ThresholdArguments:
     "Share of violating episodes that the measured rule is asked for, at least 0.001."
     steps: int = 0
     "Environment steps of a run; 0: those of the preset."
-    workers: int = 2
-    "Processes."
+    pool: Pool = field(default_factory=Pool)
     page: Path = Path("docs/results/threshold.md")
     "Page to write, its picture and its rows beside it. Rows of earlier calls are kept and shown."
 
@@ -85,8 +84,8 @@ class ThresholdArguments:
             raise ValueError(f"starts must lie in (0, 1), got {self.starts}")
         if not RANGES["violations"].holds(self.asked):
             raise ValueError(f"asked is {self.asked}; it must be {RANGES['violations']}")
-        if not (self.workers >= 1 and self.steps >= 0 and self.seeds and self.problems and self.rules):
-            raise ValueError("workers must be at least 1, steps at least 0, and no list empty")
+        if not (self.steps >= 0 and self.seeds and self.problems and self.rules):
+            raise ValueError("steps must be at least 0, and no list empty")
 
 
 def configuration(problem: str, rule: str, start: float, asked: float, seed: int, steps: int) -> RunConfig:
@@ -195,7 +194,7 @@ def main(words: Sequence[str]) -> int:
     with locked(args.page.parent, "writes a study there"):
         rows = known(store)
         todo = list(jobs(args, rows))
-        for row in track(in_processes(outcome, todo, args.workers), "runs", len(todo), disable=not todo):
+        for _, row in track(completed(outcome, todo, args.pool), "runs", len(todo), disable=not todo):
             rows.append(row)
             save(store, rows)
         write_page(args.page, rows, words)

@@ -18,7 +18,7 @@ the lowest that disturbs at most a small share of the policy's own successful ep
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import tyro
@@ -39,6 +39,7 @@ from policy_training.deployment.calibration import (
 from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
 from policy_training.deployment.export import contents_of, export_bundle, threshold_of
 from policy_training.files import read_json, write_atomically
+from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.runs.trained import load_policy
 from policy_training.terminal import parsed, subcommand
@@ -76,14 +77,13 @@ class CalibrateArguments:
     "What the cells differ in: nominal, pours, full, or a domain file."
     reckless: Path | None = None
     "Run of a policy trained on reward alone, to be part of the mix."
-    workers: int = 2
-    "Processes."
+    pool: Pool = field(default_factory=Pool)
     key: Path | None = None
     "PEM file of the Ed25519 private key to sign the changed manifest with."
 
     def __post_init__(self) -> None:
-        if not (self.episodes >= 1 and self.workers >= 1 and self.horizon > LEAD):
-            raise ValueError(f"episodes and workers must be at least 1, horizon above {LEAD} s")
+        if not (self.episodes >= 1 and self.horizon > LEAD):
+            raise ValueError(f"episodes must be at least 1, horizon above {LEAD} s")
         spread_of(self.domain)
         if not (0.0 < self.delta <= LARGEST_DELTA and LEAST_CONFIDENCE <= self.confidence < 1.0):
             raise ValueError(
@@ -154,7 +154,7 @@ def unknown_to(bundle: Path, names: Sequence[str]) -> list[str]:
 
 def acting(
     episodes: Sequence[tuple[Condition, int, CriticTrace]], value: float, subject: CampaignPolicies,
-    workers: int, console: Console,
+    pool: Pool, console: Console,
 ) -> tuple[int, int]:  # fmt: skip
     """With the critic at the threshold, in the same cells: how many of the violations are averted, and how
     many of the policy's own successes are left."""
@@ -162,7 +162,7 @@ def acting(
     for arm, number, e in episodes:
         if e.violated or (e.policy == GOOD and e.success):
             again.setdefault(replace(arm, critic=True), []).append(number)
-    running = pours(replace(subject, threshold=value), list(again.items()), workers)
+    running = pours(replace(subject, threshold=value), list(again.items()), pool)
     total = sum(map(len, again.values()))
     before = {(arm.policy, number): e for arm, number, e in episodes}
     averted = kept = 0
@@ -186,7 +186,7 @@ def main(words: Sequence[str]) -> int:
     wanted = [
         (Condition(policy, critic=False, tilt_check=args.tilt_rule), range(args.episodes)) for policy in mix
     ]
-    running = pours(subject, wanted, args.workers)
+    running = pours(subject, wanted, args.pool)
     total = args.episodes * len(mix)
     traces = [
         (arm, number, seen(arm.policy, pour, args.horizon))
@@ -194,7 +194,7 @@ def main(words: Sequence[str]) -> int:
     ]
     episodes = [trace for *_, trace in traces]
     value, found = calibration(episodes, args)
-    averted, kept = acting(traces, value, subject, args.workers, console)
+    averted, kept = acting(traces, value, subject, args.pool, console)
     found = replace(found, conditions=conditions(bundle, args.tilt_rule), averted=averted, own_kept=kept)
     text = f"{promise(found)}; a mix of {len(mix)} policies in cells of the domain {Path(args.domain).name}"
     rewrite(args.bundle, Threshold(value, text, found), args.key)

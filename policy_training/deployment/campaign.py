@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from policy_training.deployment.bad_policies import Behaviour, behaviours
 from policy_training.experience.episodes import ActionRule
 from policy_training.networks.plain import plain_policy
+from policy_training.pool import Pool, ordered
 from policy_training.runs.trained import load_policy
-from policy_training.worker_processes import in_processes
 from sim.pouring.branch import Moment, breaks_a_rule
 from sim.pouring.deployed_config import deployed_config
 from sim.pouring.domain_file import spread_of
@@ -145,7 +145,7 @@ def _chunk(subject: CampaignPolicies, arm: Condition, numbers: Sequence[int]) ->
 def pours(
     subject: CampaignPolicies,
     wanted: Sequence[tuple[Condition, Sequence[int]]],
-    workers: int,
+    pool: Pool,
     note: Callable[[Condition, int, Pour], None] = lambda arm, number, pour: None,
 ) -> Iterator[tuple[Condition, int, Pour]]:
     """Every wanted episode of every arm, in order, chunk by chunk; `note` is called with each."""
@@ -154,7 +154,7 @@ def pours(
         for arm, numbers in wanted
         for i in range(0, len(numbers), CHUNK)
     ]
-    for (_, arm, numbers), found in zip(jobs, in_processes(_chunk, jobs, workers), strict=True):
+    for (_, arm, numbers), found in zip(jobs, ordered(_chunk, jobs, pool), strict=True):
         for number, pour in zip(numbers, found, strict=True):
             note(arm, number, pour)
             yield arm, number, pour

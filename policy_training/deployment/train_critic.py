@@ -15,7 +15,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -34,9 +34,9 @@ from policy_training.estimates.branch_critic import Figures, FitConfig, figures,
 from policy_training.experience.spaces import Spaces, environment_spaces
 from policy_training.files import locked, read_json, replacing, write_atomically
 from policy_training.networks.squashed import SafetyCritic
+from policy_training.pool import Pool, ordered
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
-from policy_training.worker_processes import in_processes
 from sim.pouring.domain_file import spread_of
 from spillguard_core.bundle import bundle as robot
 from spillguard_core.bundle.bundle import load_bundle
@@ -44,7 +44,7 @@ from spillguard_core.bundle.manifest import Manifest
 from spillguard_core.bundle.signing import SIGNATURE
 
 DISTURBED = 0.02  # share of the policy's own actions above the first threshold
-AT_ONCE = 8  # episodes that wait for a process
+AT_ONCE = 32  # episodes that one pool is started for
 GOOD = "good policy"
 
 
@@ -68,8 +68,7 @@ class TrainCriticArguments:
     "What the cells differ in: nominal, pours, full, or a domain file."
     work: Path | None = None
     "Folder of labels and rounds, which an interrupted command goes on with; by default OUT.labels."
-    workers: int = 2
-    "Processes."
+    pool: Pool = field(default_factory=Pool)
     seed: int = 0
     "Of the networks; episodes have seeds of their own."
     critic: Path | None = None
@@ -78,10 +77,8 @@ class TrainCriticArguments:
     "Replace the bundle that is there already."
 
     def __post_init__(self) -> None:
-        if not (
-            self.rounds >= 1 and self.workers >= 1 and self.labels >= self.rounds and self.held_back >= 1
-        ):
-            raise ValueError("rounds, workers, held-back must be at least 1, labels at least rounds")
+        if not (self.rounds >= 1 and self.labels >= self.rounds and self.held_back >= 1):
+            raise ValueError("rounds, held-back must be at least 1, labels at least rounds")
         if not 0.0 < self.hold <= 1.0:
             raise ValueError(f"hold must be above 0 and at most 1 s, got {self.hold}")
         spread_of(self.domain)
@@ -102,15 +99,23 @@ def _load(path: Path) -> Labels:
         ) from error
 
 
+def turn(names: Sequence[str], number: int) -> str:
+    """The behaviour of an episode. One of three is the policy's own, whose work a false alarm costs; the
+    others have their turns between."""
+    others = [name for name in names if name != GOOD]
+    if len(others) < len(names) and number % 3 == 0:
+        return GOOD
+    place = number - number // 3 - 1 if len(others) < len(names) else number
+    return others[place % len(others)]
+
+
 def _episode(sampling: Sampling, held_back: bool, first: int, number: int) -> Labels:
-    """Every behaviour has its turn."""
-    bundle = load_bundle(Path(sampling.bundle))
-    names = list(taught(lambda obs: obs, bundle, held_back))
-    return gathered(sampling, names[number % len(names)], first + number, held_back)
+    names = list(taught(lambda obs: obs, load_bundle(Path(sampling.bundle)), held_back))
+    return gathered(sampling, turn(names, number), first + number, held_back)
 
 
 def labelled(
-    folder: Path, wanted: int, sampling: Sampling, first: int, workers: int, progress: Progress, *,
+    folder: Path, wanted: int, sampling: Sampling, first: int, pool: Pool, progress: Progress, *,
     held_back: bool = False,
 ) -> Labels:  # fmt: skip
     """At least `wanted` labels of episodes from number `first` on, those in the folder included."""
@@ -118,7 +123,7 @@ def labelled(
     found: list[Labels] = []
     task = progress.add_task(f"labels of {folder.name}", total=wanted)
     make = partial(_episode, sampling, held_back, first)
-    for path, labels in _all(folder, make, workers):
+    for path, labels in _all(folder, make, pool):
         if labels is None:
             labels = _load(path)
         elif not path.exists():
@@ -130,13 +135,13 @@ def labelled(
     return joined(found)
 
 
-def _all(folder: Path, make: partial[Labels], workers: int) -> Iterator[tuple[Path, Labels | None]]:
+def _all(folder: Path, make: partial[Labels], pool: Pool) -> Iterator[tuple[Path, Labels | None]]:
     """Files of the episodes in order, each with its labels unless it is there already."""
     for batch in count():
-        numbers = range(batch * AT_ONCE * workers, (batch + 1) * AT_ONCE * workers)
+        numbers = range(batch * AT_ONCE, (batch + 1) * AT_ONCE)
         paths = {number: folder / f"{number:06d}.npz" for number in numbers}
         missing = [number for number in numbers if not paths[number].exists()]
-        made = in_processes(make, [(number,) for number in missing], workers) if missing else iter(())
+        made = ordered(make, [(number,) for number in missing], pool) if missing else iter(())
         for number in numbers:
             yield paths[number], next(made) if number in missing else None
 
@@ -202,7 +207,7 @@ def main(words: Sequence[str]) -> int:
         with Progress(console=console) as progress:
             sampling = Sampling(str(args.bundle), args.hold, args.domain)
             judge = labelled(
-                work / "held back", args.held_back, sampling, 900_000, args.workers, progress, held_back=True
+                work / "held back", args.held_back, sampling, 900_000, args.pool, progress, held_back=True
             )
     fit, held = (by_behaviour(critic, part, threshold) for part in (labels, judge))
     console.print(table(fit, "labels of the fit"), table(held, f"held back: {', '.join(HELD_BACK)}"))
@@ -243,7 +248,7 @@ def _rounds(
         with Progress(console=console) as progress:
             share = args.labels // args.rounds
             parts.append(
-                labelled(work / f"round {number}", share, sampling, 100_000 * number, args.workers, progress)
+                labelled(work / f"round {number}", share, sampling, 100_000 * number, args.pool, progress)
             )
         labels = joined(parts)
         critic = fitted(labels, spaces, FitConfig(seed=args.seed))

@@ -9,7 +9,7 @@ A run acts in its environment, as in training. A bundle pours in the same cells 
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,8 +25,8 @@ from policy_training.evaluation.subject import DEFAULT_ENV, Subject, deployed, s
 from policy_training.experience.costs import SCALAR, costs_of
 from policy_training.experience.environments import full_name, make_env
 from policy_training.experience.episodes import HELD_OUT_SEEDS, ActionRule, transitions
+from policy_training.pool import Pool, ordered
 from policy_training.terminal import parsed, subcommand
-from policy_training.worker_processes import in_processes
 from sim.pouring.deployed_config import deployed_config
 from sim.pouring.domain_file import spread_of
 from sim.pouring.guarded import Pour, Stack
@@ -56,14 +56,13 @@ class EvaluateArguments:
     "Of a bundle: behind the safety monitor, without it, or, by default, both on the same cells."
     out: Path | None = None
     "Folder of the report; by default evaluation/ inside the run, or runs/evaluation/<policy>."
-    workers: int = 1
-    "Processes that share the episodes."
+    pool: Pool = field(default_factory=lambda: Pool(1))
     picture: bool = True
     "Render one episode as a picture strip and a video, in the environment, without the monitor."
 
     def __post_init__(self) -> None:
-        if not (self.episodes >= 1 and self.workers >= 1 and self.first_seed >= 0):
-            raise ValueError("episodes and workers must be at least 1, first-seed at least 0")
+        if not (self.episodes >= 1 and self.first_seed >= 0):
+            raise ValueError("episodes must be at least 1, first-seed at least 0")
 
     def refuse_what_has_no_effect(self, who: "Subject") -> None:
         """ValueError for an option that has no effect on this subject."""
@@ -143,13 +142,11 @@ def _share(play: PlayEpisode, seeds: Sequence[int]) -> list[Episode]:
     return [play(seed) for seed in seeds]
 
 
-def run_all(play: PlayEpisode, seeds: Sequence[int], workers: int) -> Iterator[Episode]:
+def run_all(play: PlayEpisode, seeds: Sequence[int], pool: Pool) -> Iterator[Episode]:
     """Episodes in the order of their seeds."""
-    if workers == 1:
-        yield from map(play, seeds)
-        return
-    jobs = [(play, seeds[i : i + CHUNK]) for i in range(0, len(seeds), CHUNK)]
-    yield from chain.from_iterable(in_processes(_share, jobs, workers))
+    size = 1 if pool.here else CHUNK
+    jobs = [(play, seeds[i : i + size]) for i in range(0, len(seeds), size)]
+    yield from chain.from_iterable(ordered(_share, jobs, pool))
 
 
 def evaluate(who: Subject, args: EvaluateArguments, folder: Path, console: Console) -> list[str]:
@@ -161,7 +158,7 @@ def evaluate(who: Subject, args: EvaluateArguments, folder: Path, console: Conso
     for name, play in ways(who, args).items():
         title, place = TITLES[name], "" if name == "none" else f"monitor_{name}/"
         running = track(
-            run_all(play, seeds, args.workers), f"held-out episodes, {title}", len(seeds), console=console
+            run_all(play, seeds, args.pool), f"held-out episodes, {title}", len(seeds), console=console
         )
         facts = {"monitor": name, "domain": args.domain, "subject": who.origin}
         figures[title] = write_report(folder / place, facts, list(running))

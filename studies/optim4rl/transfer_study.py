@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from policy_training.algorithms.ppo_lag import PpoLagConfig
+from policy_training.many_runs import complete, run_of
 from policy_training.runs.config import OnPolicyLoop, RunConfig
 from policy_training.runs.presets import preset
 from studies.optim4rl.contestants import Contestant
 from studies.optim4rl.meta_test import best_alpha
 from studies.optim4rl.study_rows import Row, Rows, written
-from studies.run_grid import complete, run_of
 
 logger = logging.getLogger(__name__)
 VALIDATION = "sim.tasks.costless:costless/InvertedPendulum-v0"

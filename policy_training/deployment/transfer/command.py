@@ -8,7 +8,7 @@ machines do not.
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from policy_training.deployment.transfer.figures import MISSED, Cluster, alike, 
 from policy_training.deployment.transfer.page import CHART, PAGE, REPORT, TransferReport, write
 from policy_training.deployment.transfer.pictures import chart, film
 from policy_training.files import locked
+from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
 from sim.render import RenderingUnavailableError
@@ -47,14 +48,13 @@ class TransferArguments:
     "Names of conditions or tiers; by default all."
     pictures: int = 6
     "Failures of which a picture strip is rendered, the most frequent first."
-    workers: int = 1
-    "Processes that share the episodes."
+    pool: Pool = field(default_factory=lambda: Pool(1))
     listed: Annotated[bool, tyro.conf.arg(name="list")] = False
     "Print the names of all conditions and nothing else."
 
     def __post_init__(self) -> None:
-        if not (self.episodes >= 1 and self.workers >= 1 and self.ends >= 0 and self.pictures >= 0):
-            raise ValueError("episodes and workers must be at least 1, ends and pictures at least 0")
+        if not (self.episodes >= 1 and self.ends >= 0 and self.pictures >= 0):
+            raise ValueError("episodes must be at least 1, ends and pictures at least 0")
 
 
 def listing() -> str:
@@ -74,7 +74,7 @@ def pour(args: TransferArguments, wanted: Sequence[TransferCondition], console: 
         raise ValueError(f"{path} holds episodes of another bundle; name another folder")
     jobs = runs.wanted(args.bundle, wanted, args.episodes, args.ends, done)
     facts = of | {"commit": str(provenance()["commit"])[:10] or "an unknown commit"}
-    running = runs.append(path, done, runs.poured(jobs, args.workers), facts)
+    running = runs.append(path, done, runs.poured(jobs, args.pool), facts)
     total = sum(len(job.seeds) for job in jobs)
     return done + list(track(running, "episodes", total=total, console=console))
 

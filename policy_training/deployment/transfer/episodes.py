@@ -23,7 +23,7 @@ from policy_training.deployment.transfer.conditions import (
     scenario,
 )
 from policy_training.files import write_atomically
-from policy_training.worker_processes import in_processes
+from policy_training.pool import Pool, ordered
 from sim.pouring.cell import PourCell
 from sim.pouring.deployed_config import deployed_config
 from sim.pouring.domain import NOMINAL, QUANTITIES, Domain
@@ -201,14 +201,11 @@ def _poured(path: Path, condition: str, way: str, seeds: Sequence[int]) -> list[
     return [episode(path, _known()[condition], way, seed) for seed in seeds]
 
 
-def poured(jobs: Sequence[Job], workers: int) -> Iterator[Row]:
-    """The episodes of these jobs, in order; one worker is this process."""
-    if workers == 1:
-        for job in jobs:
-            for seed in job.seeds:
-                yield from _poured(job.bundle, job.condition, job.way, [seed])
-    else:
-        yield from chain.from_iterable(in_processes(_poured, jobs, workers))
+def poured(jobs: Sequence[Job], pool: Pool) -> Iterator[Row]:
+    """The episodes of these jobs, in order."""
+    if pool.here:
+        jobs = [job._replace(seeds=(seed,)) for job in jobs for seed in job.seeds]
+    yield from chain.from_iterable(ordered(_poured, jobs, pool))
 
 
 def append(path: Path, rows: Sequence[Row], running: Iterable[Row], facts: Row) -> Iterator[Row]:
