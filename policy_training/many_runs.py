@@ -82,6 +82,14 @@ def finished(run: Path, config: RunConfig) -> bool:
     return bool(0 < iterations <= state.get("iteration", 0) or 0 < loop.steps <= state["step"])
 
 
+def done_with(run: Path, config: RunConfig) -> bool:
+    """Like `finished`, but a checkpoint that cannot be read is no end: whoever resumes the run says why."""
+    try:
+        return finished(run, config)
+    except (ValueError, OSError):
+        return False
+
+
 def complete(config: RunConfig, root: Path) -> bool:
     """Start the run, resume it, or leave a complete one. False if it was interrupted."""
     run = run_of(config, root)
@@ -110,7 +118,7 @@ def attempts(wanted: Sequence[Wanted], pool: Pool) -> Iterator[tuple[int, Ended]
     todo, known = [], {root: RunIndex(root) for _, root in wanted}
     for number, (config, root) in enumerate(wanted):
         run = known[root].of(config)
-        if run is not None and finished(run, config):
+        if run is not None and done_with(run, config):
             yield number, Ended(run, True, "")
         else:
             todo.append(number)

@@ -43,12 +43,12 @@ def on_ray(
     """
     with _cluster(workers, address) as ray:
         most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        task = ray.remote(num_cpus=1, max_retries=RETRIES)(work)
+        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_call)
         left, running = iter(jobs.items()), dict[Any, int]()
         try:
             while True:
                 while len(running) < most and (job := next(left, None)) is not None:
-                    running[task.remote(*job[1])] = job[0]
+                    running[task.remote(work, job[1])] = job[0]
                 if not running:
                     return
                 done, _ = ray.wait(list(running), num_returns=1, timeout=PATIENCE)
@@ -59,6 +59,11 @@ def on_ray(
         except BaseException:
             _cancel(ray, list(running))
             raise
+
+
+def _call(work: Callable[..., T], job: tuple[Any, ...]) -> T:
+    """Ray takes a class or a partial function for something else than a job."""
+    return work(*job)
 
 
 def _cancel(ray: Any, running: list[Any]) -> None:

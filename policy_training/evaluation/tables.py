@@ -254,13 +254,13 @@ def page(found: Mapping[str, Sequence[RunData]], args: TableArguments, origin: s
     return "\n".join([*lines, origin, ""])
 
 
-def origin(words: Sequence[str]) -> str:
+def origin(words: Sequence[str], command: str = "table") -> str:
     """Command, commit and machine of the page itself."""
     from policy_training.runs.folder import provenance
 
     made = provenance()
     return (
-        f"Written by `spillguard table {plain_command(words)}`, commit {str(made['commit'])[:9]}, "
+        f"Written by `spillguard {command} {plain_command(words)}`, commit {str(made['commit'])[:9]}, "
         f"{made['machine']}, Python {made['python']}, from the runs' config.json, provenance.json and "
         "progress.csv."
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from policy_training.evaluation.run_data import read_progress
-from policy_training.many_runs import Ended, RunIndex
+from policy_training.many_runs import Ended, RunIndex, done_with
 from policy_training.runs.config import OnPolicyLoop, RunConfig
 from policy_training.sweeps.spec import Spec
 
@@ -22,6 +22,13 @@ class Board:
         self.ends: dict[int, Ended] = {}
         self._index = RunIndex(root)
         self._lock = threading.Lock()  # rich asks from a thread of its own
+
+    def look(self) -> None:
+        """Find the runs that are complete already."""
+        for number, cell in enumerate(self.spec.cells):
+            run = self._index.of(cell.config)
+            if run is not None and done_with(run, cell.config):
+                self.ends[number] = Ended(run, True, "")
 
     def __rich__(self) -> Table:
         """Runs under way and failed ones; of the others their number."""

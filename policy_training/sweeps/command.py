@@ -55,7 +55,7 @@ def write_page(spec: Spec, root: Path, words: Sequence[str]) -> str:
         return "no run has figures yet, so there is no page"
     found = groups(folders, labels)
     args = TableArguments(tuple(folders), title=spec.title, score=spec.score, baseline=spec.baseline)
-    text = page(found, args, origin(words).replace("spillguard table", "spillguard sweep"))
+    text = page(found, args, origin(words, "sweep"))
     missing = len(spec.cells) - len(folders)
     note = f"**{missing} of {len(spec.cells)} runs have no figures yet.**\n\n" if missing else ""
     head, _, rest = text.partition("\n\n")
@@ -76,6 +76,7 @@ def main(words: Sequence[str]) -> int:
     if args.dry:
         for cell in spec.cells:
             console.print(f"{cell.config.env} {cell.label}, seed {cell.config.seed}: {length(cell.config)}")
+        board.look()
         console.print(board)
         return 0
     root.mkdir(parents=True, exist_ok=True)

@@ -2,15 +2,13 @@
 
 import ast
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from policy_training.interruption import InterruptedTrainingError, interruptible
-from policy_training.worker_processes import LocalWorker, ProcessWorker, Worker, in_processes
+from policy_training.worker_processes import LocalWorker, ProcessWorker, Worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,20 +97,12 @@ def test_an_interruption_gives_up_a_busy_worker_and_terminates_it(tmp_path: Path
     assert not (tmp_path / "note").exists()
 
 
-def test_jobs_are_answered_in_their_order_and_an_error_is_raised_in_its_place() -> None:
-    found = []
-    with pytest.raises(ValueError, match="could not convert"):
-        for number in in_processes(float, [("1",), ("2",), ("x",), ("4",)], workers=2):
-            found.append(number)  # noqa: PERF402 what came before the error
-    assert found == [1.0, 2.0]
-
-
 def test_processes_are_started_in_one_place() -> None:
     allowed = {
-        "policy_training/worker_processes.py",
-        "studies/run_grid.py",  # whole runs, which save and end on SIGTERM and answer nothing
+        "policy_training/worker_processes.py",  # servers that keep a state
+        "policy_training/pool.py",  # independent jobs
     }
-    starters = {"Process", "Pipe", "Pool", "ProcessPoolExecutor", "fork"}
+    starters = {"Process", "Pipe", "ProcessPoolExecutor", "fork"}
     found = set()
     for package in ("policy_training", "studies", "spillguard", "benchmarks", "sim"):
         for path in (ROOT / package).rglob("*.py"):
@@ -122,30 +112,3 @@ def test_processes_are_started_in_one_place() -> None:
                     if called in starters:
                         found.add(str(path.relative_to(ROOT)))
     assert found == allowed
-
-
-def _sleep_long(folder: str, number: int) -> None:
-    (Path(folder) / f"{number}.pid").write_text(str(os.getpid()))
-    time.sleep(600.0)
-
-
-def _run_pool(folder: str) -> None:
-    list(in_processes(_sleep_long, [(folder, number) for number in range(2)], 2))
-
-
-def test_the_workers_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
-    program = f"from tests.training.test_worker_processes import _run_pool; _run_pool({str(tmp_path)!r})"
-    parent = subprocess.Popen([sys.executable, "-c", f"if __name__ == '__main__':\n    {program}"])
-    end = time.monotonic() + 120.0
-
-    def workers() -> list[int]:
-        return [int(text) for file in tmp_path.glob("*.pid") if (text := file.read_text())]
-
-    while len(workers()) < 2:
-        assert time.monotonic() < end and parent.poll() is None
-        time.sleep(0.05)
-    parent.kill()
-    parent.wait()
-    while any(Path(f"/proc/{pid}").exists() for pid in workers()):
-        assert time.monotonic() < end, "a worker goes on"
-        time.sleep(0.05)

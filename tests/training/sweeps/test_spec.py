@@ -1,0 +1,87 @@
+"""What a file of a sweep asks for."""
+
+from pathlib import Path
+
+import pytest
+
+from policy_training.sweeps.spec import Spec, read_spec
+from policy_training.train import parse
+
+NAV = "env: spillguard/Nav2D-v0"
+
+
+def spec(folder: Path, grid: str, seeds: str = "[1, 2]", more: str = "") -> Spec:
+    """Of this text."""
+    path = folder / "spec.yaml"
+    path.write_text(f"schema: 1\nseeds: {seeds}\ngrid:\n{grid}\n{more}")
+    return read_spec(path)
+
+
+def test_a_grid_is_every_option_with_every_other_seed_by_seed(tmp_path: Path) -> None:
+    found = spec(
+        tmp_path, f"  algo: [sac_lag, meta_sac_lag]\n  {NAV}\n  steps: 300\n  initial-nu: [0.02, 0.1]"
+    )
+    told = [(c.label, c.config.seed, c.config.algorithm.initial_nu) for c in found.cells]
+    one = [("sac_lag, initial-nu 0.02", 0.02), ("sac_lag, initial-nu 0.1", 0.1)]
+    one += [("meta_sac_lag, initial-nu 0.02", 0.02), ("meta_sac_lag, initial-nu 0.1", 0.1)]
+    assert told == [(label, seed, eps) for seed in (1, 2) for label, eps in one]
+    assert {c.config.loop.steps for c in found.cells} == {300}
+
+
+def test_a_cell_is_what_train_makes_of_the_same_words(tmp_path: Path) -> None:
+    grid = f"  algo: sac_lag\n  {NAV}\n  hidden: 32 32\n  steps: 300\n  env_processes: true"
+    (cell,) = spec(tmp_path, grid, "[7]").cells
+    words = "--algo sac_lag --env spillguard/Nav2D-v0 --hidden 32 32 --steps 300 --env-processes --seed 7"
+    args, config = parse(words.split()), cell.config
+    assert (config.loop, config.memory, cell.config.algorithm) == (
+        args.loop,
+        args.memory,
+        args.algorithm,
+    )
+    assert (config.seed, cell.label) == (7, "sac_lag")
+
+
+def test_grids_of_a_list_are_joined_and_a_list_in_a_list_is_one_value(tmp_path: Path) -> None:
+    grid = f"  - {{algo: sac, {NAV}, hidden: [[32, 32], [64]]}}\n  - {{algo: ppo_lag, {NAV}}}"
+    found = spec(tmp_path, grid, "[1]")
+    assert [(c.label, c.config.algorithm.hidden) for c in found.cells][:2] == [
+        ("sac, hidden 32 32", (32, 32)), ("sac, hidden 64", (64,)),
+    ]  # fmt: skip
+    assert found.cells[2].label == "ppo_lag"
+
+
+@pytest.mark.parametrize(
+    ("grid", "seeds", "more", "words"),
+    [
+        (f"  {NAV}\n  stepz: 300", "[1]", "", "--stepz"),
+        (f"  {NAV}\n  steps: many", "[1]", "", "steps"),
+        (f"  {NAV}\n  steps: -1", "[1]", "", "steps"),
+        (f"  {NAV}\n  algo: saac", "[1]", "", "saac"),
+        ("  env: spillguard/Nav3D-v0", "[1]", "", "Nav3D"),
+        (f"  {NAV}\n  steps:", "[1]", "", "steps is None; allowed are a value or a list"),
+        (f"  {NAV}\n  steps: []", "[1]", "", "steps is []"),
+        (f"  {NAV}\n  seed: 3", "[1]", "", "seed is set by the sweep itself; seeds stand beside the grid"),
+        (f"  {NAV}\n  runs: /", "[1]", "", "runs is set by the sweep itself"),
+        (f"  {NAV}\n  steps: [300, 300]", "[1]", "", "the same run is asked for twice"),
+        (f"  {NAV}", "[1, 1]", "", "list of different whole numbers"),
+        (f"  {NAV}", "[]", "", "list of different whole numbers"),
+        (f"  {NAV}", "[true]", "", "list of different whole numbers"),
+        (f"  {NAV}", "3", "", "list of different whole numbers"),
+        ("  []", "[1]", "", "a grid is empty|grid is empty"),
+        ("  3", "[1]", "", "a grid maps options"),
+        (f"  {NAV}", "[1]", "worker: 3", "allowed are schema, title"),
+        (f"  {NAV}", "[1", "", "is no YAML"),
+    ],
+)
+def test_a_file_that_asks_for_what_cannot_be_is_refused_with_its_name(
+    tmp_path: Path, grid: str, seeds: str, more: str, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words.replace("[", r"\[")) as told:
+        spec(tmp_path, grid, seeds, more)
+    assert str(told.value).startswith(str(tmp_path / "spec.yaml"))
+
+
+def test_another_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(f"schema: 2\nseeds: [1]\ngrid: {{{NAV}}}\n")
+    with pytest.raises(ValueError, match="schema is 2; this version reads 1"):
+        read_spec(tmp_path / "s.yaml")
