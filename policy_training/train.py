@@ -113,7 +113,7 @@ def refuse_changes(args: TrainArguments, run: TrainArguments) -> None:
 
 def settings(args: TrainArguments) -> dict[str, Any]:
     """Every option by its name on the command line."""
-    groups = {name: getattr(args, name) for name in ("loop", "memory", "algorithm")}
+    groups = {name: getattr(args, name) for name in ("loop", "memory", "algorithm", "pool")}
     own = {f.name: getattr(args, f.name) for f in dataclasses.fields(args) if f.name not in groups}
     inner = [{f.name: getattr(group, f.name) for f in dataclasses.fields(group)} for group in groups.values()]
     return {name: value for part in (own, *inner) for name, value in part.items()}

@@ -122,7 +122,7 @@ def test_each_rule_moves_eps_in_one_way_alone() -> None:
     [
         ["--asked", "0"],
         ["--starts", "1.0"],
-        ["--workers", "0"],
+        ["--workers", "-1"],
         ["--seeds", "1", "1"],
         ["--page", "rows.csv"],
         ["--starts", "0.3", "0.30"],

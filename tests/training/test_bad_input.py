@@ -32,6 +32,12 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
         (["--units", "1", "--iterations", "1", "--runs", "FILE"], "Not a directory"),
     ],
     "meta-study": [(["--rules", "newton"], "newton"), (["--page-only", "--out", "FILE/x"], "FILE")],
+    "sweep": [
+        (["NONE"], "NONE"),
+        (["FILE"], "needed are schema, seeds, grid"),
+        (["FILE", "--workers", "-1"], "workers is -1"),
+        (["FILE", "--address", "here:1"], "say --launcher ray"),
+    ],
     "evaluate": [
         (["NONE"], "NONE"),
         (["scripted", "--env", "Hopper-v5"], "no scripted controller"),
@@ -58,7 +64,7 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
     "study": [
         (["layout"], "known are layouts"),
         (["layouts", "--epochs", "0"], "epochs"),
-        (["goal", "--workers", "0"], "workers"),
+        (["goal", "--workers", "-1"], "workers"),
         (["goal", "--page-only", "--runs", "NONE"], "nothing to write"),
     ],
     "plot": [([], "no run"), (["NONE"], "progress.csv"), (["RUN", "--out", "FILE/x.png"], "FILE"),

@@ -129,6 +129,7 @@ def test_a_run_is_extended_however_that_is_spelt(words: list[str], run: Path) ->
         (["--env", "spillguard/PourCoffee-v0"], "--env"), (["--algo", "sac_lag"], "--algo"),
         (["--hidden", "9"], "--hidden"), (["--capacity=5"], "--capacity"), (["--runs", "x"], "--runs"),
         (["--utd", "2", "--warmup", "3"], "--warmup, --utd"), (["--launcher", "ray"], "--launcher"),
+        (["--workers", "2"], "--workers"),
     ],
 )  # fmt: skip
 def test_a_resumed_run_refuses_what_would_make_it_another(

@@ -1,11 +1,9 @@
 """The gate's critic: fitted to labels of the physics, written into a bundle, resumable."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from policy_training.deployment import train_critic
 from policy_training.deployment.branch_labels import HELD_BACK, Labels, Sampling, gathered, taught
 from policy_training.deployment.calibrate import unknown_to
 from policy_training.deployment.critic_bundle import write_bundle
-from policy_training.deployment.train_critic import first_threshold, main
+from policy_training.deployment.train_critic import GOOD, first_threshold, main, turn
 from policy_training.estimates.branch_critic import FitConfig, figures, fitted, separation, values
 from policy_training.experience.spaces import environment_spaces
 from policy_training.files import read_json
@@ -133,11 +131,6 @@ def test_bad_options_are_refused_in_a_line(
     assert said in capsys.readouterr().err.replace("\n", " ")
 
 
-def here(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], workers: int) -> Iterator[Any]:
-    """In this process, in place of `in_processes`."""
-    yield from (work(*job) for job in jobs)
-
-
 def test_labels_are_kept_and_more_can_be_had(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +141,6 @@ def test_labels_are_kept_and_more_can_be_had(
         found = made_up(40, number)
         return replace(found, behaviour=np.full(40, name), episode=np.full(40, number))
 
-    monkeypatch.setattr(train_critic, "in_processes", here)
     monkeypatch.setattr(train_critic, "gathered", told)
     monkeypatch.setattr(train_critic, "FitConfig", partial(FitConfig, epochs=1))
     out, work = tmp_path / "new", tmp_path / "work"
@@ -170,7 +162,6 @@ def test_labels_are_kept_and_more_can_be_had(
 def test_a_torn_file_of_labels_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_critic, "in_processes", here)
     torn = tmp_path / "work" / "round 0" / "000000.npz"
     torn.parent.mkdir(parents=True)
     torn.write_bytes(b"PK\x03\x04")
@@ -187,3 +178,11 @@ def test_an_episode_is_labelled_by_the_physics() -> None:
     assert len(found.obs) == len(found.action) > 0 and len(found.obs) % 4 == 0
     assert found.own.sum() == len(found.obs) / 4 and np.abs(found.action).max() <= 1.0
     assert (np.arctan2(found.obs[:, 6], found.obs[:, 7]) > 0.8).all()
+
+
+def test_one_of_three_episodes_is_the_policys_own() -> None:
+    names = [GOOD, "a", "b", "c", "d", "e"]
+    turns = [turn(names, number) for number in range(15)]
+    assert turns[::3] == [GOOD] * 5
+    assert [name for name in turns if name != GOOD] == ["a", "b", "c", "d", "e"] * 2
+    assert [turn(names[1:], number) for number in range(6)] == ["a", "b", "c", "d", "e", "a"]

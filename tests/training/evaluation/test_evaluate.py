@@ -16,6 +16,7 @@ from policy_training.evaluation.subject import DEFAULT_ENV, subject
 from policy_training.experience.environments import EnvironmentFaultError
 from policy_training.experience.episodes import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS, make_env
 from policy_training.experience.scripted import scripted_controller
+from policy_training.pool import Pool
 from policy_training.train import main as train
 from sim.pouring.scenario import sample_scenario
 from spillguard_core.bundle.bundle import load_bundle
@@ -94,8 +95,8 @@ def test_a_bundle_pours_in_the_cells_of_the_environment() -> None:
 
 def test_workers_share_the_episodes_without_changing_them() -> None:
     play = partial(evaluate.run_seed, NAV, scripted_controller(NAV))
-    alone = list(evaluate.run_all(play, range(12), workers=1))
-    assert list(evaluate.run_all(play, range(12), workers=2)) == alone
+    alone = list(evaluate.run_all(play, range(12), Pool(1)))
+    assert list(evaluate.run_all(play, range(12), Pool(2))) == alone
 
 
 def test_a_bundle_can_be_handed_to_workers() -> None:
