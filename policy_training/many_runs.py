@@ -90,21 +90,23 @@ def done_with(run: Path, config: RunConfig) -> bool:
         return False
 
 
-def complete(config: RunConfig, root: Path) -> bool:
-    """Start the run, resume it, or leave a complete one. False if it was interrupted."""
+def complete(config: RunConfig, root: Path, until: int | None = None) -> bool:
+    """Start the run, resume it, or leave a complete one. False if it was interrupted, or has only come to the
+    step `until`, where an off-policy run can stop."""
     run = run_of(config, root)
     if run is not None and finished(run, config):
         return True
     run = run or create_run(config, root)
     set_processor(config.loop.matmul)
     logger.info("%s %s seed %d: %s", config.env, config.algo, config.seed, run)
-    return follow(config)(config, run, resume=(run / "checkpoint.pt").is_file())
+    part = {} if until is None else {"until": until}
+    return follow(config)(config, run, resume=(run / "checkpoint.pt").is_file(), **part)
 
 
-def attempt(config: RunConfig, root: Path) -> Ended:
+def attempt(config: RunConfig, root: Path, until: int | None = None) -> Ended:
     """Like `complete`, but an expected error ends this run alone."""
     try:
-        done = complete(silent(config), root)
+        done = complete(silent(config), root, until)
     except EXPECTED as error:
         return Ended(run_of(config, root), False, told(error))
     return Ended(run_of(config, root), done, "")

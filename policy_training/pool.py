@@ -50,6 +50,10 @@ class Pool:
         if self.address and self.launcher != "ray":
             raise ValueError("an address is a Ray cluster's; say --launcher ray")
 
+    def processors(self) -> int:
+        """Jobs at once, if they run on this machine."""
+        return self.workers or len(os.sched_getaffinity(0))
+
     @property
     def here(self) -> bool:
         """Whether jobs run in this process, one after the other."""
@@ -86,7 +90,7 @@ def completed(work: Callable[..., T], jobs: Iterable[Job], pool: Pool) -> Iterat
     while todo:
         before = len(todo)
         try:
-            for number, result in _in_processes(work, todo, pool.workers or len(os.sched_getaffinity(0))):
+            for number, result in _in_processes(work, todo, pool.processors()):
                 del todo[number]
                 yield number, result
         except BrokenProcessPool:

@@ -18,6 +18,7 @@ COMMANDS = {
         "policy_training.sweeps.command",
         "many runs from one file, side by side here or on a Ray cluster, with one page",
     ),
+    "tune": ("policy_training.sweeps.tune", "search for good options of train, with Optuna"),
     "evaluate": ("policy_training.evaluation.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.deployment.export", "write a run's policy as a bundle for the robot"),
     "train-critic": (

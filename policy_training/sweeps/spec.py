@@ -54,7 +54,7 @@ def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _words(options: Mapping[str, Any]) -> Iterator[str]:
+def option_words(options: Mapping[str, Any]) -> Iterator[str]:
     """Options as on the command line. A list holds several words of one option."""
     for name, value in options.items():
         option = name.replace("_", "-")
@@ -65,13 +65,31 @@ def _words(options: Mapping[str, Any]) -> Iterator[str]:
             yield from map(str, value) if isinstance(value, list) else shlex.split(str(value))
 
 
-def _points(grid: Any) -> Iterator[dict[str, Any]]:
+def options_of(raw: Any) -> dict[str, Any]:
+    """A mapping of options of `spillguard train`, by their names on the command line."""
+    if not (isinstance(raw, dict) and raw and all(isinstance(name, str) for name in raw)):
+        raise ValueError(f"needed are options of `spillguard train` with their values, got {raw!r}")
+    named = {name.replace("_", "-"): value for name, value in raw.items()}
+    if len(named) < len(raw):
+        raise ValueError(f"an option is there twice: {', '.join(raw)}")
+    for name in named:
+        if name in OWN:
+            raise ValueError(f"{name} cannot be set here; seeds stand beside the options")
+    return named
+
+
+def seeds_of(raw: Any) -> tuple[int, ...]:
+    """Different whole numbers."""
+    whole = isinstance(raw, list) and raw and all(type(seed) is int and seed >= 0 for seed in raw)
+    if not (whole and len(set(raw)) == len(raw)):
+        raise ValueError(f"seeds is {raw!r}; needed is a list of different whole numbers")
+    return tuple(raw)
+
+
+def _points(raw: Any) -> Iterator[dict[str, Any]]:
     """Every point of one grid, as options by name."""
-    if not (isinstance(grid, dict) and grid and all(isinstance(name, str) for name in grid)):
-        raise ValueError(f"a grid maps options of `spillguard train` to values, got {grid!r}")
+    grid = options_of(raw)
     for name, value in grid.items():
-        if name.replace("_", "-") in OWN:
-            raise ValueError(f"{name} is set by the sweep itself; seeds stand beside the grid")
         if value is None or value == [] or isinstance(value, dict):
             raise ValueError(f"{name} is {value!r}; allowed are a value or a list of them")
     axes = [value if isinstance(value, list) else [value] for value in grid.values()]
@@ -104,28 +122,24 @@ def _spec(raw: Any) -> Spec:
         raise ValueError(f"needed are schema, seeds, grid; allowed are {', '.join(KEYS)}; got {got}")
     if raw["schema"] != SCHEMA:
         raise ValueError(f"schema is {raw['schema']!r}; this version reads {SCHEMA}")
-    seeds, grids = raw["seeds"], raw["grid"] if isinstance(raw["grid"], list) else [raw["grid"]]
-    if not (
-        isinstance(seeds, list) and seeds and all(type(s) is int and s >= 0 for s in seeds)
-        and len(set(seeds)) == len(seeds)
-    ):  # fmt: skip
-        raise ValueError(f"seeds is {seeds!r}; needed is a list of different whole numbers")
-    points = [{name.replace("_", "-"): v for name, v in p.items()} for grid in grids for p in _points(grid)]
+    grids = raw["grid"] if isinstance(raw["grid"], list) else [raw["grid"]]
+    points = [point for grid in grids for point in _points(grid)]
     if not points:
         raise ValueError("grid is empty: there is nothing to train")
-    labelled = [(_label(point, points), _config(point)) for point in points]
+    labelled = [(_label(point, points), configuration(point)) for point in points]
     count = Counter(config.to_json() for _, config in labelled)
     twice = [label for label, config in labelled if count[config.to_json()] > 1]
     if twice:
         raise ValueError(f"the same run is asked for twice: {twice[0]}")
+    seeds = seeds_of(raw["seeds"])
     cells = [Cell(label, replace(config, seed=seed)) for seed in seeds for label, config in labelled]
     told = {name: str(raw[name]) for name in ("title", "score", "baseline") if name in raw}
     return Spec(tuple(cells), **told)
 
 
-def _config(point: Mapping[str, Any]) -> RunConfig:
+def configuration(point: Mapping[str, Any]) -> RunConfig:
     """What `spillguard train` makes of these options."""
-    words = list(_words(point))
+    words = list(option_words(point))
     try:
         args = parse(words)
         make_env(args.env).close()

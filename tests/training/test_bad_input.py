@@ -38,6 +38,7 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
         (["FILE", "--workers", "-1"], "workers is -1"),
         (["FILE", "--address", "here:1"], "say --launcher ray"),
     ],
+    "tune": [(["NONE"], "NONE"), (["FILE"], "needed are options")],
     "evaluate": [
         (["NONE"], "NONE"),
         (["scripted", "--env", "Hopper-v5"], "no scripted controller"),
