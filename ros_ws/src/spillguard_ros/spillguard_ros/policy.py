@@ -75,7 +75,7 @@ class Policy(ShellNode):
         if hasattr(self, "_sensors"):
             for subscription in self._sensors.subscriptions:
                 self.destroy_subscription(subscription)
-            self.destroy_publisher(self._proposal)
+            self.destroy_lifecycle_publisher(self._proposal)
 
     def _propose(self, obs: Array32) -> Vec:
         """Action (A,) in the task's units for an observation (O,)."""

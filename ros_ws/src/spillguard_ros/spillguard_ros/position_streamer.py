@@ -96,7 +96,7 @@ class PositionStreamer(ShellNode):
             for subscription in self._heard:
                 self.destroy_subscription(subscription)
             for publisher in (self._positions, self._diagnostics):
-                self.destroy_publisher(publisher)
+                self.destroy_lifecycle_publisher(publisher)
 
     def last_words(self) -> None:
         """The last position is at rest, whatever ends the process."""

@@ -128,7 +128,7 @@ class SimArm(ShellNode):
         """Drop the topics."""
         for name in ("_joints", "_load_cell", "_wrist", "_target", "_outcome", "_diagnostics"):
             if hasattr(self, name):
-                self.destroy_publisher(getattr(self, name))
+                self.destroy_lifecycle_publisher(getattr(self, name))
         if hasattr(self, "_service"):
             self.destroy_subscription(self._command)
             self.destroy_service(self._service)

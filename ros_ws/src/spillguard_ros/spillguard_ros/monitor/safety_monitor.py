@@ -147,7 +147,7 @@ class SafetyMonitor(ShellNode):
             for subscription in [*self._sensors.subscriptions, *self._driver.subscriptions, *self._twists]:
                 self.destroy_subscription(subscription)
             for publisher in [self._command, *self._reporter.publishers]:
-                self.destroy_publisher(publisher)
+                self.destroy_lifecycle_publisher(publisher)
             for service in self._offers:
                 self.destroy_service(service)
             for client in self._driver.clients:
