@@ -79,7 +79,7 @@ def finished(run: Path, config: RunConfig) -> bool:
         return False
     state = load(path, mapped=True)
     iterations = loop.iterations if isinstance(loop, OnPolicyLoop) else 0
-    return bool(0 < iterations <= state.get("iteration", 0) or 0 < loop.steps <= state["step"])
+    return bool(0 < iterations <= state.get("iteration", 0) or 0 < loop.steps <= state.get("step", 0))
 
 
 def done_with(run: Path, config: RunConfig) -> bool:
@@ -96,19 +96,23 @@ def complete(config: RunConfig, root: Path, until: int | None = None) -> bool:
     run = run_of(config, root)
     if run is not None and finished(run, config):
         return True
-    run = run or create_run(config, root)
+    known, run = run is not None, run or create_run(config, root)
     set_processor(config.loop.matmul)
     logger.info("%s %s seed %d: %s", config.env, config.algo, config.seed, run)
     part = {} if until is None else {"until": until}
-    return follow(config)(config, run, resume=(run / "checkpoint.pt").is_file(), **part)
+    return follow(config)(config, run, resume=known, **part)
 
 
 def attempt(config: RunConfig, root: Path, until: int | None = None) -> Ended:
-    """Like `complete`, but an expected error ends this run alone."""
+    """Like `complete`, but an error ends this run alone; one that nobody expects leaves its traceback."""
     try:
         done = complete(silent(config), root, until)
-    except EXPECTED as error:
-        return Ended(run_of(config, root), False, told(error))
+    except Exception as error:
+        words = told(error)
+        if not isinstance(error, EXPECTED):
+            logger.exception("%s %s seed %d", config.env, config.algo, config.seed)
+            words = f"{type(error).__name__}: {words}"
+        return Ended(run_of(config, root), False, words)
     return Ended(run_of(config, root), done, "")
 
 

@@ -75,6 +75,8 @@ def completed(work: Callable[..., T], jobs: Iterable[Job], pool: Pool) -> Iterat
     """`work(*job)` for every job, each with its number, as they are done. After an error, or if the iterator
     is closed, jobs that have not begun are dropped."""
     todo = dict(enumerate(jobs))
+    if not todo:
+        return
     if pool.launcher == "ray":
         from policy_training.ray_pool import on_ray
 

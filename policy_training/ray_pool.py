@@ -1,6 +1,7 @@
 """Jobs on a Ray cluster, for `pool`. Ray places them, begins those again whose worker was killed, and finds
 out that a node is gone."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ def on_ray(
         try:
             while True:
                 while len(running) < most and (job := next(left, None)) is not None:
-                    running[task.remote(work, job[1])] = job[0]
+                    running[task.remote(sys.argv, work, job[1])] = job[0]
                 if not running:
                     return
                 done, _ = ray.wait(list(running), num_returns=1, timeout=PATIENCE)
@@ -61,8 +62,12 @@ def on_ray(
             raise
 
 
-def _call(work: Callable[..., T], job: tuple[Any, ...]) -> T:
-    """Ray takes a class or a partial function for something else than a job."""
+def _call(command: list[str], work: Callable[..., T], job: tuple[Any, ...]) -> T:
+    """A job that knows the command line it came from, as in a process of that command's own.
+
+    Ray takes a class or a partial function for something else than a job.
+    """
+    sys.argv = command
     return work(*job)
 
 

@@ -19,7 +19,7 @@ class LoopConfig:
 
     steps: int = 100_000
     "Environment steps of the whole run."
-    training_env: dict[str, float | str | bool] = field(default_factory=dict)
+    training_env: dict[str, float | bool | str] = field(default_factory=dict)
     "Keyword arguments of the environment in training and validation, name and value; evaluation uses none."
     warmup: int = 1_000
     "Steps with random actions before the policy acts; updates begin after half of them."
@@ -80,7 +80,7 @@ class OnPolicyLoop:
     "Environments; each begins every iteration with a reset and takes its share of the steps."
     processes: int = 0
     "Worker processes for them; 0 steps them in this one. The result is bit-equal."
-    training_env: dict[str, float | str | bool] = field(default_factory=dict)
+    training_env: dict[str, float | bool | str] = field(default_factory=dict)
     "Keyword arguments of the environment in training, name and value; evaluation uses none."
     normalise_obs: bool = True
     "Scale observations by their running mean and deviation."

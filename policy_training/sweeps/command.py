@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from policy_training.evaluation.plots import picture, save
-from policy_training.evaluation.run_data import groups
+from policy_training.evaluation.run_data import groups, read_run
 from policy_training.evaluation.tables import TableArguments, origin, page
 from policy_training.files import locked, write_atomically
 from policy_training.interruption import InterruptedTrainingError
@@ -24,7 +24,7 @@ from policy_training.many_runs import RunIndex, attempts
 from policy_training.pool import Pool
 from policy_training.sweeps.board import Board, length, newest
 from policy_training.sweeps.spec import Spec, read_spec
-from policy_training.terminal import INTERRUPTED, parsed, subcommand
+from policy_training.terminal import INTERRUPTED, parsed, subcommand, told
 
 REFRESH = 2.0  # [1/s]
 
@@ -43,25 +43,42 @@ class SweepArguments:
     "List the runs, and how far they are; train nothing."
 
 
+def refuse_others(root: Path, command: str, pictures: Sequence[str]) -> None:
+    """ValueError if the folder holds somebody else's page or pictures: this command's would replace them."""
+    page = root / "page.md"
+    ours = page.is_file() and f"Written by `spillguard {command} " in page.read_text(errors="replace")
+    for path in (page, *(root / name for name in pictures)):
+        if path.exists() and not ours:
+            raise ValueError(f"{path} is there and is not of `spillguard {command}`; choose another --out")
+
+
 def write_page(spec: Spec, root: Path, words: Sequence[str]) -> str:
     """Table and curves of all runs that have rows, under `root`. Returns what was written, in words."""
-    folders, labels, index = [], [], RunIndex(root)
+    folders, labels, left_out, index = [], [], list[str](), RunIndex(root)
     for cell in spec.cells:
         run = index.of(cell.config)
-        if run is not None and newest(run, spec.score)[0]:
-            folders.append(run)
-            labels.append(cell.label)
+        if run is None or not newest(run, spec.score)[0]:
+            continue
+        try:
+            read_run(run)
+        except (ValueError, OSError) as error:
+            left_out.append(told(error))
+            continue
+        folders.append(run)
+        labels.append(cell.label)
     if not folders:
         return "no run has figures yet, so there is no page"
     found = groups(folders, labels)
-    args = TableArguments(tuple(folders), title=spec.title, score=spec.score, baseline=spec.baseline)
-    text = page(found, args, origin(words, "sweep"))
+    baseline = spec.baseline if spec.baseline in found and len(found) > 1 else ""
+    args = TableArguments(tuple(folders), title=spec.title, score=spec.score, baseline=baseline)
+    head, _, rest = page(found, args, origin(words, "sweep")).partition("\n\n")
     missing = len(spec.cells) - len(folders)
-    note = f"**{missing} of {len(spec.cells)} runs have no figures yet.**\n\n" if missing else ""
-    head, _, rest = text.partition("\n\n")
-    write_atomically(root / "page.md", f"{head}\n\n{note}![curves](curves.png)\n\n{rest}".encode())
+    notes = [f"**{missing} of {len(spec.cells)} runs are not here.**", ""] if missing else []
+    notes += [f"- left out: {text}\n" for text in left_out]
+    text = "\n".join([head, "", *notes, "![curves](curves.png)", "", rest])
     figure, _ = picture(found)
     save(figure, root / "curves.png")
+    write_atomically(root / "page.md", text.encode())
     return f"{root / 'page.md'}: {len(folders)} of {len(spec.cells)} runs"
 
 
@@ -81,12 +98,17 @@ def main(words: Sequence[str]) -> int:
         return 0
     root.mkdir(parents=True, exist_ok=True)
     with locked(root, "runs a sweep there"):
+        refuse_others(root, "sweep", ("curves.png",))
         interrupted = _train(spec, root, board, args.pool, console)
-        console.print(write_page(spec, root, words), soft_wrap=True)
-    failed = [number for number, end in board.ends.items() if end.error]
-    for number in failed:
-        cell, end = spec.cells[number], board.ends[number]
-        console.print(f"failed: {cell.label}, seed {cell.config.seed}: {end.error}", soft_wrap=True)
+        failed = [number for number, end in board.ends.items() if end.error]
+        for number in failed:
+            cell, end = spec.cells[number], board.ends[number]
+            console.print(f"failed: {cell.label}, seed {cell.config.seed}: {end.error}", soft_wrap=True)
+        try:
+            console.print(write_page(spec, root, words), soft_wrap=True)
+        except ValueError as error:  # of the runs' own files: the runs themselves are done
+            console.print(f"no page: {told(error)}", soft_wrap=True)
+            failed.append(-1)
     if interrupted:
         console.print("interrupted; the same command goes on where the runs are")
         return INTERRUPTED

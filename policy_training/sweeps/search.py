@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -26,8 +25,9 @@ from optuna.distributions import (
 
 from policy_training.many_runs import silent
 from policy_training.runs.config import RunConfig
-from policy_training.sweeps.spec import configuration, options_of, seeds_of
+from policy_training.sweeps.spec import configuration, configurations, options_of, seeds_of
 from policy_training.terminal import told
+from spillguard_core.robot.plain_yaml import plain_yaml, read_text
 
 KEYS = {"schema", "seeds", "options", "search", "score", "at_most", "trials"}
 
@@ -55,9 +55,9 @@ class Search(NamedTuple):
 def read_search(path: Path) -> Search:
     """What a file asks for. ValueError, with the file's name, if that cannot be."""
     try:
-        return _search(yaml.safe_load(path.read_text()))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        return _search(plain_yaml(read_text(path)))
+    except FileNotFoundError:
+        raise
     except (ValueError, TypeError, OSError) as error:
         raise ValueError(f"{path}: {told(error)}") from error
 
@@ -81,13 +81,17 @@ def _search(raw: Any) -> Search:
         space[name] = _range(name, told_range)
         if isinstance(space[name], CategoricalDistribution):
             values[name] = told_range["values"]
-    limits = {str(name): float(limit) for name, limit in (raw.get("at_most") or {}).items()}
+    asked = raw.get("at_most") or {}
+    if not isinstance(asked, dict):
+        raise ValueError(f"at_most is {asked!r}; needed are columns with their limits")
+    limits = {str(name): float(limit) for name, limit in asked.items()}
     found = Search(
         seeds_of(raw["seeds"]), options_of(raw["options"]), space, values, str(raw["score"]), limits,
         raw["trials"],
     )  # fmt: skip
     for end in (0, -1):  # both ends of every range, before anything is trained
-        found.config({name: _ends(kind)[end] for name, kind in space.items()})
+        point = found.found({name: _ends(kind)[end] for name, kind in space.items()})
+        list(configurations([{**found.options, **point}]))
     return found
 
 

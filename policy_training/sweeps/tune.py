@@ -31,6 +31,7 @@ from policy_training.interruption import InterruptedTrainingError, interruptible
 from policy_training.many_runs import Ended, attempt
 from policy_training.pool import Pool, ordered
 from policy_training.runs.config import LoopConfig, RunConfig
+from policy_training.sweeps.command import refuse_others
 from policy_training.sweeps.search import Search, read_search
 from policy_training.sweeps.spec import option_words
 from policy_training.terminal import EXPECTED, INTERRUPTED, parsed, subcommand, told
@@ -38,6 +39,7 @@ from policy_training.terminal import EXPECTED, INTERRUPTED, parsed, subcommand, 
 RUNGS = 4  # looks at a trial
 WINDOW = 0.1  # share of the steps, at the end, over which a run is judged
 STARTUP = 8  # random trials before the sampler has an opinion
+PICTURES = ("history.png", "slices.png")
 SHOWN = 10  # trials on the page
 SELECTED = (
     "It was chosen by these seeds: what it is worth only other seeds say (`--seeds`, `spillguard sweep`)."
@@ -224,6 +226,7 @@ def main(words: Sequence[str]) -> int:
     root.mkdir(parents=True, exist_ok=True)
     interrupted = False
     with locked(root, "runs a search there"):
+        refuse_others(root, "tune", PICTURES)
         check_same(search, root)
         try:
             with Progress(console=console) as progress:

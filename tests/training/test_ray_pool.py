@@ -11,6 +11,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from policy_training.files import read_json
 from policy_training.interruption import InterruptedTrainingError, interruptible
 from policy_training.many_runs import RunIndex
 from policy_training.pool import Pool, completed, ordered
@@ -96,4 +97,5 @@ def test_a_sweep_on_two_nodes_gives_the_figures_of_one_here(two_nodes: Pool, tmp
     assert len(runs) == 4
     for run in runs:
         other = index.of(read_config(run))
-        assert other is not None and len(figures(run)) > 0 and figures(other) == figures(run)
+        assert other is not None and "worker" not in str(read_json(other / "provenance.json")["command"])
+        assert len(figures(run)) > 0 and figures(other) == figures(run)

@@ -59,15 +59,23 @@ def test_grids_of_a_list_are_joined_and_a_list_in_a_list_is_one_value(tmp_path: 
         (f"  {NAV}\n  steps: []", "[1]", "", "steps is []"),
         (f"  {NAV}\n  seed: 3", "[1]", "", "seed cannot be set here; seeds stand beside the options"),
         (f"  {NAV}\n  runs: /", "[1]", "", "runs cannot be set here"),
-        (f"  {NAV}\n  steps: [300, 300]", "[1]", "", "the same run is asked for twice"),
+        (f"  {NAV}\n  steps: [300, 300]", "[1]", "", "asked for twice, or cannot be told apart"),
         (f"  {NAV}", "[1, 1]", "", "list of different whole numbers"),
         (f"  {NAV}", "[]", "", "list of different whole numbers"),
         (f"  {NAV}", "[true]", "", "list of different whole numbers"),
         (f"  {NAV}", "3", "", "list of different whole numbers"),
-        ("  []", "[1]", "", "a grid is empty|grid is empty"),
+        ("  []", "[1]", "", "ask for 0 runs"),
         ("  3", "[1]", "", "needed are options of"),
         (f"  {NAV}", "[1]", "worker: 3", "allowed are schema, title"),
-        (f"  {NAV}", "[1", "", "is no YAML"),
+        (f"  {NAV}", "[1]", "baseline: sac", "baseline is 'sac'; allowed are meta_sac_lag"),
+        (f"  {NAV}\n  steps: 300\n  steps: 400", "[1]", "", "the key 'steps' a second time"),
+        (f"  {NAV}\n  log-every: 300\n  log_every: 400", "[1]", "", "an option is there twice"),
+        (f"  {NAV}\n  steps: [[100, -h]]", "[1]", "", "asks for help"),
+        (f"  {NAV}\n  training-env: {{walls: 3}}", "[1]", "", "does not take"),
+        (f"  - {{{NAV}}}\n  - {{algo: meta_sac_lag, {NAV}}}", "[1]", "", "asked for twice"),
+        (f"  {NAV}\n  steps: {list(range(100, 6000))}", "[1]", "", "5900 runs; allowed are 1 to 5000"),
+        (f"  {NAV}", "[99999999999999999999]", "", "list of different whole numbers"),
+        (f"  {NAV}", "[1", "", "expected"),
     ],
 )
 def test_a_file_that_asks_for_what_cannot_be_is_refused_with_its_name(
@@ -76,6 +84,30 @@ def test_a_file_that_asks_for_what_cannot_be_is_refused_with_its_name(
     with pytest.raises(ValueError, match=words.replace("[", r"\[")) as told:
         spec(tmp_path, grid, seeds, more)
     assert str(told.value).startswith(str(tmp_path / "spec.yaml"))
+
+
+def test_options_in_common_names_with_values_and_truth_are_as_they_are_meant(tmp_path: Path) -> None:
+    grid = "  - {algo: sac}\n  - {algo: sac_lag, eps: 1e-3}"
+    more = "common: {env: spillguard/PourCoffee-v0, steps: 300, pretrain: 0, domain: nominal}\ntitle:\n"
+    found = spec(tmp_path, grid, "[1]", more)
+    assert found.title == "Sweep" and [cell.label for cell in found.cells] == ["sac", "sac_lag"]
+    for cell in found.cells:
+        assert (cell.config.loop.training_env["domain"], cell.config.loop.steps) == ("nominal", 300)
+    assert found.cells[1].config.algorithm.eps == 1e-3
+    grid = f"  {NAV}\n  algo: ppo_lag\n  cost-limits: {{obstacle: 0.1, arena: 0.05}}"
+    limits = spec(tmp_path, grid, "[1]").cells[0].config.algorithm.cost_limits
+    assert limits == (("obstacle", 0.1), ("arena", 0.05))
+    words = "--env spillguard/Nav2D-v0 --training-env a True b False c 1 d x"
+    assert parse(words.split()).loop.training_env == {"a": True, "b": False, "c": 1.0, "d": "x"}
+
+
+def test_points_of_the_same_algorithm_differ_in_their_labels(tmp_path: Path) -> None:
+    grid = f"  - {{{NAV}, initial-nu: 0.5, steps: 200}}\n  - {{algo: [[meta_sac_lag]], {NAV}, steps: 300}}"
+    found = spec(tmp_path, grid, "[1]")
+    assert [c.label for c in found.cells] == [
+        "meta_sac_lag, initial-nu 0.5, steps 200",
+        "meta_sac_lag, steps 300",
+    ]
 
 
 def test_another_schema_is_refused(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from policy_training import many_runs
+from policy_training.checkpoint import save
 from policy_training.many_runs import RunIndex, finished
-from policy_training.runs.config import read_config
+from policy_training.runs.config import RunConfig, read_config
 from policy_training.sweeps.command import main
 from tests.training.test_pool import wait_for
 from tests.training.test_ray_pool import figures
@@ -64,7 +66,7 @@ def test_a_sweep_ends_with_a_page_and_is_not_done_again(
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/*/*/checkpoint.pt")} == before
     page = (out / "page.md").read_text()
     assert page.startswith("# Small\n") and "| **sac_lag** |" in page and "beside sac" in page
-    assert "no figures yet" not in page and (out / "curves.png").stat().st_size > 1000
+    assert "are not here" not in page and (out / "curves.png").stat().st_size > 1000
     assert main([str(spec), "-o", str(out), "--dry"]) == 0
     assert "2 complete" in capfd.readouterr().out
 
@@ -95,16 +97,84 @@ def test_runs_whose_worker_was_killed_go_on_from_their_checkpoints(
     assert same(undisturbed, tmp_path)
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[list[str], Path]:
+    """The words of a short sweep that is complete, and its folder."""
+    spec, out = tmp_path / "spec.yaml", tmp_path / "out"
+    spec.write_text(SPEC.replace("steps: 900", "steps: 200"))
+    words = [str(spec), "-o", str(out), "--workers", "1"]
+    assert main(words) == 0
+    return words, out
+
+
+def damaged(kind: str, checkpoint: Path) -> None:
+    """Replace a checkpoint."""
+    if kind == "empty":
+        checkpoint.write_bytes(b"")
+    elif kind == "another's":
+        save(checkpoint, {"x": 1})
+    elif kind == "on a disk that is gone":
+        checkpoint.unlink()
+        checkpoint.symlink_to("/nowhere/checkpoint.pt")
+
+
+@pytest.mark.parametrize("kind", ["empty", "another's", "on a disk that is gone"])
 def test_a_run_that_fails_leaves_the_others_and_is_told(
+    kind: str, small: tuple[list[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words, out = small
+    checkpoint = next(out.glob("*/sac/*/checkpoint.pt"))
+    damaged(kind, checkpoint)
+    before = (checkpoint.parent / "progress.csv").read_bytes()
+    assert main(words) == 1
+    assert "failed: sac, seed 1:" in capfd.readouterr().out
+    assert (checkpoint.parent / "progress.csv").read_bytes() == before
+    other = next(out.glob("*/sac_lag/*/config.json")).parent
+    assert finished(other, read_config(other))
+
+
+def test_figures_of_a_run_without_its_checkpoint_are_kept(small: tuple[list[str], Path]) -> None:
+    words, out = small
+    run = next(out.glob("*/sac/*/checkpoint.pt")).parent
+    (run / "checkpoint.pt").unlink()
+    before = (run / "progress.csv").read_bytes()
+    assert main(words) == 0
+    assert (run / "progress.before.csv").read_bytes() == before and finished(run, read_config(run))
+
+
+def test_an_error_that_nobody_expects_ends_its_own_run_alone(
+    small: tuple[list[str], Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bad(config: RunConfig, root: Path, until: int | None = None) -> bool:
+        raise KeyError("mine")
+
+    words, out = small
+    for checkpoint in out.glob("*/*/*/checkpoint.pt"):
+        checkpoint.unlink()
+    monkeypatch.setattr(many_runs, "complete", bad)
+    assert main(words) == 1
+    told = capfd.readouterr()
+    assert told.out.count("KeyError: 'mine'") == 4, "each run, as it ends and at the end"
+
+
+def test_a_page_of_somebody_else_is_left_and_a_run_that_cannot_be_read_is_left_out(
+    small: tuple[list[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words, out = small
+    next(out.glob("*/sac/*/provenance.json")).write_text("{")
+    assert main(words) == 0
+    page = (out / "page.md").read_text()
+    assert "1 of 2 runs are not here" in page and "left out:" in page and "provenance.json" in page
+    (out / "page.md").write_text("mine")
+    assert main(words) == 1
+    assert "is not of `spillguard sweep`" in capfd.readouterr().err
+    assert (out / "page.md").read_text() == "mine"
+
+
+def test_a_score_that_no_run_has_is_told_and_the_runs_are_done(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    spec = tmp_path / "spec.yaml"
-    spec.write_text(SPEC.replace("steps: 900", "steps: 300"))
-    assert main([str(spec), "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
-    broken = next((tmp_path / "out").glob("*/sac/*/checkpoint.pt"))
-    broken.write_bytes(b"")
-    assert main([str(spec), "-o", str(tmp_path / "out"), "--workers", "1"]) == 1
-    said = capfd.readouterr().out
-    assert "failed: sac, seed 1:" in said and "is no complete checkpoint" in said
-    other = next((tmp_path / "out").glob("*/sac_lag/*/config.json")).parent
-    assert finished(other, read_config(other))
+    spec, out = tmp_path / "spec.yaml", tmp_path / "out"
+    spec.write_text(SPEC.replace("steps: 900", "steps: 200") + "score: retrun\n")
+    assert main([str(spec), "-o", str(out), "--workers", "1"]) == 1
+    assert "no page:" in capfd.readouterr().out and len([*out.glob("*/*/*/checkpoint.pt")]) == 2
