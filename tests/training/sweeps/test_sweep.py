@@ -1,6 +1,7 @@
 """`spillguard sweep` from beginning to end: interrupted, killed, failing, and on again."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from policy_training import many_runs
 from policy_training.checkpoint import save
 from policy_training.many_runs import RunIndex, finished
 from policy_training.runs.config import RunConfig, read_config
-from policy_training.sweeps.command import main
+from policy_training.sweeps.command import main, write_page
+from policy_training.sweeps.spec import read_spec
 from tests.training.test_pool import wait_for
 from tests.training.test_ray_pool import figures
 
@@ -169,6 +171,14 @@ def test_a_page_of_somebody_else_is_left_and_a_run_that_cannot_be_read_is_left_o
     assert main(words) == 1
     assert "is not of `spillguard sweep`" in capfd.readouterr().err
     assert (out / "page.md").read_text() == "mine"
+
+
+def test_a_page_without_the_runs_of_its_baseline_compares_nothing(small: tuple[list[str], Path]) -> None:
+    words, out = small
+    shutil.rmtree(out / "Nav2D-v0" / "sac")
+    assert "1 of 2 runs" in write_page(read_spec(Path(words[0])), out, words)
+    page = (out / "page.md").read_text()
+    assert "| **sac_lag** |" in page and "beside sac" not in page
 
 
 def test_a_score_that_no_run_has_is_told_and_the_runs_are_done(
