@@ -32,7 +32,7 @@ from spillguard_core.robot.plain_yaml import plain_yaml, read_text
 KEYS = {"schema", "seeds", "options", "search", "score", "at_most", "trials"}
 
 
-class Search(NamedTuple):
+class SearchSpec(NamedTuple):
     """What is looked for."""
 
     seeds: tuple[int, ...]
@@ -52,7 +52,7 @@ class Search(NamedTuple):
         return silent(configuration({**self.options, **self.found(params)}))
 
 
-def read_search(path: Path) -> Search:
+def read_search(path: Path) -> SearchSpec:
     """What a file asks for. ValueError, with the file's name, if that cannot be."""
     try:
         return _search(plain_yaml(read_text(path)))
@@ -62,7 +62,7 @@ def read_search(path: Path) -> Search:
         raise ValueError(f"{path}: {told(error)}") from error
 
 
-def _search(raw: Any) -> Search:
+def _search(raw: Any) -> SearchSpec:
     needed = KEYS - {"at_most"}
     if not isinstance(raw, dict) or not needed <= raw.keys() <= KEYS:
         got = ", ".join(map(str, raw)) if isinstance(raw, dict) else type(raw).__name__
@@ -85,7 +85,7 @@ def _search(raw: Any) -> Search:
     if not isinstance(asked, dict):
         raise ValueError(f"at_most is {asked!r}; needed are columns with their limits")
     limits = {str(name): float(limit) for name, limit in asked.items()}
-    found = Search(
+    found = SearchSpec(
         seeds_of(raw["seeds"]), options_of(raw["options"]), space, values, str(raw["score"]), limits,
         raw["trials"],
     )  # fmt: skip

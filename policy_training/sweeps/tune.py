@@ -32,7 +32,7 @@ from policy_training.many_runs import Ended, attempt
 from policy_training.pool import Pool, ordered
 from policy_training.runs.config import LoopConfig, RunConfig
 from policy_training.sweeps.command import refuse_others
-from policy_training.sweeps.search import Search, read_search
+from policy_training.sweeps.search import SearchSpec, read_search
 from policy_training.sweeps.spec import option_words
 from policy_training.terminal import EXPECTED, INTERRUPTED, parsed, subcommand, told
 
@@ -73,7 +73,7 @@ def open_study(root: Path) -> optuna.Study:
     return study
 
 
-def judged(runs: Sequence[Path], search: Search) -> tuple[float, dict[str, float]]:
+def judged(runs: Sequence[Path], search: SearchSpec) -> tuple[float, dict[str, float]]:
     """Mean score over runs, and by how much their mean columns are above their limits."""
 
     def mean(column: str) -> float:
@@ -97,7 +97,7 @@ def begin_again(study: optuna.Study) -> None:
         study.enqueue_trial(trial.params)
 
 
-def search_all(search: Search, root: Path, pool: Pool, progress: Progress) -> None:
+def search_all(search: SearchSpec, root: Path, pool: Pool, progress: Progress) -> None:
     """Every trial that is left, some at a time. `InterruptedTrainingError` leaves those under way."""
     study = open_study(root)
     begin_again(study)
@@ -109,7 +109,7 @@ def search_all(search: Search, root: Path, pool: Pool, progress: Progress) -> No
 
 
 def train_batch(
-    trials: Sequence[optuna.Trial], search: Search, root: Path, study: optuna.Study, pool: Pool
+    trials: Sequence[optuna.Trial], search: SearchSpec, root: Path, study: optuna.Study, pool: Pool
 ) -> None:
     """All seeds of some trials, rung by rung; at each the pruner says who goes on."""
     alive = {}
@@ -146,7 +146,7 @@ def fails(trial: optuna.Trial, error: str, study: optuna.Study) -> None:
 
 
 def goes_on(
-    trial: optuna.Trial, ends: Sequence[Ended], step: int | None, search: Search, study: optuna.Study
+    trial: optuna.Trial, ends: Sequence[Ended], step: int | None, search: SearchSpec, study: optuna.Study
 ) -> bool:
     """Tell the study how a trial is; whether it goes on."""
     errors = [end.error for end in ends if end.error]
@@ -173,7 +173,7 @@ def goes_on(
     return True
 
 
-def write_page(search: Search, root: Path, words: Sequence[str]) -> str:
+def write_page(search: SearchSpec, root: Path, words: Sequence[str]) -> str:
     """The best trials, and two pictures. Returns what was written, in words."""
     import matplotlib as mpl
 
@@ -239,7 +239,7 @@ def main(words: Sequence[str]) -> int:
     return INTERRUPTED if interrupted else 0
 
 
-def check_same(search: Search, root: Path) -> None:
+def check_same(search: SearchSpec, root: Path) -> None:
     """ValueError if the folder's trials answer another question; only their number may change."""
     asked = repr(search._replace(trials=0))
     note = root / "search.txt"

@@ -22,6 +22,7 @@ from policy_training.deployment.calibration import (
     upper_bound,
 )
 from policy_training.deployment.campaign import CampaignPolicies, Condition, pours
+from policy_training.pool import Pool
 from sim.pouring.deployed_config import deployed_config
 from sim.pouring.guarded import Pour
 from spillguard_core.bundle.bundle import MANIFEST, load_bundle
@@ -117,13 +118,13 @@ def test_what_the_critic_averts_is_counted_in_the_same_cells():
     arms = [Condition(policy, critic=False, tilt_check=False) for policy in ("good, 5x noise", GOOD)]
     traces = [
         (arm, number, seen(arm.policy, pour, 1.0))
-        for arm, number, pour in pours(subject, [(arms[0], range(3)), (arms[1], range(1))], 1)
+        for arm, number, pour in pours(subject, [(arms[0], range(3)), (arms[1], range(1))], Pool(1))
     ]
     broken = sum(trace.violated for *_, trace in traces)
     assert broken >= 2 and traces[-1][2].success
-    averted, kept = acting(traces, 1.0, subject, 1, Console(quiet=True))
+    averted, kept = acting(traces, 1.0, subject, Pool(1), Console(quiet=True))
     assert (averted, kept) == (0, 1)  # nothing is above 1: the critic changes nothing
-    strict, _ = acting(traces, 0.0, subject, 1, Console(quiet=True))
+    strict, _ = acting(traces, 0.0, subject, Pool(1), Console(quiet=True))
     assert strict > 0
 
 

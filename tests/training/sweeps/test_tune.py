@@ -12,7 +12,7 @@ from policy_training.checkpoint import load
 from policy_training.many_runs import Ended
 from policy_training.pool import Pool
 from policy_training.sweeps import tune
-from policy_training.sweeps.search import Search, read_search
+from policy_training.sweeps.search import SearchSpec, read_search
 from policy_training.sweeps.tune import begin_again, done, main, open_study, search_all
 
 SPEC = """
@@ -49,7 +49,7 @@ def test_trials_are_trained_kept_and_told(spec: Path, tmp_path: Path) -> None:
     assert main([str(spec), "-o", str(out), "--workers", "1"]) == 1, "another search needs another folder"
 
 
-def searched(search: Search, root: Path) -> optuna.Study:
+def searched(search: SearchSpec, root: Path) -> optuna.Study:
     """With all its trials."""
     with Progress() as progress:
         search_all(search, root, Pool(1), progress)
