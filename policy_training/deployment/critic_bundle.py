@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from policy_training.deployment.bundle_folder import folder_beside, replace_folder
 from policy_training.deployment.calibrate import CRITIC_REPORT
-from policy_training.deployment.export import folder_beside, replace_folder
 from policy_training.deployment.onnx_graphs import write_graph
 from policy_training.files import write_atomically
 from policy_training.networks.squashed import SafetyCritic

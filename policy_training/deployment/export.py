@@ -7,7 +7,6 @@ check runs are those that the robot runs, byte for byte.
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 
+from policy_training.deployment.bundle_folder import check_replaceable, folder_beside, replace_folder
 from policy_training.deployment.first_threshold import measured_threshold
 from policy_training.deployment.onnx_graphs import write_checked, write_graph
 from policy_training.experience.environments import make_env
@@ -109,39 +109,6 @@ def export_graphs(trained: TrainedPolicy, out: Path, *, overwrite: bool = False)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return names
-
-
-def check_replaceable(out: Path) -> None:
-    """FileExistsError if `out` holds files that were not exported: --overwrite is for bundles and graphs."""
-    if not out.is_dir():
-        raise FileExistsError(f"{out} is a file; choose another place")
-    known = {*robot.FILES, robot.MANIFEST, SIGNATURE, "report"}
-    others = sorted({file.name for file in out.iterdir()} - known)
-    if others:
-        raise FileExistsError(
-            f"{out} holds more than a bundle ({', '.join(others[:3])}); --overwrite would delete it: choose "
-            "another place"
-        )
-
-
-def folder_beside(out: Path) -> Path:
-    """A new directory beside `out`, of a name that nobody has: what stands there is somebody's."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    made.chmod(0o755)  # mkdtemp's own are for this user alone
-    return made
-
-
-def replace_folder(part: Path, out: Path) -> None:
-    """Put the finished directory in its place; the old one stays until the new one is complete."""
-    if not out.exists():
-        part.rename(out)
-        return
-    check_replaceable(out)
-    old = folder_beside(out)
-    out.rename(old)  # onto an empty directory
-    part.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(contents: Contents, folder: Path) -> None:

@@ -13,7 +13,7 @@ from spillguard_sim.graph import Graph
 from tests.faults.commands import Notes
 from tests.faults.harness import Cell, MakeCell, Watcher
 from tests.ros.bundles import Orbit, make_bundle
-from tests.ros.harness import private_ros
+from tests.ros.private_graph import private_ros
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import pytest
 
 from spillguard_sim.graph import Graph
 from tests.ros.bundles import Orbit, make_bundle
-from tests.ros.harness import MakeStage, Stage, Witness, listening_first, private_ros
+from tests.ros.harness import MakeStage, Stage, Witness
+from tests.ros.private_graph import listening_first, private_ros
 
 ROOT = Path(__file__).parents[2]
 

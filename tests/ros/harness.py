@@ -1,22 +1,19 @@
 """Real processes, and a witness that receives the messages between them."""
 
-import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
@@ -27,17 +24,15 @@ from spillguard_core.robot.arm import Vec
 from spillguard_core.tasks.pouring.action import AXES
 from spillguard_ros.node import convert
 from spillguard_ros.node.convert import status_values
-from spillguard_ros.node.realtime import TASKS
 from spillguard_ros.node.sensors import SENSOR_QOS
 from spillguard_ros.operator.client import Operator, OperatorError
-from spillguard_sim.graph import Graph, private_environment
+from spillguard_sim.graph import Graph
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0  # [s] for any event, on a machine shared with others
 QUEUE = 100  # statuses queued while the listener is delayed; older ones would be useless
 LATE = ("STATE_STALE", "SENSOR_STALE", "PROPOSAL_STALE", "POLICY_SILENT", "TRACKING_ERROR", "NOT_SETTLING")
 """Reasons that a healthy graph gives if its processes are delayed by the machine, or messages crowded out."""
-LISTENING = 35  # SCHED_FIFO priority, between those of launch/params
 STILL = 0.02  # [rad/s]
 MOVED = 5e-3  # [rad]; a loaded servo sags by 2e-3 when its setpoint is reset to the measured position
 
@@ -254,44 +249,6 @@ def change(stage: Stage, transition: int) -> bool:
     future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
     assert stage.witness.wait(future.done, PATIENCE)
     return bool(future.result().success)
-
-
-@contextmanager
-def private_ros() -> Iterator[dict[str, str]]:
-    """ROS 2 on a private domain; yields the environment for processes of this graph.
-
-    Whoever creates an `Operator` in it must close it, which also shuts down ROS 2 in this process.
-    """
-    before, environment = dict(os.environ), private_environment()
-    os.environ.update(environment)
-    # The policy's stand-in runs as a separate process and is imported by name.
-    path = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH", "")]))
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        yield {**environment, "PYTHONPATH": path}
-    finally:
-        rclpy.try_shutdown()
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
-def listening_first() -> Iterator[None]:
-    """Priority of this process above simulation and policy, below the monitor, where permitted.
-
-    If the witness had to wait, it would see punctual messages late. Child processes do not inherit it.
-    """
-
-    def schedule(policy: int, priority: int) -> None:
-        for task in os.listdir(TASKS):
-            with suppress(ProcessLookupError, PermissionError):
-                os.sched_setscheduler(int(task), policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
-
-    schedule(os.SCHED_FIFO, LISTENING)
-    try:
-        yield
-    finally:
-        schedule(os.SCHED_OTHER, 0)
 
 
 class MakeStage(Protocol):

@@ -13,7 +13,8 @@ from rclpy.qos import qos_profile_parameters
 from std_srvs.srv import Trigger
 
 from spillguard_ros.node.rounds import LATEST, NodeRounds, even_late
-from tests.ros.harness import PATIENCE, private_ros
+from tests.ros.harness import PATIENCE
+from tests.ros.private_graph import private_ros
 
 MANY = 300  # the queue of a parameter service holds 1000
 DEAD = f"""

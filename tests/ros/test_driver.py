@@ -22,7 +22,8 @@ from spillguard_ros.monitor.driver_reports import Report, Reports, namesakes, re
 from spillguard_ros.node import convert
 from spillguard_ros.node.outputs import POSITIONS
 from spillguard_ros.node.rounds import NodeRounds
-from tests.ros.harness import PATIENCE, private_ros
+from tests.ros.harness import PATIENCE
+from tests.ros.private_graph import private_ros
 
 CONTROLLER = "joint_trajectory_controller"
 TIMEOUT = 3.0

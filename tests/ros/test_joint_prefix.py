@@ -24,7 +24,8 @@ from spillguard_ros.operator.caller import OperatorError
 from spillguard_ros.operator.page_feed import Feed
 from spillguard_ros.operator.page_scene import CellKinematics, Sight
 from spillguard_ros.recording.motion import read_motion
-from tests.ros.harness import PATIENCE, MakeStage, Stage, private_ros
+from tests.ros.harness import PATIENCE, MakeStage, Stage
+from tests.ros.private_graph import private_ros
 
 PREFIX = "left_"
 ROOT = Path(__file__).parents[2]

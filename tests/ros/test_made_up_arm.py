@@ -23,7 +23,8 @@ from tests.made_up.bundle import offered, touch_bundle
 from tests.made_up.driver import BALL
 from tests.made_up.touch import ROBOT, Stick
 from tests.ros.browser import free_port
-from tests.ros.harness import PATIENCE, private_ros
+from tests.ros.harness import PATIENCE
+from tests.ros.private_graph import private_ros
 
 REOPEN = 3.0  # [s] after which a gate that a busy machine may have stopped is opened again
 CLEARANCE, SLACK = 0.008, 2e-3  # [m] as deployed; between two postures that the gate samples

@@ -12,7 +12,8 @@ from sensor_msgs.msg import JointState
 from spillguard_ros.node.intake import LARGEST, Unread
 from spillguard_ros.node.rounds import NodeRounds
 from spillguard_ros.node.sensors import SENSOR_QOS
-from tests.ros.harness import PATIENCE, private_ros
+from tests.ros.harness import PATIENCE
+from tests.ros.private_graph import private_ros
 
 Send = Callable[[str, float], None]
 Read = Callable[[Callable[[bytes], None]], tuple[Any, Callable[[], None]]]

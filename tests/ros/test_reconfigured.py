@@ -12,7 +12,7 @@ from spillguard_ros.policy import Policy
 from spillguard_ros.position_streamer import PositionStreamer
 from spillguard_sim.graph import launch_file
 from spillguard_sim.sim_arm import SimArm
-from tests.ros.harness import private_ros
+from tests.ros.private_graph import private_ros
 
 BUNDLE = Path(__file__).parents[2] / "artifacts" / "pour_coffee"
 NODES: dict[str, type[ShellNode]] = {

@@ -22,7 +22,7 @@ from spillguard_ros.monitor.status import ABOUT, About, in_words, refusal_in_wor
 from spillguard_ros.node import convert
 from spillguard_ros.node.intake import LARGEST, reader
 from spillguard_ros.node.sensors import Frame, Sensors
-from tests.ros.harness import private_ros
+from tests.ros.private_graph import private_ros
 
 FRAMES = {"load_cell": Frame("load_cell", (0.0, 0.0, 1.0)), "wrist": Frame("wrist", (0.0, -1.0, 0.0))}
 NEEDED = "needed is each of joint_1, joint_2, joint_3, joint_4, joint_5, joint_6, joint_7 once"

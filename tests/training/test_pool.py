@@ -26,9 +26,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def slow_first(number: int) -> int:
-    """The first job is the last one to be done."""
-    time.sleep(2.0 if number == 0 else 0.0)
+def slow_first(folder: str, number: int, jobs: int) -> int:
+    """The first job is the last one to be done, however slow the machine: it waits for the others."""
+    if number == 0:
+        wait_for(lambda: len([*Path(folder).glob("*.done")]) == jobs - 1)
+    else:
+        (Path(folder) / f"{number}.done").touch()
     return number
 
 
@@ -66,10 +69,14 @@ def test_jobs_are_answered_in_their_order_and_an_error_is_raised_in_its_place(wo
     assert found == [1.0, 2.0]
 
 
-def test_answers_come_as_they_are_done_or_in_the_order_of_the_jobs() -> None:
-    jobs = [(number,) for number in range(4)]
-    assert [number for number, _ in completed(slow_first, jobs, Pool(2))][-1] == 0
-    assert list(ordered(slow_first, jobs, Pool(2))) == [0, 1, 2, 3]
+def test_answers_come_as_they_are_done_or_in_the_order_of_the_jobs(tmp_path: Path) -> None:
+    def jobs(name: str) -> list[tuple[str, int, int]]:
+        folder = tmp_path / name
+        folder.mkdir()
+        return [(str(folder), number, 4) for number in range(4)]
+
+    assert [number for number, _ in completed(slow_first, jobs("a"), Pool(2))][-1] == 0
+    assert list(ordered(slow_first, jobs("b"), Pool(2))) == [0, 1, 2, 3]
     assert list(completed(slow_first, [], Pool(2))) == []
 
 

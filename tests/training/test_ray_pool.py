@@ -47,11 +47,11 @@ def where(number: int) -> tuple[int, str]:
     return number, ray.get_runtime_context().get_node_id()
 
 
-def test_jobs_are_shared_by_the_nodes_and_answered_in_their_order(two_nodes: Pool) -> None:
+def test_jobs_are_shared_by_the_nodes_and_answered_in_their_order(two_nodes: Pool, tmp_path: Path) -> None:
     found = list(ordered(where, [(number,) for number in range(6)], two_nodes))
     assert [number for number, _ in found] == list(range(6))
     assert len({node for _, node in found}) == 2
-    assert sorted(completed(slow_first, [(n,) for n in range(3)], two_nodes)) == [(0, 0), (1, 1), (2, 2)]
+    assert [*ordered(slow_first, [(str(tmp_path), n, 3) for n in range(3)], two_nodes)] == [0, 1, 2]
 
 
 def test_a_job_whose_worker_was_killed_is_begun_again_and_one_that_kills_every_time_ends_with_words(

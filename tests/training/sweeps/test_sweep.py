@@ -81,7 +81,7 @@ def test_an_interrupted_sweep_saves_every_run_and_the_same_command_goes_on(
     sweep = begin(spec, tmp_path)
     wait_for(lambda: len([*tmp_path.glob("*/*/*/checkpoint.pt")]) == 2 or sweep.poll() is not None)
     sweep.send_signal(number)
-    said, _ = sweep.communicate(timeout=120)
+    said, _ = sweep.communicate(timeout=500)
     assert sweep.returncode == 130 and "the same command goes on" in said, said
     assert main([str(spec), "-o", str(tmp_path), "--workers", "1"]) == 0
     assert same(undisturbed, tmp_path)
@@ -94,7 +94,7 @@ def test_runs_whose_worker_was_killed_go_on_from_their_checkpoints(
     sweep = begin(spec, tmp_path)
     wait_for(lambda: len([*tmp_path.glob("*/*/*/checkpoint.pt")]) == 2 or sweep.poll() is not None)
     os.kill(children(sweep.pid)[0], signal.SIGKILL)
-    said, _ = sweep.communicate(timeout=300)
+    said, _ = sweep.communicate(timeout=500)
     assert sweep.returncode == 0, said
     assert same(undisturbed, tmp_path)
 
