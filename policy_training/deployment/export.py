@@ -127,7 +127,8 @@ def _write(contents: Contents, folder: Path) -> None:
 
 def manifest_of(contents: Contents, hashes: dict[str, str]) -> Manifest:
     """The manifest of these contents for their arm and their task."""
-    arm, task = load_robot(contents.robot), find_task(contents.task)
+    arm = load_robot(contents.robot)
+    task = find_task(contents.task, arm)
     terms = [(name, task.terms[name]) for name in contents.terms]
     return Manifest(
         schema=SCHEMA,

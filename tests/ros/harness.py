@@ -21,8 +21,9 @@ from trajectory_msgs.msg import JointTrajectory
 from sim.pouring.gen3 import GEN3, JOINT_NAMES
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.robot.arm import Vec
-from spillguard_core.tasks.pouring.action import AXES
+from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_ros.node import convert
+from spillguard_ros.node.actions import ActionMessages
 from spillguard_ros.node.convert import status_values
 from spillguard_ros.node.sensors import SENSOR_QOS
 from spillguard_ros.operator.client import Operator, OperatorError
@@ -33,6 +34,7 @@ PATIENCE = 120.0  # [s] for any event, on a machine shared with others
 QUEUE = 100  # statuses queued while the listener is delayed; older ones would be useless
 LATE = ("STATE_STALE", "SENSOR_STALE", "PROPOSAL_STALE", "POLICY_SILENT", "TRACKING_ERROR", "NOT_SETTLING")
 """Reasons that a healthy graph gives if its processes are delayed by the machine, or messages crowded out."""
+MESSAGES = ActionMessages(POURING, GEN3)
 STILL = 0.02  # [rad/s]
 MOVED = 5e-3  # [rad]; a loaded servo sags by 2e-3 when its setpoint is reset to the measured position
 
@@ -120,7 +122,8 @@ class Witness(Operator):
         """Publish the same twist (4,) at 20 Hz for `duration` [s], each in answer to the newest state."""
         end = time.monotonic() + duration
         while time.monotonic() < end:
-            msg = convert.to_action(np.array(values), frame, self._stamp, AXES)
+            msg = MESSAGES.message(np.array(values), self._stamp)
+            msg.header.frame_id = frame
             self._proposals.publish(msg)
             self.spin(0.05)
 

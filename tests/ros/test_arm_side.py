@@ -7,13 +7,15 @@ from geometry_msgs.msg import PoseStamped, TwistStamped
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from sim.pouring.gen3 import JOINT_NAMES
+from sim.pouring.gen3 import GEN3, JOINT_NAMES
 from spillguard_core.gate.trajectory import Trajectory
 from spillguard_core.robot.arm import GRAVITY
-from spillguard_core.tasks.pouring.action import AXES
+from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_ros.node import convert
+from spillguard_ros.node.actions import ActionMessages
 
 NAN = float("nan")
+MESSAGES = ActionMessages(POURING, GEN3)
 
 
 def command() -> JointTrajectory:
@@ -137,14 +139,14 @@ def test_values_in_another_frame_are_no_numbers() -> None:
     pose, twist = PoseStamped(), TwistStamped()
     pose.header.frame_id = twist.header.frame_id = "tool"
     assert np.isnan(convert.position(pose, "base_link")).all()
-    assert np.isnan(convert.action(twist, "base_link", AXES)).all()
+    assert np.isnan(MESSAGES.action(twist)).all()
 
 
 def test_twist_about_another_axis_is_no_number() -> None:
-    msg = convert.to_action(np.zeros(4), "base_link", JointState().header.stamp, AXES)
-    assert np.isfinite(convert.action(msg, "base_link", AXES)).all()
+    msg = MESSAGES.message(np.zeros(4), JointState().header.stamp)
+    assert np.isfinite(MESSAGES.action(msg)).all()
     msg.twist.angular.z = 0.1
-    assert np.isnan(convert.action(msg, "base_link", AXES)).all()
+    assert np.isnan(MESSAGES.action(msg)).all()
 
 
 def test_mass_comes_back_from_its_weight() -> None:

@@ -15,13 +15,15 @@ from sim.pouring.gen3 import GEN3
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode
-from spillguard_core.tasks.pouring.action import AXES
-from spillguard_ros.node.convert import status_values, to_action
+from spillguard_core.tasks.pouring import TASK as POURING
+from spillguard_ros.node.actions import ActionMessages
+from spillguard_ros.node.convert import status_values
 from spillguard_ros.recording import flight
 from spillguard_ros.recording.recording import Flight, read_flight, replay
 from tests.ros.harness import MOVED, PATIENCE, MakeStage, Stage
 
 UP = [0.0, 0.0, 0.05, 0.0]
+MESSAGES = ActionMessages(POURING, GEN3)
 
 
 class Joystick:
@@ -34,7 +36,8 @@ class Joystick:
     def push(self, values: list[float], duration: float, frame: str = GEN3.base_frame) -> None:
         """Publish the same twist at 20 Hz, without a stamp."""
         for _ in range(round(20 * duration)):
-            msg = to_action(np.array(values), frame, TwistStamped().header.stamp, AXES)
+            msg = MESSAGES.message(np.array(values), TwistStamped().header.stamp)
+            msg.header.frame_id = frame
             self._publisher.publish(msg)
             self._stage.witness.spin(0.05)
 

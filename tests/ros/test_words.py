@@ -17,14 +17,15 @@ from sim.pouring.gen3 import GEN3, JOINT_NAMES
 from spillguard_core.gate import reasons
 from spillguard_core.robot.arm import GRAVITY
 from spillguard_core.tasks.pouring import TASK as POURING
-from spillguard_core.tasks.pouring.action import AXES
 from spillguard_ros.monitor.status import ABOUT, About, in_words, refusal_in_words
 from spillguard_ros.node import convert
+from spillguard_ros.node.actions import ActionMessages
 from spillguard_ros.node.intake import LARGEST, reader
 from spillguard_ros.node.sensors import Frame, Sensors
 from tests.ros.private_graph import private_ros
 
 FRAMES = {"load_cell": Frame("load_cell", (0.0, 0.0, 1.0)), "wrist": Frame("wrist", (0.0, -1.0, 0.0))}
+MESSAGES = ActionMessages(POURING, GEN3)
 NEEDED = "needed is each of joint_1, joint_2, joint_3, joint_4, joint_5, joint_6, joint_7 once"
 
 
@@ -187,11 +188,11 @@ def test_words_about_the_other_sensors(sensors: Sensors) -> None:
     ],
 )
 def test_words_about_a_twist(change: Callable[[TwistStamped], None], words: str) -> None:
-    msg = convert.to_action(np.zeros(4), "base_link", convert.stamp_of(1.0), AXES)
-    assert convert.action_fault(msg, "base_link", AXES) == ""
+    msg = MESSAGES.message(np.zeros(4), convert.stamp_of(1.0))
+    assert MESSAGES.fault(msg) == ""
     change(msg)
-    assert words in convert.action_fault(msg, "base_link", AXES)
-    assert np.isnan(convert.action(msg, "base_link", AXES)).any()
+    assert words in MESSAGES.fault(msg)
+    assert np.isnan(MESSAGES.action(msg)).any()
 
 
 def test_a_huge_joint_state_is_not_unpacked_and_leaves_the_last_one(sensors: Sensors) -> None:

@@ -75,7 +75,7 @@ def stand(bundle: Path) -> Stand:
 
 
 def test_the_task_is_found_by_its_entry_point_and_knows_nothing_of_cups(stand: Stand) -> None:
-    assert find_task("touch") is TASK
+    assert find_task("touch", load_robot(str(ROBOT))) is TASK
     own = ["position", "workspace", "clearance", "tracking", "critic", "state_age", "command_age"]
     assert list(stand.decision.margins) == list(stand.models.margin_units) == own
     assert dict(stand.config.settings) == {}

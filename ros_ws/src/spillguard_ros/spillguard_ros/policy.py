@@ -5,10 +5,10 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import TwistStamped
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.graphs import Array32
@@ -16,7 +16,7 @@ from spillguard_core.gate.decision import Measurement
 from spillguard_core.gate.patience import Patience, watched
 from spillguard_core.gate.task import observe_from
 from spillguard_core.robot.arm import Vec, load_robot
-from spillguard_ros.node import convert
+from spillguard_ros.node.actions import ActionMessages
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
 from spillguard_ros.node.sensors import Sensors, read_frames
@@ -51,11 +51,13 @@ class Policy(ShellNode):
         key = self._settings.public_key
         robot = load_robot(self._settings.robot, self._settings.joint_prefix)
         self._bundle = bundle = load_bundle(Path(self._settings.bundle), robot, Path(key) if key else None)
-        self._tool, self._frame = bundle.tool(), robot.message_frame
+        self._tool, self._messages = bundle.tool(), ActionMessages(bundle.task, robot)
         width = sum(term.width for term in self._bundle.manifest.observation)
         self._propose(np.zeros(width, dtype=np.float32))  # the first call is slow
         self._sensors = Sensors(self, robot, bundle.task, read_frames(self, bundle.task))
-        self._proposal = self.create_lifecycle_publisher(TwistStamped, "policy/proposal", 1)
+        self._proposal: LifecyclePublisher[Any] = self.create_lifecycle_publisher(
+            self._messages.kind, "policy/proposal", 1
+        )
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start proposing."""
@@ -101,8 +103,7 @@ class Policy(ShellNode):
         else:
             action = self._propose(observe_from(bundle.task, bundle.terms, measurement, state))
         if all(map(math.isfinite, action)):
-            axes = bundle.task.action
-            self._proposal.publish(convert.to_action(action, self._frame, sensors.state_stamp, axes))
+            self._proposal.publish(self._messages.message(action, sensors.state_stamp))
 
     def _gave_up(self, now: float, measurement: Measurement, ended: bool) -> bool:
         """Whether the policy has had its time; says so once."""

@@ -164,7 +164,7 @@ def _named(manifest: Manifest, robot: Robot | None) -> tuple[Robot, Task]:
     if robot.name != manifest.robot:
         raise BundleError(f"made for the robot {reprlib.repr(manifest.robot)}, this one is {robot.name!r}")
     with refusing(MANIFEST):
-        return robot, find_task(manifest.task)
+        return robot, find_task(manifest.task, robot)
 
 
 def _read(path: Path, name: str) -> bytes:

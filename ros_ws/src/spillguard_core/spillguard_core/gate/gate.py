@@ -71,7 +71,7 @@ class Models:
     tool: Tool
     critic: Critic
     terms: tuple[str, ...]  # of the critic's observation, in order
-    scale: Vec  # (A,) physical units at an action of 1, for policy and critic
+    scale: Vec  # (A,) largest action that is followed, and physical units at an action of 1 for the critic
     world: World | None  # None: no braking check against obstacles
     more_rules: tuple[Rule, ...] = ()  # in addition to the arm's and the task's
     screen: Screen = screened  # turns the critic's values into choices
@@ -151,8 +151,10 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     """The wanted action, as far as critic and hard limits allow it. All inputs are known to be valid."""
     measurement, proposal = cycle.inputs.measurement, cycle.wanted
     assert measurement is not None and proposal is not None
-    excess = max((np.abs(proposal.twist) / models.scale).tolist())
-    twist = proposal.twist if excess <= 1.0 else proposal.twist / excess
+    aim = models.task.aim
+    wanted = proposal.twist if aim is None else aim(proposal.twist, cycle.q, cycle.config.limits)
+    excess = max((np.abs(wanted) / models.scale).tolist())
+    twist = wanted if excess <= 1.0 else wanted / excess
     scene = _scene(twist, measurement, cycle, models)
     choices = _screened(scene, cycle, models)
     if choices[0].reason is reasons.CRITIC_INVALID:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spillguard_core.gate.decision import Measurement
 from spillguard_core.gate.rule import Rule, Tool
-from spillguard_core.robot.arm import Robot, Vec, all_finite
+from spillguard_core.robot.arm import ArmLimits, Robot, Vec, all_finite
 
 
 class Kind(Enum):
@@ -41,14 +41,23 @@ class Sensor:
     prefix: str = ""  # of the parameters for its frame; a point needs none
 
 
+class Carrier(Enum):
+    """Message that carries an action."""
+
+    TWIST = "twist"  # of the tool in the base frame: geometry_msgs/TwistStamped
+    VELOCITIES = "velocities"  # of the joints: trajectory_msgs/JointTrajectory with one point
+    POSITIONS = "positions"  # of the joints, to go to: the same
+
+
 @dataclass(frozen=True)
 class Axis:
-    """One entry of the action. All other components of the twist must be zero."""
+    """One entry of the action: a component of the tool's twist, all others of which must be zero, or of one
+    joint."""
 
-    name: str
+    name: str  # for a joint: its name
     unit: str
     scale: float  # physical units at an action of 1; a bundle may have less
-    part: str  # component of the geometry_msgs/Twist that carries it: "linear.x" to "angular.z"
+    part: str  # "linear.x" to "angular.z" of a geometry_msgs/Twist; "velocities" or "positions" of joints
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,9 @@ class Task:
     terms: Mapping[str, Term]  # allowed in an observation
     tool: Callable[[mujoco.MjModel, Robot], Tool]
     rules: tuple[Rule, ...] = ()  # in addition to those of every arm
+    aim: Callable[[Vec, Vec, ArmLimits], Vec] | None = None
+    """(proposed action (A,), commanded q (J,), limits) -> action (A,) that is followed in this period; None:
+    the proposed one. What is followed is always a velocity: of the tool or of the joints."""
     candidates: Callable[[Vec, Measurement, Any, Vec], Vec] = less
     """(action (A,), measurement, state of the tool, scale (A,)) -> (C, A), action first, recovery last."""
     ending: Callable[[Any], Vec | None] = lambda state: None
@@ -116,12 +128,17 @@ class Task:
             ("sensor", [sensor.name for sensor in self.sensors]),
             ("topic", ["joint_states", *(sensor.topic.strip("/") for sensor in self.sensors)]),
             ("prefix", [sensor.prefix for sensor in self.sensors if sensor.prefix]),
-            ("part of a twist", [axis.part for axis in self.action]),
+            ("entry", [axis.name for axis in self.action]),
+            ("part of a twist", [axis.part for axis in self.action if axis.part in PARTS]),
         ):
             if len(set(told)) != len(told):
                 raise ValueError(f"task {self.name}: the same {what} twice, {told}")
-        if not {axis.part for axis in self.action} <= PARTS:
-            raise ValueError(f"task {self.name}: parts of a twist are {', '.join(sorted(PARTS))}")
+        parts = {axis.part for axis in self.action}
+        if not (parts <= PARTS or parts in ({"velocities"}, {"positions"})):
+            raise ValueError(
+                f"task {self.name}: an action is of parts of a twist, {', '.join(sorted(PARTS))}, or all of "
+                f"it of velocities, or all of positions; got {', '.join(sorted(parts))}"
+            )
         points = {sensor.name for sensor in self.sensors if sensor.kind is Kind.POINT}
         if not {*self.placed.values()} <= points:
             raise ValueError(f"task {self.name}: what is placed needs a point, {dict(self.placed)}")
@@ -135,6 +152,12 @@ class Task:
         return np.array([axis.scale for axis in self.action])
 
     @cached_property
+    def carrier(self) -> Carrier:
+        """The message that carries an action."""
+        first = self.action[0].part if self.action else ""
+        return Carrier(first) if first in ("velocities", "positions") else Carrier.TWIST
+
+    @cached_property
     def linear(self) -> tuple[list[int], list[int]]:
         """Entries of the action that move the tool along an axis of the base frame, and those axes."""
         found = [
@@ -145,6 +168,15 @@ class Task:
     def places(self, measurement: Measurement) -> tuple[Vec, ...]:
         """Sensed position (3,) [m] of each of the `placed` bodies, in order."""
         return tuple(measurement.sensed[sensor] for sensor in self.placed.values())
+
+
+@dataclass(frozen=True)
+class TaskFamily:
+    """A task whose entries depend on the arm, such as one for each joint."""
+
+    name: str
+    of: Callable[[Robot], Task]
+    environments: tuple[str, ...] = ()  # as in `Task`
 
 
 def sensors_fault(task: Task, measurement: Measurement) -> str:

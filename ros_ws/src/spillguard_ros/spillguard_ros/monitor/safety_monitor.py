@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from geometry_msgs.msg import TwistStamped
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -44,6 +43,7 @@ from spillguard_ros.monitor.status import (
     suspension_news,
 )
 from spillguard_ros.node import convert
+from spillguard_ros.node.actions import ActionMessages
 from spillguard_ros.node.intake import subscribe
 from spillguard_ros.node.outputs import POSITIONS, Output
 from spillguard_ros.node.params import read_parameters
@@ -80,6 +80,7 @@ class SafetyMonitor(ShellNode):
         self._config = gate_config(vars(parameters) | vars(settings), bundle)
         calibration = bundle.promise(self._config, allow_uncalibrated=parameters.allow_uncalibrated)
         self._robot, self._task = robot, bundle.task
+        self._messages = ActionMessages(bundle.task, robot)
         self._models = bundle.models(self._config)
         self._close_gate()
         if parameters.record:
@@ -112,7 +113,7 @@ class SafetyMonitor(ShellNode):
 
     def _subscribe(self, topic: str, take: Callable[[Any, float], None]) -> Subscription[Any]:
         refuse, tell = partial(self._refuse, topic), partial(self._record, topic)
-        return subscribe(self, TwistStamped, topic, take, refuse, 1, tell=tell)
+        return subscribe(self, self._messages.kind, topic, take, refuse, 1, tell=tell)
 
     def _offer(self, request: Request) -> Service:
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -187,18 +188,14 @@ class SafetyMonitor(ShellNode):
         if self._recorder is not None:
             self._recorder.add(topic, record, time.time_ns())
 
-    def _on_proposal(self, msg: TwistStamped, received: float) -> None:
-        frame, axes = self._robot.message_frame, self._task.action
-        stamp = convert.seconds(msg.header.stamp)
-        self._proposal = Proposal(convert.action(msg, frame, axes), received, stamp)
-        self._doubts[PROPOSAL] = lambda: (
-            convert.action_fault(msg, frame, axes) or convert.stamp_fault(msg.header.stamp)
-        )
+    def _on_proposal(self, msg: Any, received: float) -> None:
+        stamp, messages = convert.seconds(msg.header.stamp), self._messages
+        self._proposal = Proposal(messages.action(msg), received, stamp)
+        self._doubts[PROPOSAL] = lambda: messages.fault(msg) or convert.stamp_fault(msg.header.stamp)
 
-    def _on_teleop(self, msg: TwistStamped, received: float) -> None:
-        frame, axes = self._robot.message_frame, self._task.action
-        self._teleop = Proposal(convert.action(msg, frame, axes), received, math.nan)
-        self._doubts[TELEOP] = partial(convert.action_fault, msg, frame, axes)
+    def _on_teleop(self, msg: Any, received: float) -> None:
+        self._teleop = Proposal(self._messages.action(msg), received, math.nan)
+        self._doubts[TELEOP] = partial(self._messages.fault, msg)
 
     def _refuse(self, topic: str, why: str) -> None:
         self._doubts[topic] = lambda: why

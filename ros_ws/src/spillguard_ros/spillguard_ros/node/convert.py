@@ -9,20 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rcl_interfaces.msg import Parameter, ParameterType
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from spillguard_core.gate.decision import SuspensionRequest
-from spillguard_core.gate.task import Axis
 from spillguard_core.gate.trajectory import Trajectory
 from spillguard_core.robot.arm import GRAVITY, Vec
 
 Names = Sequence[str]
 """Names of the arm's joints, in order."""
-Axes = Sequence[Axis]
-"""Axes of an action, in order."""
 Direction = tuple[float, float, float]
 """A unit vector in a sensor's own frame."""
 LONGEST_SHOWN = 160  # characters
@@ -102,11 +99,11 @@ def stamp_fault(stamp: Time) -> str:
     return "got header.stamp 0; needed is the time of the measurement, which has to advance" if unset else ""
 
 
-def _frame_fault(got: str, frame: str) -> str:
+def frame_fault(got: str, frame: str) -> str:
     return "" if got == frame else f"got header.frame_id '{shown(got)}'; needed is '{frame}'"
 
 
-def _number_fault(named: dict[str, float]) -> str:
+def number_fault(named: dict[str, float]) -> str:
     for name, value in named.items():
         if not math.isfinite(value):
             return f"got {name} {value}; needed is a finite number"
@@ -142,7 +139,7 @@ def wrench_fault(msg: WrenchStamped, frame: str) -> str:
         for name, value in numbers.items()
         if abs(value) > MOST_FORCE
     ]
-    fault = _frame_fault(msg.header.frame_id, frame) or _number_fault(numbers) or "".join(too_much[:1])
+    fault = frame_fault(msg.header.frame_id, frame) or number_fault(numbers) or "".join(too_much[:1])
     return fault or stamp_fault(msg.header.stamp)
 
 
@@ -166,7 +163,7 @@ def position_fault(msg: PoseStamped, frame: str) -> str:
     """What was received and what is needed if a position is unusable; empty if none."""
     point = msg.pose.position
     numbers = {f"position.{axis}": getattr(point, axis) for axis in "xyz"}
-    return _frame_fault(msg.header.frame_id, frame) or _number_fault(numbers) or stamp_fault(msg.header.stamp)
+    return frame_fault(msg.header.frame_id, frame) or number_fault(numbers) or stamp_fault(msg.header.stamp)
 
 
 def to_pose(point: Vec, frame: str, stamp: Time) -> PoseStamped:
@@ -174,44 +171,6 @@ def to_pose(point: Vec, frame: str, stamp: Time) -> PoseStamped:
     msg = PoseStamped()
     msg.header.stamp, msg.header.frame_id = stamp, frame
     msg.pose.position.x, msg.pose.position.y, msg.pose.position.z = point.tolist()
-    return msg
-
-
-def _parts(msg: TwistStamped) -> dict[str, float]:
-    """Every component of a twist: "linear.x" to "angular.z"."""
-    linear, angular = msg.twist.linear, msg.twist.angular
-    return {
-        "linear.x": linear.x, "linear.y": linear.y, "linear.z": linear.z,
-        "angular.x": angular.x, "angular.y": angular.y, "angular.z": angular.z,
-    }  # fmt: skip
-
-
-def action(msg: TwistStamped, frame: str, axes: Axes) -> Vec:
-    """(A,) in the units of the axes; NaN in another frame, or with a nonzero component that is no axis."""
-    parts = _parts(msg)
-    values = np.array([parts.pop(axis.part) for axis in axes])
-    if msg.header.frame_id != frame or not all(value == 0.0 for value in parts.values()):
-        return np.full(len(axes), math.nan)
-    return values
-
-
-def action_fault(msg: TwistStamped, frame: str, axes: Axes) -> str:
-    """What was received and what is needed if a twist is unusable; empty if none."""
-    parts = _parts(msg)
-    numbers = {axis.part: parts.pop(axis.part) for axis in axes}
-    strange = [f"{name} {value}" for name, value in parts.items() if value != 0.0]
-    if strange:
-        return f"got {' and '.join(strange)}; needed is 0, the action is {', '.join(numbers)} alone"
-    return _frame_fault(msg.header.frame_id, frame) or _number_fault(numbers)
-
-
-def to_action(values: Vec, frame: str, stamp: Time, axes: Axes) -> TwistStamped:
-    """values (A,) in the units of the axes."""
-    msg = TwistStamped()
-    msg.header.stamp, msg.header.frame_id = stamp, frame
-    for axis, value in zip(axes, values.tolist(), strict=True):
-        kind, name = axis.part.split(".")
-        setattr(getattr(msg.twist, kind), name, value)
     return msg
 
 

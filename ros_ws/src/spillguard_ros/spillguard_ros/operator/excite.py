@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import rclpy
 import tyro
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import TwistStamped
+from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,10 +23,11 @@ from sensor_msgs.msg import JointState
 
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.robot.arm import Robot, load_robot
-from spillguard_core.tasks.pouring.action import AXES
+from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_core.tasks.pouring.excitation import DESCRIPTION, Excitation
 from spillguard_core.tasks.pouring.lip import LipKinematics, LipPose
 from spillguard_ros.node import convert
+from spillguard_ros.node.actions import ActionMessages
 from spillguard_ros.node.sensors import SENSOR_QOS
 from spillguard_ros.operator.caller import Caller, OperatorError
 
@@ -64,7 +65,7 @@ class Exciter(Caller):
 
     def __init__(self, robot: Robot, tool: LipKinematics, namespace: str = "") -> None:
         super().__init__(namespace)
-        self._robot, self._tool = robot, tool
+        self._robot, self._tool, self._messages = robot, tool, ActionMessages(POURING, robot)
         self._state: JointState | None = None
         self._received = -np.inf
         self._others: tuple[str, ...] = ()  # names in the newest joint state that is not this arm's
@@ -72,7 +73,7 @@ class Exciter(Caller):
         node = self.node
         node.create_subscription(JointState, "joint_states", self._on_joints, SENSOR_QOS)
         node.create_subscription(DiagnosticArray, STATUS, self._on_status, 1)
-        self._proposals = node.create_publisher(TwistStamped, PROPOSAL, 1)
+        self._proposals: Publisher[Any] = node.create_publisher(self._messages.kind, PROPOSAL, 1)
 
     def _on_joints(self, msg: JointState) -> None:
         if convert.names_no_joint(msg, self._robot.message_joints):
@@ -100,7 +101,7 @@ class Exciter(Caller):
         """Publish a twist (4,) in answer to the newest joint state."""
         assert self._state is not None
         stamp = self._state.header.stamp
-        self._proposals.publish(convert.to_action(twist, self._robot.message_frame, stamp, AXES))
+        self._proposals.publish(self._messages.message(twist, stamp))
 
     def meet(self) -> None:
         """Wait for the arm and the monitor. OperatorError if one is missing, if others may propose, or if
@@ -127,7 +128,7 @@ class Exciter(Caller):
             if pose is not None:
                 if self.mode == FOLLOWING:
                     return pose
-                self.propose(np.zeros(len(AXES)))
+                self.propose(np.zeros(len(POURING.action)))
             if time.monotonic() > deadline:
                 raise OperatorError(f"no resume within {timeout:.0f} s; the monitor is {self.mode}")
             self.spin(PERIOD)

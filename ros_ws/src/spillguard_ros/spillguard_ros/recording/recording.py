@@ -19,7 +19,7 @@ from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.rule import Tool
 from spillguard_core.gate.task import Curve, Task
 from spillguard_core.robot.arm import Vec
-from spillguard_core.tasks import find_task, installed_rules
+from spillguard_core.tasks import installed_rules, known_tasks
 from spillguard_ros.recording import flight
 from spillguard_ros.recording.mcap_files import CHECKSUM, FLIGHT, Loss, records
 
@@ -131,16 +131,15 @@ def read_flight(*paths: Path) -> Flight:
         metadata.update(said)
         lacking |= absent
     own = {name: text for name, text in metadata.items() if name not in (FLIGHT, CHECKSUM)}
-    _introduce(own.get("manifest", ""))
+    _introduce()
     return Flight(np.array(times), tuple(cycles), own, tuple(losses), flights, lacking)
 
 
-def _introduce(manifest: str) -> None:
-    """Import, if present, what defines the reasons of the recorded task and of installed rules."""
-    with suppress(KeyError, TypeError, ValueError):
-        find_task(json.loads(manifest)["task"])
-    with suppress(ValueError, ImportError):
-        installed_rules()
+def _introduce() -> None:
+    """Import, if present, what defines the reasons of tasks and of installed rules."""
+    for installed in (known_tasks, installed_rules):
+        with suppress(ValueError, ImportError):
+            installed()
 
 
 Part = tuple[list[tuple[float, flight.CycleRecord]], dict[str, str], list[Loss], frozenset[str]]
