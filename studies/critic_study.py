@@ -176,7 +176,7 @@ def main(words: Sequence[str]) -> int:
     console = Console(markup=False)
     args = parsed(CriticArguments, words, "spillguard study critic")
     bundle = load_bundle(args.bundle)
-    names = [*behaviours(lambda obs: obs, bundle.critic)]
+    names = [*behaviours(lambda obs: obs, bundle.own_critic)]
     strange = [name for name in args.policies if name not in names]
     if strange:
         raise ValueError(f"unknown policies {', '.join(strange)}; known are {', '.join(names)}")

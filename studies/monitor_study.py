@@ -187,7 +187,9 @@ def main(words: Sequence[str]) -> int:
     console = Console(markup=False)
     args = parsed(MonitorStudyArguments, words, "spillguard monitor-study")
     bundle = load_bundle(args.bundle)
-    names = [*behaviours(lambda obs: obs, bundle.critic)] + ["trained on reward alone"] * bool(args.reckless)
+    names = [*behaviours(lambda obs: obs, bundle.own_critic)] + ["trained on reward alone"] * bool(
+        args.reckless
+    )
     rows = done(args.out)
     known = {tuple(row[name] for name in KEYS) for row in rows}
     wanted = [

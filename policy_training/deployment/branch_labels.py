@@ -92,7 +92,7 @@ def jolted(good: ActionRule) -> "Any":
 
 def taught(good: ActionRule, bundle: Bundle, held_back: bool = False) -> Mapping[str, Behaviour]:
     """The behaviours whose states are labelled, or those that are held back, by name."""
-    known = behaviours(good, bundle.critic)
+    known = behaviours(good, bundle.own_critic)
     if held_back:
         return {name: known[name] for name in HELD_BACK}
     mine = {name: how for name, how in known.items() if name not in HELD_BACK}

@@ -181,7 +181,7 @@ def main(words: Sequence[str]) -> int:
     args = replace(args, bundle=bundle_of(args.bundle))
     bundle = load_bundle(args.bundle)
     subject = CampaignPolicies(str(args.bundle), str(args.reckless or ""), domain=args.domain)
-    mix = unknown_to(args.bundle, [*behaviours(lambda obs: obs, bundle.critic)])
+    mix = unknown_to(args.bundle, [*behaviours(lambda obs: obs, bundle.own_critic)])
     mix += ["trained on reward alone"] * bool(args.reckless)
     wanted = [
         (Condition(policy, critic=False, tilt_check=args.tilt_rule), range(args.episodes)) for policy in mix

@@ -98,7 +98,7 @@ def _loaded(subject: CampaignPolicies) -> tuple[Bundle, dict[str, Behaviour]]:
     reckless = None
     if subject.reckless:
         reckless = plain_policy(load_policy(Path(subject.reckless)).policy.actor)
-    return bundle, behaviours(lambda obs: bundle.policy(obs[None])[0], bundle.critic, reckless)
+    return bundle, behaviours(lambda obs: bundle.policy(obs[None])[0], bundle.own_critic, reckless)
 
 
 def episode(subject: CampaignPolicies, arm: Condition, number: int) -> Pour:

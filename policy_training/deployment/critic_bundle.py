@@ -29,7 +29,7 @@ def write_bundle(
         with np.load(source / robot.SAMPLES) as samples:
             recorded = {name: samples[name] for name in samples.files}
         if isinstance(critic, Path):
-            recorded["q_c"] = load_bundle(critic).critic(recorded["obs"], recorded["action"])
+            recorded["q_c"] = load_bundle(critic).own_critic(recorded["obs"], recorded["action"])
             shutil.copyfile(critic / robot.CRITIC, part / robot.CRITIC)
         else:
             obs, action = torch.as_tensor(recorded["obs"]), torch.as_tensor(recorded["action"])

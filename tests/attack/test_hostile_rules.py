@@ -105,9 +105,10 @@ def test_an_entry_point_that_cannot_be_loaded_is_named(monkeypatch: pytest.Monke
 def test_no_package_takes_the_name_of_a_task_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "entry_points", lambda group: [TaskPoint()])
     with pytest.raises(ValueError, match="two tasks have the name 'pouring'"):
-        tasks.known_tasks.__wrapped__()
+        tasks.known_tasks()
 
 
+ALONG = Axis("a", "m/s", 1.0, "linear.x")
 SCALE = Sensor("scale", "scale", Kind.MASS, "scale/wrench", "scale")
 
 
@@ -122,8 +123,10 @@ SCALE = Sensor("scale", "scale", Kind.MASS, "scale/wrench", "scale")
         ({"sensors": (replace(SCALE, topic="joint_states"),)}, "the same topic twice"),
         ({"sensors": (SCALE, replace(SCALE, name="b", topic="b"))}, "the same prefix twice"),
         ({"sensors": (replace(SCALE, prefix=""),)}, "the frame of scale has no prefix"),
-        ({"action": (Axis("a", "m/s", 1.0, "linear.x"),) * 2}, "the same part of a twist twice"),
-        ({"action": (Axis("a", "m/s", 1.0, "linear.w"),)}, "parts of a twist are"),
+        ({"action": (ALONG, replace(ALONG, name="b"))}, "the same part of a twist twice"),
+        ({"action": (ALONG, replace(ALONG, part="linear.y"))}, "the same entry twice"),
+        ({"action": (replace(ALONG, part="linear.w"),)}, "an action is of parts of a twist"),
+        ({"action": (ALONG, replace(ALONG, name="b", part="velocities"))}, "or all of it of velocities"),
         ({"sensors": (SCALE,), "placed": {"receiver": "scale"}}, "what is placed needs a point"),
     ],
 )

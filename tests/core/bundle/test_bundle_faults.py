@@ -178,7 +178,7 @@ def test_bundle_whose_robot_is_a_path(bundle: Path, edit: Edit) -> None:
 
 def test_bundle_of_an_unknown_task(bundle: Path, edit: Edit) -> None:
     edit(lambda raw: raw.update(task="juggling"))
-    refused(bundle, "unknown task 'juggling'; known are pouring")
+    refused(bundle, "unknown task 'juggling'; known are joint_positions, joint_velocities, pouring, reach")
 
 
 def test_limits_wider_than_the_arm(bundle: Path, edit: Edit) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 
 from spillguard_core.bundle.bundle import load_bundle
-from spillguard_core.bundle.graphs import Array32
+from spillguard_core.bundle.graphs import Array32, PolicyRun
 from spillguard_core.gate.decision import Measurement
 from spillguard_core.gate.patience import Patience, watched
 from spillguard_core.gate.task import observe_from
@@ -53,6 +53,7 @@ class Policy(ShellNode):
         self._bundle = bundle = load_bundle(Path(self._settings.bundle), robot, Path(key) if key else None)
         self._tool, self._messages = bundle.tool(), ActionMessages(bundle.task, robot)
         width = sum(term.width for term in self._bundle.manifest.observation)
+        self._run = PolicyRun(bundle.policy)
         self._propose(np.zeros(width, dtype=np.float32))  # the first call is slow
         self._sensors = Sensors(self, robot, bundle.task, read_frames(self, bundle.task))
         self._proposal: LifecyclePublisher[Any] = self.create_lifecycle_publisher(
@@ -62,6 +63,7 @@ class Policy(ShellNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start proposing."""
         self._patience = Patience()
+        self._run.reset()
         self._timer = self.create_timer(
             1.0 / self._bundle.manifest.policy_rate, self._tick, clock=self.steady
         )
@@ -81,8 +83,7 @@ class Policy(ShellNode):
 
     def _propose(self, obs: Array32) -> Vec:
         """Action (A,) in the task's units for an observation (O,)."""
-        (action,) = self._bundle.policy(obs[None])
-        return np.asarray(action * self._bundle.scale, dtype=np.float64)
+        return np.asarray(self._run(obs) * self._bundle.scale, dtype=np.float64)
 
     def _tick(self) -> None:
         now, parameters, sensors = time.monotonic(), self._settings, self._sensors
@@ -92,6 +93,7 @@ class Policy(ShellNode):
             and now - sensors.sensors_received <= parameters.sensor_timeout
         )
         if measurement is None or not fresh or not measurement.is_finite():
+            self._run.reset()  # what it remembers would no longer be of equal steps in time
             return
         bundle = self._bundle
         state = self._tool.state(measurement.joint_position, measurement.joint_velocity)

@@ -1,9 +1,9 @@
 """The bundle that training hands to the robot: a directory, verified as a whole or refused with the reason.
 
-policy.onnx         obs (B, O) -> action (B, A) in [-1, 1]
-safety_critic.onnx  obs (B, O), action (B, A) -> q_c (B,)
+policy.onnx         obs (B, O) -> action (B, A) in [-1, 1]; one with a memory also state -> next_state (B, S)
+safety_critic.onnx  optional: obs (B, O), action (B, A) -> q_c (B,); without it the hard checks act alone
 guard.xml           MJCF of arm, tool, table and fixtures
-samples.npz         recorded obs, action, q_c, reproduced at every load
+samples.npz         recorded obs, action and, of a critic, q_c, reproduced at every load
 manifest.json       meaning of the data, and the sha256 of every file
 manifest.sig        optional: Ed25519 signature of manifest.json
 """
@@ -37,6 +37,7 @@ from spillguard_core.tasks import find_task, installed_rules
 POLICY, CRITIC, GUARD, SAMPLES = "policy.onnx", "safety_critic.onnx", "guard.xml", "samples.npz"
 MANIFEST = "manifest.json"
 FILES = (POLICY, CRITIC, GUARD, SAMPLES)
+NEEDED = tuple(name for name in FILES if name != CRITIC)
 MEBIBYTE = 1 << 20
 LARGEST = {
     POLICY: 64 * MEBIBYTE, CRITIC: 64 * MEBIBYTE, GUARD: MEBIBYTE, SAMPLES: 64 * MEBIBYTE,
@@ -55,7 +56,7 @@ class Bundle:
 
     manifest: Manifest
     policy: OnnxPolicy
-    critic: OnnxCritic
+    critic: OnnxCritic | None  # None: it has none
     guard: mujoco.MjModel
     robot: Robot
     task: Task
@@ -67,7 +68,9 @@ class Bundle:
         unsure = Tolerance(config.target_tolerance, config.target_height_tolerance)
         world = World(self.guard, config.clearance, self.robot.joint_names, self.task.placed, unsure)
         more = self.rules[len(ARM_RULES) + len(self.task.rules) :]
-        return Models(self.task, self.tool(), self.critic, self.terms, self.scale, world, more)
+        # What is followed of positions to go to are velocities.
+        scale = self.scale if self.task.aim is None else config.limits.velocity
+        return Models(self.task, self.tool(), self.critic, self.terms, scale, world, more)
 
     def tool(self) -> Tool:
         """The task's tool, with a scratch state of its own."""
@@ -80,6 +83,13 @@ class Bundle:
         return checked((*ARM_RULES, *self.task.rules, *own, *installed_rules()), MARGINS)
 
     @property
+    def own_critic(self) -> OnnxCritic:
+        """The critic, where one is needed; `BundleError` if there is none."""
+        if self.critic is None:
+            raise BundleError("the bundle has no safety critic; `spillguard train-critic` makes one")
+        return self.critic
+
+    @property
     def scale(self) -> Vec:
         """Physical units (A,) at an action of 1."""
         return np.array([term.scale for term in self.manifest.action])
@@ -90,6 +100,13 @@ class Bundle:
         Without a guarantee: a `BundleError` with the reason, or, if `allow_uncalibrated`, a text that begins
         with `UNCALIBRATED`. The threshold is then used as it is.
         """
+        if self.critic is None:
+            if allow_uncalibrated:
+                return f"{UNCALIBRATED}: no safety critic, the hard limits act alone"
+            raise BundleError(
+                "it has no safety critic, so nothing is promised beyond the hard limits; train one with "
+                "`spillguard train-critic`, or set allow_uncalibrated to true"
+            )
         why = why_uncalibrated(self.manifest, config, self.rules)
         if not why and self.site is not None:
             own = "its certificate was made among the bundle's own fixtures"
@@ -147,12 +164,14 @@ def _loaded(path: Path, robot: Robot | None, public_key: Path | None, site: Site
     if site is not None:
         xml = with_site(xml, site, robot, task)
         guard = guard_model(xml, f"the site {site.name}", robot, task)
-    policy, critic = data[POLICY], data[CRITIC]
+    policy, critic = data[POLICY], data.get(CRITIC, b"")
     check_self_contained(POLICY, policy)
-    check_self_contained(CRITIC, critic)
+    if critic:
+        check_self_contained(CRITIC, critic)
     width = sum(term.width for term in manifest.observation)
     check_graphs(policy, critic, data[SAMPLES], width, len(manifest.action))
-    return Bundle(manifest, OnnxPolicy(policy), OnnxCritic(critic), guard, robot, task, xml.decode(), site)
+    judge = OnnxCritic(critic) if critic else None
+    return Bundle(manifest, OnnxPolicy(policy), judge, guard, robot, task, xml.decode(), site)
 
 
 def _named(manifest: Manifest, robot: Robot | None) -> tuple[Robot, Task]:
@@ -173,10 +192,14 @@ def _read(path: Path, name: str) -> bytes:
 
 def _hashed_files(path: Path, manifest: Manifest) -> dict[str, bytes]:
     """Contents of all files that the manifest lists; each must exist and match its hash."""
-    if set(manifest.files) != set(FILES):
+    if not set(NEEDED) <= set(manifest.files) <= set(FILES):
         listed = reprlib.repr(sorted(manifest.files))
-        raise BundleError(f"{MANIFEST} lists the files {listed}, needs {sorted(FILES)}")
-    data = {name: _read(path, name) for name in FILES}
+        raise BundleError(
+            f"{MANIFEST} lists the files {listed}, needs {sorted(NEEDED)} and may have {CRITIC}"
+        )
+    if CRITIC not in manifest.files and (path / CRITIC).exists():
+        raise BundleError(f"there is a {CRITIC} that {MANIFEST} does not list")
+    data = {name: _read(path, name) for name in FILES if name in manifest.files}
     for name, content in data.items():
         if sha256(content) != manifest.files[name]:
             raise BundleError(
@@ -208,6 +231,8 @@ def _check_meaning(manifest: Manifest, robot: Robot, task: Task) -> None:
         if not RATES[0] <= rate <= RATES[1]:
             raise BundleError(f"{MANIFEST}: {name} must be {RATES[0]:g} to {RATES[1]:g} Hz, got {rate}")
     _check_threshold(manifest.threshold)
+    if CRITIC not in manifest.files and manifest.threshold != Threshold(None, manifest.threshold.calibration):
+        raise BundleError(f"{MANIFEST} has a threshold or a certificate, and no {CRITIC}")
     _check_limits(manifest.limits.arrays(), robot.limits)
 
 

@@ -27,12 +27,14 @@ PROCESSOR_TIME = 10  # [s] in total; bundles of the usual size take 0.3 s
 WALL_TIME = 200.0  # [s], allows for a machine busy with other work
 MEMORY = 4 << 30  # [bytes] of address space
 UNPACKED = 64 << 20  # [bytes] of the recording
+MOST_MEMORY = 65536  # values that a policy may remember
 LONGEST_REASON = 500
 
 
 @lru_cache(maxsize=2)  # the same bytes give the same answer
 def check_graphs(policy: bytes, critic: bytes, samples: bytes, width: int, actions: int) -> None:
-    """Check ports, shapes and recorded outputs, or raise `BundleError`; `width` of obs, number of actions."""
+    """Check ports, shapes and recorded outputs, or raise `BundleError`; `width` of obs, number of actions.
+    No bytes of a critic: there is none."""
     parts = (policy, critic, samples)
     head = json.dumps([width, actions, *map(len, parts)]).encode() + b"\n"
     command = [sys.executable, "-P", "-m", __name__]
@@ -78,20 +80,35 @@ def _bound(what: int, wanted: int) -> None:
 def check_here(policy: bytes, critic: bytes, samples: bytes, width: int, actions: int) -> None:
     """`check_graphs` in this process, without resource limits."""
     obs, action = ("obs", width), ("action", actions)
-    _check_graph(POLICY, policy, [obs], [action])
-    _check_graph(CRITIC, critic, [obs, action], [("q_c", 0)])
+    memory = _memory(policy)
+    state, after = ([("state", memory)], [("next_state", memory)]) if memory else ([], [])
+    _check_graph(POLICY, policy, [obs, *state], [action, *after])
+    if critic:
+        _check_graph(CRITIC, critic, [obs, action], [("q_c", 0)])
     with refusing(f"{SAMPLES} is not a readable recording"):
-        recorded = _recorded(samples)
+        recorded = _recorded(samples, ("obs", "action", "q_c") if critic else ("obs", "action"))
     shapes, rows = tuple(array.shape for array in recorded), recorded[0].shape[:1]
-    if rows in ((), (0,)) or shapes != ((*rows, width), (*rows, actions), rows):
+    if rows in ((), (0,)) or shapes != ((*rows, width), (*rows, actions), rows)[: len(recorded)]:
         raise BundleError(f"{SAMPLES} has the shapes {shapes}, which do not fit the manifest")
-    seen, done, judged = recorded
+    seen, done = recorded[:2]
     with refusing(f"{POLICY} does not run"):
-        got = OnnxPolicy(policy)(_float32(seen))
+        graph, start = OnnxPolicy(policy), np.zeros((len(seen), memory), dtype=np.float32)
+        got, then = graph.step(_float32(seen), start)
     _compare(POLICY, got, done)
-    with refusing(f"{CRITIC} does not run"):
-        q_c = OnnxCritic(critic)(_float32(seen), _float32(done))
-    _compare(CRITIC, q_c, judged)
+    if then.shape != start.shape or not np.isfinite(then).all():
+        raise BundleError(f"{POLICY} gives a next_state {then.shape} that is not finite or not {start.shape}")
+    if critic:
+        with refusing(f"{CRITIC} does not run"):
+            q_c = OnnxCritic(critic)(_float32(seen), _float32(done))
+        _compare(CRITIC, q_c, recorded[2])
+
+
+def _memory(policy: bytes) -> int:
+    """Length of the state of a policy; 0: it has none, or none that can be used."""
+    with refusing(f"{POLICY} is not a readable ONNX graph"):
+        shapes = {port.name: list(port.shape) for port in open_session(policy).get_inputs()}
+    shape = shapes.get("state", [])
+    return shape[1] if len(shape) == 2 and isinstance(shape[1], int) and 0 < shape[1] <= MOST_MEMORY else 0
 
 
 def _check_graph(
@@ -119,14 +136,14 @@ def _check_port(name: str, port: ort.NodeArg, width: int) -> None:
         raise BundleError(f"{name}: {port.name} is {port.type} {shape}, needs tensor(float) {needed}")
 
 
-def _recorded(data: bytes) -> tuple[NDArray[np.floating], ...]:
-    """obs, action and q_c."""
+def _recorded(data: bytes, names: tuple[str, ...]) -> tuple[NDArray[np.floating], ...]:
+    """Arrays by name."""
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         size = sum(entry.file_size for entry in packed.infolist())
     if size > UNPACKED:
         raise ValueError(f"it unpacks to {size} bytes, allowed are {UNPACKED}")
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        arrays = tuple(archive[name] for name in ("obs", "action", "q_c"))
+        arrays = tuple(archive[name] for name in names)
     if any(array.dtype.kind != "f" for array in arrays):
         raise ValueError(f"needs floats, got {', '.join(str(array.dtype) for array in arrays)}")
     return arrays

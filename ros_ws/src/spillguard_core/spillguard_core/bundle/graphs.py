@@ -25,15 +25,48 @@ def open_session(source: Path | bytes) -> ort.InferenceSession:
 
 
 class OnnxPolicy:
-    """Deterministic policy. Stateless."""
+    """Deterministic policy. Holds nothing: what a policy remembers, its past observations, its last action or
+    a recurrent state, is a state (B, S) that goes in and comes out. `PolicyRun` keeps it."""
 
     def __init__(self, source: Path | bytes) -> None:
         self._session = open_session(source)
+        ports = {port.name: port.shape for port in self._session.get_inputs()}
+        self.memory: int = ports["state"][1] if "state" in ports else 0
+        """Length S of the state; 0 for a policy without one."""
 
     def __call__(self, obs: Array32) -> Array32:
-        """obs (B, O) in physical units -> action (B, A) in [-1, 1]."""
-        (action,) = self._session.run(["action"], {"obs": obs})
-        return np.asarray(action, dtype=np.float32)
+        """obs (B, O) in physical units -> action (B, A) in [-1, 1], of a policy that has seen nothing yet."""
+        return self.step(obs, np.zeros((len(obs), self.memory), dtype=np.float32))[0]
+
+    def step(self, obs: Array32, state: Array32) -> tuple[Array32, Array32]:
+        """obs (B, O), state (B, S) -> action (B, A), next state (B, S). A first state is zero."""
+        if not self.memory:
+            (action,) = self._session.run(["action"], {"obs": obs})
+            return np.asarray(action, dtype=np.float32), state
+        action, after = self._session.run(["action", "next_state"], {"obs": obs, "state": state})
+        return np.asarray(action, dtype=np.float32), np.asarray(after, dtype=np.float32)
+
+
+class PolicyRun:
+    """A policy from one moment on, with what it remembers."""
+
+    def __init__(self, policy: OnnxPolicy) -> None:
+        self._policy = policy
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._state = np.zeros((1, self._policy.memory), dtype=np.float32)
+
+    def __call__(self, obs: Array32) -> Array32:
+        """obs (O,) in physical units -> action (A,) in [-1, 1]."""
+        action, after = self._policy.step(obs[None], self._state)
+        if np.isfinite(after).all():  # else what is not finite would stay for ever
+            self._state = after
+        else:
+            self.reset()
+        first: Array32 = action[0]
+        return first
 
 
 class OnnxCritic:

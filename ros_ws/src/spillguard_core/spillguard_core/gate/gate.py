@@ -69,7 +69,7 @@ class Models:
 
     task: Task
     tool: Tool
-    critic: Critic
+    critic: Critic | None  # None: the hard limits alone
     terms: tuple[str, ...]  # of the critic's observation, in order
     scale: Vec  # (A,) largest action that is followed, and physical units at an action of 1 for the critic
     world: World | None  # None: no braking check against obstacles
@@ -220,7 +220,9 @@ def _threshold(cycle: Cycle) -> float | None:
 
 
 def _screened(scene: Scene, cycle: Cycle, models: Models) -> list[Choice]:
-    """The critic's choices."""
+    """The critic's choices; without a critic the action itself."""
+    if models.critic is None:
+        return [Choice(scene.twist, math.nan, reasons.OK, 0)]
     threshold = _threshold(cycle)
     release = math.nan if threshold is None else cycle.config.critic_release * threshold
     return models.screen(models.critic, scene, threshold, release)
@@ -228,6 +230,8 @@ def _screened(scene: Scene, cycle: Cycle, models: Models) -> list[Choice]:
 
 def _no_worse(scene: Scene, choice: Choice, cycle: Cycle, models: Models, action: Vec) -> bool:
     """Whether the critic, if it acts, accepts an action (A,) or ranks it no worse than its own choice."""
+    if models.critic is None:
+        return True
     threshold = _threshold(cycle)
     q_c = evaluated(models.critic, scene, action[None])
     return q_c is not None and (threshold is None or bool(q_c[0] <= max(threshold, choice.q_c)))

@@ -14,7 +14,6 @@ TASKS, RULES = "spillguard.tasks", "spillguard.rules"
 """Groups of entry points: name = "module:TASK" and name = "module:RULE"."""
 
 
-@cache
 def known_tasks() -> dict[str, Task | TaskFamily]:
     """Every task that is installed, by name. ValueError for two of one name."""
     found: dict[str, Task | TaskFamily] = {info.name: importlib.import_module(f"{__name__}.{info.name}").TASK

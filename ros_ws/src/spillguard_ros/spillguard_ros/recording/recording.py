@@ -208,16 +208,17 @@ class Alternative(NamedTuple):
 
 def alternatives(recorded: Flight, index: int, models: Models) -> list[Alternative]:
     """What the critic was asked about in one cycle, the proposal first, the recovery last: the gate decides
-    it again, and what its critic is asked is kept. Empty where it was not asked, or the cycle before is
-    missing.
+    it again, and what its critic is asked is kept. Empty where it was not asked, there is none, or the cycle
+    before is missing.
     """
     before, cycle = recorded.cycles[max(index - 1, 0)], recorded.cycles[index]
-    if cycle.decision.cycle != before.decision.cycle + 1:
+    critic = models.critic
+    if critic is None or cycle.decision.cycle != before.decision.cycle + 1:
         return []
     asked: list[Alternative] = []
 
     def kept(obs: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float32]:
-        q_c = models.critic(obs, action)
+        q_c = critic(obs, action)
         if not asked:  # what limits leave of a choice is asked about afterwards
             asked.extend(map(Alternative, action * models.scale, q_c.tolist()))
         return q_c
