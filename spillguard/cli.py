@@ -21,6 +21,10 @@ COMMANDS = {
     "tune": ("policy_training.sweeps.tune", "search for good options of train, with Optuna"),
     "evaluate": ("policy_training.evaluation.evaluate", "held-out episodes: report.json, curves, pictures"),
     "export": ("policy_training.deployment.export", "write a run's policy as a bundle for the robot"),
+    "wrap": (
+        "policy_training.deployment.wrap.command",
+        "somebody else's policy, ONNX or Stable-Baselines3, as a bundle for the robot",
+    ),
     "train-critic": (
         "policy_training.deployment.train_critic",
         "a safety critic for the gate, from labels that the physics gives, for any policy",

@@ -24,7 +24,7 @@ def write_bundle(
     critic is a network, or that of the bundle at a path."""
     part = folder_beside(out)
     try:
-        for name in robot.FILES:
+        for name in robot.NEEDED:
             shutil.copyfile(source / name, part / name)
         with np.load(source / robot.SAMPLES) as samples:
             recorded = {name: samples[name] for name in samples.files}
