@@ -70,6 +70,7 @@ COMMANDS = {
         "spillguard.identify_granules",
         "friction and rolling of granules from an angle and a time: a domain file",
     ),
+    "robot": ("spillguard.robot", "an arm's description from its URDF, its links enclosed by capsules"),
     "site": ("spillguard.site", "a lab's own table, walls and slow zones: what is close, how it looks"),
     "case": ("spillguard.case.command", "the safety case: check its links, write its pages"),
     "bench": ("benchmarks.run", "speed, as ratios against peers and limits"),

@@ -1,0 +1,1 @@
+"""Arms from their URDF: capsules around the makers' meshes, and a description. Imports core alone."""

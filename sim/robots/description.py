@@ -1,0 +1,225 @@
+"""A robot description from an arm of a URDF: the texts of `model.xml` and `robot.yaml`."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import mujoco
+import numpy as np
+
+from sim.robots.capsules import Capsule, Numbers, enclosing_capsules, filled
+from sim.robots.meshes import link_triangles
+from sim.robots.urdf import UrdfArm
+from spillguard_core.robot.arm import Vec
+
+POSTURES = 2_000  # sampled within the position limits
+TOOL_SITE = "tool"
+SHADES = ("0.78 0.78 0.8 1", "0.86 0.86 0.88 1")
+SMALLEST = 1e-10  # below it a number is written as 0
+
+
+@dataclass(frozen=True, eq=False)
+class ArmModel:
+    """The world model of an arm alone, and what sampling its postures (2000, J) [rad] has shown."""
+
+    text: str  # MJCF
+    capsules: Mapping[str, tuple[Capsule, ...]]  # link -> in its frame
+    excluded: tuple[tuple[str, str], ...]  # pairs of links that never count as touching
+    touching: Mapping[tuple[str, str], float]  # pairs that do, and in which share of the postures
+    tools: Numbers  # (2000, 3) [m] places of the tool, base frame
+
+
+class _Tree:
+    """Links that are kept: those with a joint, a shape or a mass, each placed in the nearest one above it."""
+
+    def __init__(self, arm: UrdfArm) -> None:
+        self.arm, self.model, self.data = arm, arm.model, mujoco.MjData(arm.model)
+        self.data.qpos[:] = arm.qpos
+        mujoco.mj_kinematics(self.model, self.data)
+        names = {joint.name for joint in arm.joints}
+        self.joint = {
+            int(self.model.jnt_bodyid[number]): number
+            for number in range(self.model.njnt)
+            if self.model.joint(number).name in names
+        }
+        shaped = set(self.model.geom_bodyid.tolist())
+        self.kept = [
+            body for body in range(1, self.model.nbody)
+            if body in self.joint or body in shaped or self.model.body_mass[body] > 0
+        ]  # fmt: skip
+
+    def above(self, body: int) -> int:
+        """The nearest kept body at or above this one, or 0."""
+        while body > 0 and body not in self.kept:
+            body = int(self.model.body_parentid[body])
+        return body
+
+    def parent(self, body: int) -> int:
+        return self.above(int(self.model.body_parentid[body]))
+
+    def name(self, body: int) -> str:
+        return str(self.model.body(body).name)
+
+    def moved_by(self, body: int) -> int:
+        """Body of the last of the arm's joints between the world and this body, or 0."""
+        while body > 0 and body not in self.joint:
+            body = int(self.model.body_parentid[body])
+        return body
+
+    def pose(self, body: int, parent: int) -> dict[str, str]:
+        """Attributes pos and quat of a body in another; in the base frame for the world, 0."""
+        frame = parent or self.arm.body(self.arm.base)
+        back, turn, pos = np.zeros(4), np.zeros(4), np.zeros(3)
+        mujoco.mju_negQuat(back, self.data.xquat[frame])
+        mujoco.mju_mulQuat(turn, back, self.data.xquat[body])
+        mujoco.mju_rotVecQuat(pos, self.data.xpos[body] - self.data.xpos[frame], back)
+        return {"pos": written(pos), "quat": written(turn)}
+
+
+def written(values: Sequence[float] | Numbers) -> str:
+    """Numbers with ten digits: a nanometre or a nanoradian."""
+    return " ".join(f"{0.0 if abs(value) < SMALLEST else value:.10g}" for value in values)
+
+
+def arm_model(arm: UrdfArm, margin: float = 0.0, seed: int = 0) -> ArmModel:
+    """Capsules around every link, `margin` [m] thicker than its surface needs, and the pairs to be left out.
+
+    Left out are pairs of links that touch in every posture: a fixed base and what its first joint carries,
+    and neighbours of neighbours whose capsules always overlap. ValueError if a moving link has no shape.
+    """
+    tree = _Tree(arm)
+    capsules = {}
+    for body in tree.kept:
+        triangles = link_triangles(arm.model, body)
+        if len(triangles):
+            capsules[tree.name(body)] = tuple(
+                Capsule(rod.start, rod.end, rod.radius + margin) for rod in enclosing_capsules(triangles)
+            )
+    _check(tree, capsules)
+    first = tree.moved_by(arm.body(arm.joints[0].child))
+    excluded = [
+        (tree.name(base), tree.name(body))
+        for base in tree.kept for body in tree.kept
+        if not tree.moved_by(base) and tree.moved_by(body) == first
+        and tree.name(base) in capsules and tree.name(body) in capsules
+    ]  # fmt: skip
+    postures = sampled_postures(arm, seed)
+    shares, tools = _touching(mujoco.MjModel.from_xml_string(_mjcf(tree, capsules, excluded)), arm, postures)
+    always = [pair for pair, share in shares.items() if share == 1.0]
+    excluded += always
+    touching = {pair: share for pair, share in shares.items() if pair not in always}
+    return ArmModel(_mjcf(tree, capsules, excluded, len(always)), capsules, tuple(excluded), touching, tools)
+
+
+def sampled_postures(arm: UrdfArm, seed: int = 0) -> Numbers:
+    """Postures (2000, J) [rad], uniform within the position limits; one turn for continuous joints."""
+    low, high = (np.array([getattr(joint, end) for joint in arm.joints]) for end in ("low", "high"))
+    low, high = np.where(np.isinf(low), -np.pi, low), np.where(np.isinf(high), np.pi, high)
+    return np.random.default_rng(seed).uniform(low, high, (POSTURES, len(low)))
+
+
+def fatness(arm: UrdfArm, capsules: Mapping[str, tuple[Capsule, ...]]) -> dict[str, float]:
+    """Link -> the volume of its capsules over that of the convex hull of its shapes."""
+    from scipy.spatial import ConvexHull
+
+    found = {}
+    for link, rods in capsules.items():
+        corners = link_triangles(arm.model, arm.body(link)).reshape(-1, 3)
+        found[link] = filled(rods) / float(ConvexHull(corners).volume)
+    return found
+
+
+def posture_of(text: str, joint_names: Sequence[str], q: Vec) -> tuple[list[tuple[str, str]], Vec]:
+    """Pairs of links that touch in a posture (J,) [rad] of a world model, and the tool's place (3,) [m]."""
+    model = mujoco.MjModel.from_xml_string(text)
+    data = mujoco.MjData(model)
+    return sorted(_pairs(model, data, joint_names, q)), data.site(TOOL_SITE).xpos.copy()
+
+
+def _check(tree: _Tree, capsules: Mapping[str, tuple[Capsule, ...]]) -> None:
+    shaped = {tree.moved_by(tree.arm.body(link)) for link in capsules}
+    for body in tree.joint:
+        if body not in shaped:
+            raise ValueError(
+                f"the link {tree.name(body)!r}, with all that is fixed to it, has no shape in the URDF, so "
+                "the monitor could not keep it from touching; give it a <collision> or a <visual>"
+            )
+
+
+def _touching(
+    model: mujoco.MjModel, arm: UrdfArm, postures: Numbers
+) -> tuple[dict[tuple[str, str], float], Numbers]:
+    data, names = mujoco.MjData(model), [joint.name for joint in arm.joints]
+    count: Counter[tuple[str, str]] = Counter()
+    tools = np.zeros((len(postures), 3))
+    for row, q in enumerate(postures):
+        count.update(_pairs(model, data, names, q))
+        tools[row] = data.site(TOOL_SITE).xpos
+    return {pair: number / len(postures) for pair, number in count.most_common()}, tools
+
+
+def _pairs(
+    model: mujoco.MjModel, data: mujoco.MjData, joint_names: Sequence[str], q: Vec
+) -> set[tuple[str, str]]:
+    for name, angle in zip(joint_names, q, strict=True):
+        data.joint(name).qpos[0] = angle
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_collision(model, data)
+    bodies = np.sort(model.geom_bodyid[data.contact.geom[data.contact.dist <= 0.0]], axis=1)
+    return {(model.body(a).name, model.body(b).name) for a, b in bodies.tolist()}
+
+
+def _mjcf(
+    tree: _Tree,
+    capsules: Mapping[str, tuple[Capsule, ...]],
+    excluded: Sequence[tuple[str, str]],
+    always: int = 0,
+) -> str:
+    root = ElementTree.Element("mujoco", model=tree.arm.name)
+    root.append(
+        ElementTree.Comment(" Made by `spillguard robot` from the arm's URDF; capsules enclose its links. ")
+    )
+    ElementTree.SubElement(root, "compiler", angle="radian", autolimits="true")
+    elements = {0: ElementTree.SubElement(root, "worldbody")}
+    for body in tree.kept:
+        parent = tree.parent(body)
+        elements[body] = ElementTree.SubElement(
+            elements[parent], "body", {"name": tree.name(body), **tree.pose(body, parent)}
+        )
+        _fill(elements[body], tree, body, capsules.get(tree.name(body), ()))
+    tool = tree.arm.body(tree.arm.tool)
+    carrier = tree.above(tool)
+    ElementTree.SubElement(elements[carrier], "site", {"name": TOOL_SITE, **tree.pose(tool, carrier)})
+    contact = ElementTree.SubElement(root, "contact")
+    for number, (first, second) in enumerate(excluded):
+        if number == len(excluded) - always:
+            text = f" overlap in each of {POSTURES} postures sampled within the position limits "
+            contact.append(ElementTree.Comment(text))
+        ElementTree.SubElement(contact, "exclude", body1=first, body2=second)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _fill(element: ElementTree.Element, tree: _Tree, body: int, rods: tuple[Capsule, ...]) -> None:
+    """Inertia, joint and capsules of a body."""
+    model = tree.model
+    if model.body_mass[body] > 0:
+        ElementTree.SubElement(
+            element, "inertial", pos=written(model.body_ipos[body]), quat=written(model.body_iquat[body]),
+            mass=written([model.body_mass[body]]), diaginertia=written(model.body_inertia[body]),
+        )  # fmt: skip
+    if body in tree.joint:
+        number = tree.joint[body]
+        joint = ElementTree.SubElement(
+            element, "joint", name=model.joint(number).name, axis=written(model.jnt_axis[number])
+        )
+        limits = next(found for found in tree.arm.joints if found.name == model.joint(number).name)
+        if limits.low is not None and limits.high is not None and math.isfinite(limits.high):
+            joint.set("range", written([limits.low, limits.high]))
+    for number, rod in enumerate(rods):
+        ElementTree.SubElement(
+            element, "geom", name=f"{tree.name(body)}_{number}", type="capsule", size=written([rod.radius]),
+            fromto=written([*rod.start, *rod.end]), mass="0", rgba=SHADES[tree.kept.index(body) % 2],
+        )  # fmt: skip

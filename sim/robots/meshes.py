@@ -1,0 +1,120 @@
+"""Meshes of a URDF: where their files are, and the triangles of every shape that MuJoCo made of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import mujoco
+import numpy as np
+from scipy.spatial import ConvexHull
+
+from sim.robots.capsules import Numbers
+
+READ = (".stl", ".obj")  # by MuJoCo itself
+ROUND = 48  # sides of what stands for a circle
+
+
+def find_mesh(name: str, urdf: Path, meshes: Path | None) -> Path:
+    """File of a mesh as a URDF names it: package://, file://, or relative. ValueError if it is nowhere."""
+    tried = list(_places(name, urdf.resolve(), meshes))
+    for place in tried:
+        if place.is_file():
+            return place
+    raise ValueError(
+        f"{urdf}: the mesh {name!r} was not found above the URDF"
+        f"{f' nor in {meshes}' if meshes else ''}; name the folder that holds its package with --meshes"
+    )
+
+
+def _places(name: str, urdf: Path, meshes: Path | None) -> Iterator[Path]:
+    parsed = urlparse(name)
+    if parsed.scheme == "file":
+        yield Path(unquote(parsed.path))
+        return
+    if parsed.scheme not in ("package", "model"):
+        for folder in (urdf.parent, *([meshes] if meshes else ())):
+            yield folder / name
+        return
+    package, inside = parsed.netloc, unquote(parsed.path).lstrip("/")
+    if meshes:
+        yield meshes / package / inside
+        yield meshes / inside
+    for folder in urdf.parents:
+        if folder.name == package:
+            yield folder / inside
+        yield folder / package / inside
+
+
+def stl_bytes(file: Path, name: str) -> tuple[str, bytes]:
+    """A mesh as MuJoCo takes it: a file name with its ending, and the bytes. Others are read by trimesh."""
+    ending, data = file.suffix.lower(), file.read_bytes()
+    if ending in READ and not (ending == ".stl" and _is_text(data)):
+        return name + ending, data
+    try:
+        import trimesh  # optional
+
+        scene = trimesh.load_scene(file)
+        return f"{name}.stl", bytes(trimesh.exchange.stl.export_stl(scene.to_geometry()))
+    except Exception as error:
+        raise ValueError(
+            f"{file} cannot be read ({error}); binary STL and OBJ can, .dae with trimesh and pycollada"
+        ) from error
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether an STL file is the ASCII kind: the length of the binary kind follows from its count."""
+    count = int.from_bytes(data[80:84], "little")
+    return data[:5] == b"solid" and len(data) != 84 + 50 * count
+
+
+def link_triangles(model: mujoco.MjModel, body: int) -> Numbers:
+    """Triangles (N, 3, 3) [m] around all shapes of a body, in its frame; round ones in flat faces."""
+    found = [np.zeros((0, 3, 3))]
+    for geom in np.flatnonzero(model.geom_bodyid == body).tolist():
+        rotation = np.zeros(9)
+        mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])
+        found.append(_triangles(model, geom) @ rotation.reshape(3, 3).T + model.geom_pos[geom])
+    return np.concatenate(found)
+
+
+def _triangles(model: mujoco.MjModel, geom: int) -> Numbers:
+    """Of one geom in its own frame."""
+    size = model.geom_size[geom]
+    match mujoco.mjtGeom(model.geom_type[geom]):
+        case mujoco.mjtGeom.mjGEOM_MESH:
+            mesh = model.geom_dataid[geom]
+            first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+            corners = model.mesh_vert[first : first + count].astype(float)
+            face, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
+            return np.asarray(corners[model.mesh_face[face : face + faces]])
+        case mujoco.mjtGeom.mjGEOM_BOX:
+            points = size * (2.0 * np.indices((2, 2, 2)).reshape(3, -1).T - 1.0)
+        case mujoco.mjtGeom.mjGEOM_CYLINDER:
+            points = np.concatenate([_circle(size[0], height) for height in (-size[1], size[1])])
+        case mujoco.mjtGeom.mjGEOM_SPHERE:
+            points = _ball(size[0])
+        case mujoco.mjtGeom.mjGEOM_CAPSULE:
+            points = np.concatenate(
+                [_ball(size[0]) + np.array([0, 0, height]) for height in (-size[1], size[1])]
+            )
+        case other:
+            raise ValueError(
+                f"a shape of the kind {other.name} cannot be enclosed; allowed are meshes and primitives"
+            )
+    return np.asarray(points[ConvexHull(points).simplices])
+
+
+def _circle(radius: float, height: float) -> Numbers:
+    """Corners (N, 3) of a polygon around a circle."""
+    angles = np.linspace(0.0, 2.0 * np.pi, ROUND, endpoint=False)
+    outer = radius / np.cos(np.pi / ROUND)
+    return np.column_stack([outer * np.cos(angles), outer * np.sin(angles), np.full(ROUND, height)])
+
+
+def _ball(radius: float) -> Numbers:
+    """Corners (N, 3) of a polyhedron around a sphere."""
+    number = np.arange(0.5, 8 * ROUND)
+    polar, turn = np.arccos(1.0 - 2.0 * number / len(number)), np.pi * (1.0 + np.sqrt(5.0)) * number
+    points = np.column_stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)])
+    nearest = -ConvexHull(points).equations[:, 3].max()  # of its faces to the centre
+    return np.asarray(radius / nearest * points)
