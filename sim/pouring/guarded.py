@@ -141,7 +141,7 @@ def asked_for(tick: int, proposal: Proposal | None, decision: Decision) -> tuple
 
 def seen_at_rest(measured: Measurement, config: GateConfig, models: Models, now: float = 0.0) -> Decision:
     """Last decision of a closed gate before `now` [s], after it has seen the arm at rest for long enough."""
-    decision = initial_decision(7, 4)
+    decision = initial_decision(measured.joint_position.size, len(models.task.action))
     for period in range(-round(config.still_time / config.period) - 1, 0):
         then = now + period * config.period
         decision = decide(Inputs(then, measured, then, then, then, None), decision, config, models)

@@ -28,7 +28,7 @@ from spillguard_sim.graph import Graph, private_environment
 from tests.arithmetic import MADE_ON, fingerprint
 
 PLACE = Path(__file__).with_name("pour_flight.mcap")
-BUNDLE = Demo().bundle.resolve()
+BUNDLE = Demo().folder.resolve()
 AROUND = 12  # cycles
 OTHERS = 3
 SEED = 4  # of the cell

@@ -8,7 +8,7 @@ monitor says so in every status.
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from policy_training.deployment.bundle_folder import check_replaceable, folder_beside, replace_folder
+from policy_training.deployment.export import SPEED_SHARE
 from policy_training.deployment.wrap.contract import Contract, load_contract
 from policy_training.deployment.wrap.graph import wrapped
 from policy_training.deployment.wrap.reference import Reference
@@ -122,7 +123,8 @@ def _manifest(contract: Contract, hashes: dict[str, str]) -> Manifest:
         observation=tuple(ObservationTerm(name, term.width, term.unit) for name, term in terms),
         action=tuple(ActionTerm(axis.name, axis.unit, axis.scale) for axis in task.action),
         joint_names=arm.joint_names, policy_rate=contract.policy_rate, monitor_rate=1.0 / MONITOR_PERIOD,
-        limits=Limits.of(arm.limits), threshold=Threshold(None, "uncalibrated: no safety critic"),
+        limits=Limits.of(replace(arm.limits, velocity=SPEED_SHARE * arm.limits.velocity)),
+        threshold=Threshold(None, "uncalibrated: no safety critic"),
         provenance=Provenance("wrapped", 0, str(made["commit"]), {}, versions, {}), files=hashes,
         robot=arm.name, trained_latency=contract.trained_latency,
     )  # fmt: skip

@@ -116,11 +116,11 @@ def needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx
     for node in reversed(nodes):
         if wanted & {*node.output}:
             kept.append(node)
-            wanted |= {*node.input} | _outer(node)
+            wanted |= {*node.input} | outer(node)
     return kept[::-1]
 
 
-def _outer(node: onnx.NodeProto) -> set[str]:
+def outer(node: onnx.NodeProto) -> set[str]:
     """Names that the branches of a node may take from outside."""
     inner = [part.g for part in node.attribute if part.HasField("g")]
-    return {name for graph in inner for one in graph.node for name in {*one.input} | _outer(one)}
+    return {name for graph in inner for one in graph.node for name in {*one.input} | outer(one)}

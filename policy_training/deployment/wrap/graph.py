@@ -17,7 +17,7 @@ import onnx
 from onnx import compose, helper
 
 from policy_training.deployment.wrap.contract import LAST_OUTPUT, Contract, Entry
-from policy_training.deployment.wrap.drawing import Drawing, Shapes, needed, numbers, port, ports
+from policy_training.deployment.wrap.drawing import Drawing, Shapes, needed, numbers, outer, port, ports
 
 OPSET = 17
 NEWEST_FORMAT = 10  # of ONNX files, for older runtimes
@@ -154,7 +154,9 @@ def _finished(draw: Drawing, inner: onnx.ModelProto, contract: Contract, memory:
     if memory:
         inputs, outputs = [*inputs, port("state", memory)], [*outputs, port("next_state", memory)]
     nodes = needed(draw.nodes, [one.name for one in outputs])
-    graph = helper.make_graph(nodes, "policy", inputs, outputs, draw.constants)
+    used = {name for node in nodes for name in (*node.input, *outer(node))}
+    constants = [constant for constant in draw.constants if constant.name in used]
+    graph = helper.make_graph(nodes, "policy", inputs, outputs, constants)
     made = helper.make_model(graph, opset_imports=inner.opset_import, functions=inner.functions)
     made.ir_version = min(made.ir_version, NEWEST_FORMAT)
     onnx.checker.check_model(made, full_check=True)

@@ -8,7 +8,7 @@ from glob import glob
 from setuptools import setup
 
 NAME = "spillguard_sim"
-NODES = ("sim_arm",)
+NODES = ("any_arm", "sim_arm")
 
 setup(
     name=NAME,

@@ -31,7 +31,7 @@ from spillguard_ros.monitor.driver import CONTROLLER, CONTROLLERS
 from spillguard_ros.node.outputs import FORWARD_CONTROLLER
 from spillguard_ros.operator.client import Operator, OperatorError
 from spillguard_ros.operator.page_access import TOKEN_VARIABLE, new_token
-from spillguard_sim import demo_report
+from spillguard_sim import demo_report, reach_demo
 from spillguard_sim.demo_report import PouredCup
 from spillguard_sim.graph import Graph, private_environment
 
@@ -42,16 +42,21 @@ OPEN_TIMEOUT = 60.0  # [s] for the monitor to decide after a reset, and for the 
 
 @dataclass(frozen=True)
 class Demo:
-    """Pour cups through the ROS 2 graph. Exit status 0 only if enough succeeded and none was unsafe."""
+    """Pour cups, or reach goals with any arm, through the ROS 2 graph. Exit status 0 only if enough succeeded
+    and none was unsafe."""
 
-    bundle: Path = Path("artifacts/pour_coffee")
-    """Directory of the bundle."""
+    task: Literal["pouring", "reach"] = "pouring"
+    """What is to be done; reach: the tool of any arm, to a point."""
+    robot: str = "gen3"
+    """Name of the arm, or a folder with its robot.yaml. Only the gen3 pours."""
+    bundle: Path | None = None
+    """Directory of the bundle; by default the one of the task and arm in artifacts."""
     cups: int = 10
-    """Randomised cells to pour in."""
+    """Randomised cells to pour in, or goals to reach."""
     seed: int = 0
-    """Of the sequence of cells."""
+    """Of the sequence of cells or goals."""
     required: float = 0.9
-    """Share of the cups that has to succeed."""
+    """Share of the cups or goals that has to succeed."""
     domain: str = "pours"
     """What the cells differ in: nominal, pours, full, or a domain file."""
     time_limit: float = 12.0
@@ -66,6 +71,8 @@ class Demo:
     """Python module that runs as the policy's process."""
 
     def __post_init__(self) -> None:
+        if self.task == "pouring" and self.robot != "gen3":
+            raise ValueError(f"only the gen3 pours, got {self.robot!r}; try --task reach")
         if not self.cups >= 1:
             raise ValueError(f"cups must be at least 1, got {self.cups}")
         if not 0.0 <= self.required <= 1.0:
@@ -74,6 +81,14 @@ class Demo:
         if not self.time_limit > 0.0:
             raise ValueError(f"time_limit must be above 0 s, got {self.time_limit}")
 
+    @property
+    def folder(self) -> Path:
+        """Of the bundle."""
+        if self.bundle is not None:
+            return self.bundle
+        arm = Path(self.robot).name
+        return Path("artifacts") / ("pour_coffee" if self.task == "pouring" else f"reach_{arm}")
+
 
 def _told(domain: str) -> str:
     """As processes in other folders find it."""
@@ -81,7 +96,7 @@ def _told(domain: str) -> str:
 
 
 def _start(graph: Graph, demo: Demo, recording: Path) -> None:
-    bundle = demo.bundle.resolve()
+    bundle = demo.folder.resolve()
     output, streamed = {"output": demo.output}, demo.output == "positions"
     graph.start("sim_arm", "sim_arm", {"seed": demo.seed, "domain": _told(demo.domain), **output})
     controller = {
@@ -202,12 +217,14 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def run(demo: Demo, console: Console) -> int:
     """Exit status: 0 if the requirements were met, 1 if not, 2 if the demo could not run."""
-    if not (demo.bundle / "manifest.json").exists():
+    if not (demo.folder / "manifest.json").exists():
         console.print(
-            f"there is no bundle at {demo.bundle}: name another with --bundle, or make one with "
-            "spillguard train and spillguard export"
+            f"there is no bundle at {demo.folder}: name another with --bundle, or make one with "
+            "spillguard train and spillguard export, or spillguard wrap"
         )
         return 2
+    if demo.task == "reach":
+        return reach_demo.run(demo, demo.folder, console)
     folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")
     recording = folder.resolve() / "flight.mcap"
     environment = private_environment()

@@ -40,8 +40,8 @@ class Wanted(Protocol):
     """Demo arguments used by the report."""
 
     @property
-    def bundle(self) -> Path:
-        """Directory of the bundle."""
+    def folder(self) -> Path:
+        """Of the bundle."""
 
     @property
     def seed(self) -> int:
@@ -103,7 +103,7 @@ def _plot(cups: Sequence[PouredCup], recorded: Flight, demo: Wanted, recording: 
         from spillguard_ros.recording.flight_plot import save_plot
     except ModuleNotFoundError as error:
         return f"none: {error.name} is not installed (extra viz)"
-    bundle = load_bundle(demo.bundle)
+    bundle = load_bundle(demo.folder)
     spans = [(cup.start, cup.end) for cup in cups]
     return str(save_plot(recorded, spans, bundle.task, bundle.tool(), recording.with_suffix(".png")))
 

@@ -15,6 +15,7 @@ from spillguard_core.bundle.gate_config import LAUNCH
 from spillguard_ros.node.runtime import STARTER
 
 NODES = {
+    "any_arm": "spillguard_sim.any_arm",
     "operator_page": "spillguard_ros.operator.page",
     "policy": "spillguard_ros.policy",
     "position_streamer": "spillguard_ros.position_streamer",

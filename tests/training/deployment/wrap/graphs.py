@@ -27,7 +27,8 @@ def linear(weights: np.ndarray, batch: object = "batch") -> onnx.ModelProto:
     """x (B, W) -> y (B, Z), y = x weights."""
     return _made(
         [helper.make_node("MatMul", ["x", "weights"], ["y"])],
-        {"x": [batch, weights.shape[0]]}, {"y": [batch, weights.shape[1]]}, {"weights": weights.astype(np.float32)},
+        {"x": [batch, weights.shape[0]]}, {"y": [batch, weights.shape[1]]},
+        {"weights": weights.astype(np.float32)},
     )  # fmt: skip
 
 

@@ -19,15 +19,18 @@ COMMAND = "joint_trajectory_controller/joint_trajectory"
 class Operator(Caller):
     """A caller that also subscribes to status topics."""
 
-    def __init__(self, namespace: str = "", watch: Callable[[], None] = lambda: None) -> None:
-        """`watch` as in `Caller`."""
+    def __init__(
+        self, namespace: str = "", watch: Callable[[], None] = lambda: None, *, arm: str = "sim_arm",
+        command: str = COMMAND,
+    ) -> None:  # fmt: skip
+        """`watch` as in `Caller`; `arm`: the simulated arm's node, `command`: topic of the arm's commands."""
         super().__init__(namespace, watch)
         self.outcome: dict[str, str] = {}
         self.verdict = float("nan")
-        self.node.create_subscription(DiagnosticStatus, "sim_arm/outcome", self._on_outcome, 1)
+        self.node.create_subscription(DiagnosticStatus, f"{arm}/outcome", self._on_outcome, 1)
         self.command_received = -math.inf  # steady time [s]
         self.node.create_subscription(Float64, "safety_monitor/verdict", self._on_verdict, 1)
-        self.node.create_subscription(JointTrajectory, COMMAND, self._on_command, 1)
+        self.node.create_subscription(JointTrajectory, command, self._on_command, 1)
 
     def _on_outcome(self, msg: DiagnosticStatus) -> None:
         self.outcome = convert.status_values(msg)
