@@ -11,6 +11,8 @@ ENVIRONMENTS = {
     "spillguard/OneStep-v0": ("sim.tasks.one_step:OneStepEnv", 1),
     "spillguard/HastyNav2D-v0": ("sim.tasks.nav2d:HastyNav2DEnv", 60),
     "spillguard/PourCoffee-v0": ("sim.pouring.pour_env:PourCoffeeEnv", 200),
+    "spillguard/Reach-v0": ("sim.reaching.reach_env:ReachEnv", 150),
+    "spillguard/ReachPillars-v0": ("sim.reaching.reach_env:ReachPillarsEnv", 150),
     "spillguard/SafetyWalker2d-v0": ("sim.tasks.safety_mujoco:SafetyWalker2dEnv", 1000),
     "spillguard/SafetyHumanoidStandup-v0": ("sim.tasks.safety_mujoco:SafetyHumanoidStandupEnv", 1000),
     "spillguard/SafetyReacher-v0": ("sim.tasks.safety_mujoco:SafetyReacherEnv", 1000),

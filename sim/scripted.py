@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.pouring.scripted import pour_controller, pour_potential
+from sim.reaching.reach_env import potential as reach_potential
+from sim.reaching.reach_env import reach_controller
 from sim.tasks.nav2d import nav2d_controller
 from sim.tasks.nav2d import potential as nav2d_potential
 
@@ -17,9 +19,13 @@ CONTROLLERS: dict[str, Controller] = {
     "spillguard/PourCoffee-v0": pour_controller,
     "spillguard/Nav2D-v0": nav2d_controller,
     "spillguard/HastyNav2D-v0": nav2d_controller,
+    "spillguard/Reach-v0": reach_controller,
+    "spillguard/ReachPillars-v0": reach_controller,
 }
 POTENTIALS: dict[str, Potential] = {
     "spillguard/PourCoffee-v0": pour_potential,
     "spillguard/Nav2D-v0": nav2d_potential,
     "spillguard/HastyNav2D-v0": nav2d_potential,
+    "spillguard/Reach-v0": reach_potential,
+    "spillguard/ReachPillars-v0": reach_potential,
 }

@@ -58,6 +58,10 @@ COMMANDS = {
         "spillguard_ros.recording.review:explain_main",
         "why a command was changed, at one moment of a recording",
     ),
+    "contract-test": (
+        "spillguard_ros.operator.contract_test",
+        "does a bundle mean what its source meant, and does the arm do what it means",
+    ),
     "excite": (
         "spillguard_ros.operator.excite",
         "move the arm, through the monitor, so that a recording can be identified",

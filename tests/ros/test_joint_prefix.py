@@ -16,13 +16,15 @@ from sim.pouring.gen3 import GEN3
 from spillguard.identify import main as identify
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.robot.arm import Robot
+from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_core.tasks.pouring.lip import LipKinematics
 from spillguard_ros.monitor.driver import CONTROLLERS, JOINS
 from spillguard_ros.node.outputs import FORWARD_CONTROLLER, Output
-from spillguard_ros.operator import excite, page, page_command
+from spillguard_ros.operator import excite, page, page_command, proposer
 from spillguard_ros.operator.caller import OperatorError
 from spillguard_ros.operator.page_feed import Feed
 from spillguard_ros.operator.page_scene import CellKinematics, Sight
+from spillguard_ros.operator.proposer import Proposer
 from spillguard_ros.recording.motion import read_motion
 from tests.ros.harness import PATIENCE, MakeStage, Stage
 from tests.ros.private_graph import private_ros
@@ -132,11 +134,11 @@ def test_the_verbs_hand_the_prefix_on(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_who_excites_is_told_whose_joint_states_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(excite, "APPEAR", 0.2)
+    monkeypatch.setattr(proposer, "APPEAR", 0.2)
     tool = load_bundle(SHIPPED).tool()
     assert isinstance(tool, LipKinematics)
     with private_ros():
-        exciter = excite.Exciter(LEFT, tool)
+        exciter = Proposer(LEFT, POURING, tool)
         try:
             exciter._on_joints(joints_of(RIGHT, 0.0))
             with pytest.raises(
@@ -145,7 +147,7 @@ def test_who_excites_is_told_whose_joint_states_come(monkeypatch: pytest.MonkeyP
                 exciter.meet()
             exciter._on_joints(joints_of(LEFT, 0.0))
             assert exciter.pose() is not None
-            monkeypatch.setattr(exciter, "pose", lambda: True)
+            monkeypatch.setattr(exciter, "posture", lambda: True)
             with pytest.raises(OperatorError, match="no safety monitor"):
                 exciter.meet()
         finally:

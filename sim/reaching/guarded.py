@@ -1,0 +1,65 @@
+"""The gate of a bundle and a simulated arm behind it, in one process and simulated time.
+
+The arm is a joint trajectory controller and position servos that trail their command, as in `scene.py`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sim.pouring.arms import Drive
+from sim.pouring.controller import JointTrajectoryController
+from sim.pouring.deployed_config import deployed_config
+from sim.pouring.guarded import seen_at_rest
+from sim.reaching.scene import SERVO_LAG
+from spillguard_core.bundle.bundle import Bundle
+from spillguard_core.gate.decision import Inputs, Measurement, Proposal, Request
+from spillguard_core.gate.gate import decide
+from spillguard_core.gate.trajectory import braking_trajectory
+from spillguard_core.robot.arm import Vec
+
+SOONEST = 1e-9  # [s] a stamp of 0 would mean none
+
+
+class GuardedArm:
+    """Decides every period of the monitor; the policy's place is the caller's."""
+
+    def __init__(
+        self, bundle: Bundle, q: Vec, sensed: dict[str, Vec] | None = None,
+        states: Callable[[Vec], Vec] = lambda q: q,
+    ) -> None:  # fmt: skip
+        """At rest at q (J,) [rad]; `sensed`: readings of the task's sensors. `states`: what the driver makes
+        of the joints (J,) in its joint states."""
+        self.bundle, self.config = bundle, deployed_config(bundle, None)
+        self.models, self.sensed, self._states = bundle.models(self.config), dict(sensed or {}), states
+        turns = np.array(bundle.robot.limits.turn) > 0.0
+        self._controller = JointTrajectoryController(q, turns)
+        self._drive, self.now = Drive(self._controller, q, SERVO_LAG), 0.0
+        self.decision = seen_at_rest(self.measured(), self.config, self.models)
+
+    @property
+    def position(self) -> Vec:
+        """(J,) [rad] where the joints truly are."""
+        return self._drive.servo.q
+
+    def measured(self) -> Measurement:
+        """What the driver and the sensors say."""
+        q, qd = self._states(self.position), self._drive.servo.qd
+        return Measurement(q, qd, self.sensed)
+
+    def period(self, action: Vec | None, *requests: Request) -> None:
+        """One decision about an action (A,) in the task's units, and what the arm makes of it."""
+        now = self.now
+        proposal = None if action is None else Proposal(action, now, now)
+        inputs = Inputs(now, self.measured(), now, now, now, proposal, requests)
+        self.decision = decide(inputs, self.decision, self.config, self.models)
+        if self.decision.send:
+            path = braking_trajectory(self.decision, self.config)
+            self._controller.accept(path, max(now, SOONEST), now)
+        self._drive.advance(now, self.config.period, self.config.period)
+        self.now += self.config.period
+
+    def open(self, rest: Vec) -> None:
+        """An operator's reset and resume, with a policy that proposes `rest` (A,)."""
+        self.period(rest, Request.RESET)
+        self.period(rest, Request.RESUME)

@@ -1,0 +1,224 @@
+"""The commonest faults of a deployed policy, injected: an order, a sign, an offset, a unit. On each arm every
+one is found, and no right contract is refused."""
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policy_training.deployment.wrap.command import wrap
+from policy_training.deployment.wrap.contract import contract_of
+from policy_training.deployment.wrap.reference import Reference
+from sim.reaching.guarded import GuardedArm
+from spillguard_core.bundle.bundle import Bundle, load_bundle
+from spillguard_core.bundle.moves import SECONDS, SETTLED, asked, fault, moves, posture_fault
+from spillguard_core.bundle.replayed import load_recorded, replayed
+from spillguard_core.gate.decision import Mode
+from spillguard_core.robot.arm import Vec, load_robot
+from spillguard_ros.operator.contract_test import main
+from tests.training.deployment.wrap.graphs import linear
+
+ARMS = ("gen3", "ur5e", "fr3")
+STEPS = 30
+Raw = dict[str, Any]
+
+
+def right(arm: str, rng: np.random.Generator) -> tuple[Raw, bytes]:
+    """A contract with an order, scales and offsets of its own, and a policy that heeds every entry."""
+    joints = list(load_robot(arm).joint_names)
+    count = len(joints)
+    raw = {
+        "robot": arm, "task": "joint_velocities", "policy_rate": 20.0,
+        "observation": [
+            {
+                "term": "joint_position", "joints": rng.permutation(joints).tolist(),
+                "shift": rng.uniform(-1.0, 1.0, count).tolist(), "scale": rng.uniform(0.5, 2.0, count).tolist(),
+            },
+            {"term": "joint_velocity", "joints": rng.permutation(joints).tolist(), "scale": 0.5},
+        ],
+        "action": {
+            "kind": "velocity", "entries": rng.permutation(joints).tolist(),
+            "scale": rng.uniform(0.2, 0.5, count).tolist(), "offset": rng.uniform(-0.1, 0.1, count).tolist(),
+        },
+    }  # fmt: skip
+    weights = rng.uniform(0.3, 1.0, (2 * count, count)) * rng.choice([-1.0, 1.0], (2 * count, count))
+    return raw, linear(weights).SerializeToString()
+
+
+def recording(raw: Raw, model: bytes, path: Path, rng: np.random.Generator) -> Path:
+    """What the source says: its policy's answers, by the names of the joints, in an order of its own."""
+    contract = contract_of(raw, path.parent)
+    joints = contract.robot.joint_names
+    source, shown = Reference(model, contract), rng.permutation(len(joints))
+    q, qd = rng.uniform(-1.0, 1.0, (2, STEPS, len(joints)))
+    action = np.array(
+        [source({"joint_position": a, "joint_velocity": b}) for a, b in zip(q, qd, strict=True)]
+    )
+    np.savez(
+        path, joint_names=np.array(joints)[shown], joint_position=q[:, shown], joint_velocity=qd[:, shown],
+        action_names=np.array(joints), action=action,
+    )  # fmt: skip
+    return path
+
+
+def bundle_of(raw: Raw, model: bytes, out: Path) -> Bundle:
+    wrap(model, contract_of(raw, out.parent), out)
+    return load_bundle(out)
+
+
+def swapped(part: str) -> Callable[[Raw], None]:
+    def change(raw: Raw) -> None:
+        names = raw["action"]["entries"] if part == "action" else raw["observation"][0]["joints"]
+        names[1], names[4] = names[4], names[1]
+
+    return change
+
+
+def scaled(part: str, key: str, factor: float, at: int | None = None) -> Callable[[Raw], None]:
+    def change(raw: Raw) -> None:
+        of = raw["action"] if part == "action" else raw["observation"][0]
+        of[key] = [v * factor if at in (None, i) else v for i, v in enumerate(of[key])]
+
+    return change
+
+
+def shifted(part: str, key: str) -> Callable[[Raw], None]:
+    def change(raw: Raw) -> None:
+        (raw["action"] if part == "action" else raw["observation"][0])[key][2] += 0.1
+
+    return change
+
+
+FAULTS: dict[str, tuple[Callable[[Raw], None], str]] = {
+    "two joints swapped in the observation": (swapped("observation"), "joint_position has .* swapped"),
+    "two joints swapped in the action": (swapped("action"), ""),
+    "a sign in the observation": (scaled("observation", "scale", -1.0, 3), ""),
+    "a sign in the action": (scaled("action", "scale", -1.0, 3), ""),
+    "0.1 rad in the observation": (shifted("observation", "shift"), "joint_position has .* off by"),
+    "0.1 rad/s in the action": (shifted("action", "offset"), "its action has .* off by"),
+    "degrees in the observation": (scaled("observation", "scale", math.degrees(1.0)), ""),
+    "degrees in the action": (scaled("action", "scale", math.degrees(1.0)), ""),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_wrong_contract_answers_otherwise_than_its_source(arm: str, name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng([*map(ord, name)])
+    raw, model = right(arm, rng)
+    log = recording(raw, model, tmp_path / "source.npz", rng)
+    wrong = deepcopy(raw)
+    FAULTS[name][0](wrong)
+    bundle = bundle_of(wrong, model, tmp_path / "bundle")
+    found = replayed(bundle, load_recorded(log, bundle))
+    assert not found.agrees
+    if FAULTS[name][1]:
+        import re
+
+        assert re.search(FAULTS[name][1], found.explanation), found
+    assert main([str(tmp_path / "bundle"), "--recording", str(log)]) == 1
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_no_right_contract_is_refused(arm: str, tmp_path: Path) -> None:
+    for seed in range(34):  # about a hundred on the three
+        rng = np.random.default_rng(seed)
+        raw, model = right(arm, rng)
+        log = recording(raw, model, tmp_path / f"{seed}.npz", rng)
+        bundle = bundle_of(raw, model, tmp_path / f"bundle{seed}")
+        found = replayed(bundle, load_recorded(log, bundle))
+        assert found.agrees, (seed, found)
+
+
+def moved(arm: GuardedArm, bundle: Bundle) -> list[str]:
+    """Every entry's move behind the gate, and what is found wrong."""
+    tool, wrong, period = bundle.tool(), list[str](), arm.config.period
+    for entry in range(len(bundle.task.action)):
+        start = arm.measured().joint_position
+        move, seen = moves(bundle, tool, start)[entry], None
+        for tick in range(round(2.0 * (SECONDS + SETTLED) / period)):
+            if tick == round((SECONDS + 0.75 * SETTLED) / period):
+                seen = arm.measured().joint_position - start
+            arm.period(asked(move, bundle, start, tick * period))
+            if arm.decision.mode is not Mode.FOLLOWING:
+                return [*wrong, f"{move.name}: {arm.decision.reason.name}"]
+        assert seen is not None
+        wrong += [words] if (words := fault(move, seen, bundle.robot.joint_names)) else []
+    return wrong
+
+
+def swap(q: Vec) -> Vec:
+    out = q.copy()
+    out[[1, 3]] = q[[3, 1]]
+    return out
+
+
+def sign(q: Vec) -> Vec:
+    return q * np.where(np.arange(len(q)) == 2, -1.0, 1.0)
+
+
+@pytest.mark.parametrize("task", ["joint_velocities", "joint_positions", "reach"])
+@pytest.mark.parametrize("arm", ARMS)
+def test_small_moves_find_what_the_driver_has_wrong(arm: str, task: str, tmp_path: Path) -> None:
+    count = len(load_robot(arm).joint_names)
+    kind = {"joint_velocities": "velocity", "joint_positions": "position", "reach": "twist"}[task]
+    entries = 6 if task == "reach" else count
+    raw = {
+        "robot": arm,
+        "task": task,
+        "policy_rate": 20.0,
+        "observation": ["joint_position"],
+        "action": {"kind": kind},
+    }
+    bundle = bundle_of(raw, linear(np.zeros((count, entries))).SerializeToString(), tmp_path / "bundle")
+    sensed = {sensor.name: np.array([0.5, 0.0, 0.4]) for sensor in bundle.task.sensors}
+
+    def found(states: Callable[[Vec], Vec]) -> list[str]:
+        driven = GuardedArm(bundle, bundle.robot.rest, sensed, states)
+        rest = driven.measured().joint_position if task == "joint_positions" else np.zeros(entries)
+        driven.open(rest)
+        if driven.decision.mode is not Mode.FOLLOWING:
+            return [driven.decision.reason.name]  # the monitor does not open
+        start, tool = driven.position, bundle.tool()
+        wrong = moved(driven, bundle)
+        assert np.linalg.norm(tool.pose(driven.position).position - tool.pose(start).position) < 0.02
+        return wrong
+
+    assert found(lambda q: q) == []
+    for states in (swap, sign, np.degrees):
+        assert found(states) != [], states.__name__
+
+
+def test_the_pendant_shows_an_offset_that_no_move_can() -> None:
+    names, shown = ("a", "b", "c"), np.array([0.1, -1.2, 2.0])
+    assert posture_fault(shown, shown + 0.01, names) == ""
+    assert posture_fault(shown, shown + np.array([0.0, 0.1, 0.0]), names) == (
+        "b -63.03 deg, the pendant shows -68.75"
+    )
+    assert posture_fault(shown, np.full(3, np.nan), names) != ""
+
+
+def test_a_recording_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    raw, model = right("gen3", rng)
+    bundle, log = bundle_of(raw, model, tmp_path / "bundle"), recording(raw, model, tmp_path / "a.npz", rng)
+    with np.load(log) as archive:
+        whole = {name: archive[name] for name in archive.files}
+    for changed, words in (
+        ({"joint_velocity": None}, "lacks joint_velocity"),
+        ({"joint_names": np.array(["a"] * 7)}, "needed is each of joint_1"),
+        ({"action": whole["action"][:, :3]}, "finite numbers of the shape"),
+        ({"joint_position": np.full_like(whole["joint_position"], np.nan)}, "finite numbers"),
+        ({"episode": np.zeros(3)}, "episode of"),
+    ):
+        kept = {name: value for name, value in (whole | changed).items() if value is not None}
+        np.savez(tmp_path / "b.npz", **kept)
+        with pytest.raises(ValueError, match=words):
+            load_recorded(tmp_path / "b.npz", bundle)
+    (tmp_path / "c.npz").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="no readable .npz"):
+        load_recorded(tmp_path / "c.npz", bundle)
