@@ -13,13 +13,11 @@ from rich.table import Table
 
 from policy_training.files import write_atomically
 from policy_training.terminal import parsed, subcommand
-from sim.robots.description import ArmModel, arm_model, fatness, posture_of
+from sim.robots.description import OFTEN, ArmModel, arm_model, fatness, posture_of
 from sim.robots.robot_yaml import RobotFigures, robot_yaml
 from sim.robots.urdf import Shapes, read_arm
 from spillguard_core.bundle.guard import checked_xml
 from spillguard_core.robot.arm import Robot, load_robot
-
-OFTEN = 0.25  # share of sampled postures from which a pair of links is worth a line
 
 
 @dataclass(frozen=True)

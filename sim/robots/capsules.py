@@ -5,7 +5,7 @@ The surface is therefore covered by construction, however badly the search for s
 triangles and not on the convex hull lets several capsules follow a bent link.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,22 +46,30 @@ class Capsule(NamedTuple):
         return _distances(points, self.start, self.end)[0] - self.radius
 
 
-def enclosing_capsules(triangles: Numbers, most: int = MOST, worth: float = WORTH) -> tuple[Capsule, ...]:
-    """Up to `most` capsules that enclose triangles (N, 3 corners, 3) [m], in the frame of the triangles.
+def enclosing_capsules(triangles: Numbers, most: int = MOST) -> list[tuple[Capsule, ...]]:
+    """Fits of triangles (N, 3 corners, 3) [m] by one capsule, by two, up to `most`, in the triangles' frame.
 
-    Each one more has to save the share `worth` of the volume that they fill, and `LEAST` at that. Numbers are
-    whole multiples of 10 um and enclose as such. ValueError without triangles, or if one is not finite.
+    Numbers are whole multiples of 10 um and enclose as such. ValueError without triangles, or if one is not
+    finite.
     """
     if triangles.ndim != 3 or triangles.shape[1:] != (3, 3) or not len(triangles):
         raise ValueError(f"needs triangles as an array (N, 3, 3) with N > 0, got the shape {triangles.shape}")
     if not np.isfinite(triangles).all():
         raise ValueError("the triangles hold a number that is not finite")
-    best: tuple[Capsule, ...] = (fitted(triangles),)
     pieces = _cut(triangles, np.ptp(triangles.reshape(-1, 3), axis=0).max() / PIECES)
-    for count in range(2, most + 1):
-        more = min((_sorted_fit(pieces, start) for start in _starts(pieces, count)), key=filled)
-        now, added = filled(best), count - len(best)
-        if filled(more) <= min((1.0 - worth) ** added * now, now - LEAST * added):
+    more = [
+        min((_sorted_fit(pieces, start) for start in _starts(pieces, count)), key=filled)
+        for count in range(2, most + 1)
+    ]
+    return [(fitted(triangles),), *more]
+
+
+def worthwhile(fits: Sequence[tuple[Capsule, ...]], worth: float = WORTH) -> tuple[Capsule, ...]:
+    """The fit with most capsules, each of which saves the share `worth` of the volume, and `LEAST` at that."""
+    best = fits[0]
+    for more in fits[1:]:
+        now, added = filled(best), len(more) - len(best)
+        if added > 0 and filled(more) <= min((1.0 - worth) ** added * now, now - LEAST * added):
             best = more
     return best
 

@@ -2,19 +2,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
 
-from sim.robots.capsules import Capsule, Numbers, enclosing_capsules, filled
+from sim.robots.capsules import WORTH, Capsule, Numbers, enclosing_capsules, filled, worthwhile
 from sim.robots.meshes import link_triangles
 from sim.robots.urdf import UrdfArm
 from spillguard_core.robot.arm import Vec
 
 POSTURES = 2_000  # sampled within the position limits
+OFTEN, TIGHT_WORTH = 0.1, 0.05  # share of them in which links touch that deserve more capsules, and for what
 TOOL_SITE = "tool"
 SHADES = ("0.78 0.78 0.8 1", "0.86 0.86 0.88 1")
 SMALLEST = 1e-10  # below it a number is written as 0
@@ -90,27 +91,32 @@ def arm_model(arm: UrdfArm, margin: float = 0.0, seed: int = 0) -> ArmModel:
     and neighbours of neighbours whose capsules always overlap. ValueError if a moving link has no shape.
     """
     tree = _Tree(arm)
-    capsules = {}
-    for body in tree.kept:
-        triangles = link_triangles(arm.model, body)
-        if len(triangles):
-            capsules[tree.name(body)] = tuple(
-                Capsule(rod.start, rod.end, rod.radius + margin) for rod in enclosing_capsules(triangles)
-            )
-    _check(tree, capsules)
+    surfaces = {tree.name(body): link_triangles(arm.model, body) for body in tree.kept}
+    fits = {link: enclosing_capsules(surface) for link, surface in surfaces.items() if len(surface)}
+    _check(tree, fits)
     first = tree.moved_by(arm.body(arm.joints[0].child))
-    excluded = [
+    fixed = [
         (tree.name(base), tree.name(body))
         for base in tree.kept for body in tree.kept
         if not tree.moved_by(base) and tree.moved_by(body) == first
-        and tree.name(base) in capsules and tree.name(body) in capsules
+        and tree.name(base) in fits and tree.name(body) in fits
     ]  # fmt: skip
     postures = sampled_postures(arm, seed)
-    shares, tools = _touching(mujoco.MjModel.from_xml_string(_mjcf(tree, capsules, excluded)), arm, postures)
+    capsules, tight = {}, set[str]()
+    for _ in range(2):  # the second time with more capsules where links are often in each other's way
+        capsules = {
+            link: tuple(
+                Capsule(rod.start, rod.end, rod.radius + margin)
+                for rod in worthwhile(found, TIGHT_WORTH if link in tight else WORTH)
+            )
+            for link, found in fits.items()
+        }
+        shares, tools = _touching(_mjcf(tree, capsules, fixed), arm, postures)
+        tight = {link for pair, share in shares.items() if share >= OFTEN for link in pair}
     always = [pair for pair, share in shares.items() if share == 1.0]
-    excluded += always
     touching = {pair: share for pair, share in shares.items() if pair not in always}
-    return ArmModel(_mjcf(tree, capsules, excluded, len(always)), capsules, tuple(excluded), touching, tools)
+    text = _mjcf(tree, capsules, fixed + always, len(always))
+    return ArmModel(text, capsules, (*fixed, *always), touching, tools)
 
 
 def sampled_postures(arm: UrdfArm, seed: int = 0) -> Numbers:
@@ -138,8 +144,8 @@ def posture_of(text: str, joint_names: Sequence[str], q: Vec) -> tuple[list[tupl
     return sorted(_pairs(model, data, joint_names, q)), data.site(TOOL_SITE).xpos.copy()
 
 
-def _check(tree: _Tree, capsules: Mapping[str, tuple[Capsule, ...]]) -> None:
-    shaped = {tree.moved_by(tree.arm.body(link)) for link in capsules}
+def _check(tree: _Tree, links: Iterable[str]) -> None:
+    shaped = {tree.moved_by(tree.arm.body(link)) for link in links}
     for body in tree.joint:
         if body not in shaped:
             raise ValueError(
@@ -148,9 +154,9 @@ def _check(tree: _Tree, capsules: Mapping[str, tuple[Capsule, ...]]) -> None:
             )
 
 
-def _touching(
-    model: mujoco.MjModel, arm: UrdfArm, postures: Numbers
-) -> tuple[dict[tuple[str, str], float], Numbers]:
+def _touching(text: str, arm: UrdfArm, postures: Numbers) -> tuple[dict[tuple[str, str], float], Numbers]:
+    """Pairs of links -> the share of the postures in which they touch; and places (N, 3) [m] of the tool."""
+    model = mujoco.MjModel.from_xml_string(text)
     data, names = mujoco.MjData(model), [joint.name for joint in arm.joints]
     count: Counter[tuple[str, str]] = Counter()
     tools = np.zeros((len(postures), 3))
