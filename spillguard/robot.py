@@ -80,11 +80,12 @@ def main(words: Sequence[str]) -> int:
         raise FileNotFoundError(f"there is no file {args.urdf}")
     held = dict(map(_held, args.fix))
     arm = read_arm(args.urdf, args.tool_link, args.base_frame, held, args.meshes, args.shapes)
-    model = arm_model(arm, args.margin)
     figures = RobotFigures(
         args.name or arm.name, args.velocity, args.acceleration, args.jerk, args.workspace_min,
         args.workspace_max, args.rest, args.command_topic,
     )  # fmt: skip
+    robot_yaml(arm, figures, np.zeros((1, 3)))  # before the search for capsules, which takes a minute
+    model = arm_model(arm, args.margin)
     text = robot_yaml(arm, figures, model.tools)
     checked_xml(model.text.encode())
     args.out.mkdir(parents=True, exist_ok=True)

@@ -226,6 +226,14 @@ def _fill(element: ElementTree.Element, tree: _Tree, body: int, rods: tuple[Caps
             joint.set("range", written([limits.low, limits.high]))
     for number, rod in enumerate(rods):
         ElementTree.SubElement(
-            element, "geom", name=f"{tree.name(body)}_{number}", type="capsule", size=written([rod.radius]),
-            fromto=written([*rod.start, *rod.end]), mass="0", rgba=SHADES[tree.kept.index(body) % 2],
+            element, "geom", {"name": f"{tree.name(body)}_{number}", **_shape(rod)},
+            mass="0", rgba=SHADES[tree.kept.index(body) % 2],
         )  # fmt: skip
+
+
+def _shape(rod: Capsule) -> dict[str, str]:
+    """Attributes of a geom; MuJoCo takes no capsule without length."""
+    size = written([rod.radius])
+    if np.array_equal(rod.start, rod.end):
+        return {"type": "sphere", "size": size, "pos": written(rod.start)}
+    return {"type": "capsule", "size": size, "fromto": written([*rod.start, *rod.end])}

@@ -22,8 +22,15 @@ HERE = Path(__file__).parent
 UNIT = 1e-5  # [m] of the table
 SLICES, CORNERS, LONGEST = 6, 40, 0.01  # of a link, of a slice, and [m] of an edge before slicing
 HALF = np.pi / 2
-# a [m], d [m], alpha [rad]
-UR5E = ((0, 0.1625, HALF), (-0.425, 0, 0), (-0.3922, 0, 0), (0, 0.1333, HALF), (0, 0.0997, -HALF), (0, 0.0996, 0))
+# Each joint: length a [m], offset d [m], and twist alpha [rad].
+UR5E = (
+    (0, 0.1625, HALF),
+    (-0.425, 0, 0),
+    (-0.3922, 0, 0),
+    (0, 0.1333, HALF),
+    (0, 0.0997, -HALF),
+    (0, 0.0996, 0),
+)
 FR3 = (
     (0, 0.333, 0), (0, 0, -HALF), (0, 0.316, HALF), (0.0825, 0, HALF), (-0.0825, 0.384, -HALF), (0, 0, HALF),
     (0.088, 0, HALF),
@@ -65,7 +72,7 @@ def ur5e_tool(q: np.ndarray) -> np.ndarray:
 
 
 def fr3_tool(q: np.ndarray) -> np.ndarray:
-    """hand_tcp in fr3_link0; parameters in Craig's convention, flange at 0.107 m, hand turned by -45 degrees."""
+    """hand_tcp in fr3_link0; parameters in Craig's convention, hand turned by -45 degrees on the flange."""
     pose = np.eye(4)
     for angle, (a, d, alpha) in zip(q, FR3, strict=True):
         pose = pose @ turned(0, alpha) @ moved(a, 0, 0) @ turned(2, angle) @ moved(0, 0, d)
