@@ -13,7 +13,8 @@ from rich.table import Table
 
 from policy_training.files import write_atomically
 from policy_training.terminal import parsed, subcommand
-from sim.robots.description import OFTEN, ArmModel, arm_model, fatness, posture_of
+from sim.robots.description import OFTEN, ArmModel, arm_model, fatness
+from sim.robots.postures import posture_of
 from sim.robots.robot_yaml import RobotFigures, robot_yaml
 from sim.robots.urdf import Shapes, read_arm
 from spillguard_core.bundle.guard import checked_xml
@@ -133,8 +134,11 @@ def _show(console: Console, model: ArmModel, fat: dict[str, float]) -> None:
         radii = ", ".join(f"{1e3 * rod.radius:.0f}" for rod in rods)
         table.add_row(link, str(len(rods)), radii, f"{fat[link]:.2f}")
     console.print(table)
-    for first, second in model.excluded:
+    for first, second in model.always:
         console.print(f"left out: {first} and {second}, which always touch", highlight=False)
+    for (first, second), gap in model.apart.items():
+        text = f"left out: {first} and {second}, which their joints keep {1e3 * gap:.0f} mm apart or more"
+        console.print(text, highlight=False)
     for (first, second), share in model.touching.items():
         if share >= OFTEN:
             console.print(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.robots.capsules import Numbers
-from sim.robots.description import TOOL_SITE
+from sim.robots.postures import TOOL_SITE
 from sim.robots.urdf import UrdfArm
 from spillguard_core.robot.plain_yaml import is_name
 

@@ -103,6 +103,6 @@ def test_a_bundle_may_not_have_less_of_the_arm(name: str) -> None:
         found = root.find(element)
         assert found is not None
         found.set(attribute, "0.01" if attribute == "size" else "0 0 0.2")
-        with pytest.raises(BundleError, match="smaller|is not where the robot"):
+        with pytest.raises(BundleError, match=r"smaller|is not where the robot"):
             guard_model(ElementTree.tostring(root), "guard.xml", robot, TASK)
     assert mujoco.MjModel.from_xml_string(text).ngeom > 10
