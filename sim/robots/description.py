@@ -144,7 +144,7 @@ def arm_model(arm: UrdfArm, margin: float = 0.0, seed: int = 0) -> ArmModel:
     touching = {pair: share for pair, share in shares.items() if pair not in always and pair not in apart}
     text = _mjcf(tree, capsules, {
         "": fixed, f"overlap in each of {len(postures)} postures sampled within the position limits": always,
-        "shapes that the joints between them keep apart, while their capsules would overlap": sorted(apart),
+        "kept apart by the joints between them within the position limits; their capsules come close": sorted(apart),
     })  # fmt: skip
     return ArmModel(text, capsules, (*fixed, *always), apart, touching, tools)
 
