@@ -13,13 +13,12 @@ from rich.table import Table
 
 from policy_training.files import write_atomically
 from policy_training.terminal import parsed, subcommand
-from sim.robots.description import ArmModel, arm_model, fatness, posture_of
+from sim.robots.description import OFTEN, ArmModel, arm_model, fatness
+from sim.robots.postures import posture_of
 from sim.robots.robot_yaml import RobotFigures, robot_yaml
 from sim.robots.urdf import Shapes, read_arm
 from spillguard_core.bundle.guard import checked_xml
 from spillguard_core.robot.arm import Robot, load_robot
-
-OFTEN = 0.25  # share of sampled postures from which a pair of links is worth a line
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,12 @@ def main(words: Sequence[str]) -> int:
         raise FileNotFoundError(f"there is no file {args.urdf}")
     held = dict(map(_held, args.fix))
     arm = read_arm(args.urdf, args.tool_link, args.base_frame, held, args.meshes, args.shapes)
-    model = arm_model(arm, args.margin)
     figures = RobotFigures(
         args.name or arm.name, args.velocity, args.acceleration, args.jerk, args.workspace_min,
         args.workspace_max, args.rest, args.command_topic,
     )  # fmt: skip
+    robot_yaml(arm, figures, np.zeros((1, 3)))  # before the search for capsules, which takes a minute
+    model = arm_model(arm, args.margin)
     text = robot_yaml(arm, figures, model.tools)
     checked_xml(model.text.encode())
     args.out.mkdir(parents=True, exist_ok=True)
@@ -134,8 +134,11 @@ def _show(console: Console, model: ArmModel, fat: dict[str, float]) -> None:
         radii = ", ".join(f"{1e3 * rod.radius:.0f}" for rod in rods)
         table.add_row(link, str(len(rods)), radii, f"{fat[link]:.2f}")
     console.print(table)
-    for first, second in model.excluded:
+    for first, second in model.always:
         console.print(f"left out: {first} and {second}, which always touch", highlight=False)
+    for (first, second), gap in model.apart.items():
+        text = f"left out: {first} and {second}, which their joints keep {1e3 * gap:.0f} mm apart or more"
+        console.print(text, highlight=False)
     for (first, second), share in model.touching.items():
         if share >= OFTEN:
             console.print(

@@ -5,7 +5,8 @@ The surface is therefore covered by construction, however badly the search for s
 triangles and not on the convex hull lets several capsules follow a bent link.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -46,22 +47,30 @@ class Capsule(NamedTuple):
         return _distances(points, self.start, self.end)[0] - self.radius
 
 
-def enclosing_capsules(triangles: Numbers, most: int = MOST, worth: float = WORTH) -> tuple[Capsule, ...]:
-    """Up to `most` capsules that enclose triangles (N, 3 corners, 3) [m], in the frame of the triangles.
+def enclosing_capsules(triangles: Numbers, most: int = MOST) -> list[tuple[Capsule, ...]]:
+    """Fits of triangles (N, 3 corners, 3) [m] by one capsule, by two, up to `most`, in the triangles' frame.
 
-    Each one more has to save the share `worth` of the volume that they fill, and `LEAST` at that. Numbers are
-    whole multiples of 10 um and enclose as such. ValueError without triangles, or if one is not finite.
+    Numbers are whole multiples of 10 um and enclose as such. ValueError without triangles, or if one is not
+    finite.
     """
     if triangles.ndim != 3 or triangles.shape[1:] != (3, 3) or not len(triangles):
         raise ValueError(f"needs triangles as an array (N, 3, 3) with N > 0, got the shape {triangles.shape}")
     if not np.isfinite(triangles).all():
         raise ValueError("the triangles hold a number that is not finite")
-    best: tuple[Capsule, ...] = (fitted(triangles),)
     pieces = _cut(triangles, np.ptp(triangles.reshape(-1, 3), axis=0).max() / PIECES)
-    for count in range(2, most + 1):
-        more = min((_sorted_fit(pieces, start) for start in _starts(pieces, count)), key=filled)
-        now, added = filled(best), count - len(best)
-        if filled(more) <= min((1.0 - worth) ** added * now, now - LEAST * added):
+    more = [
+        min((_sorted_fit(pieces, start) for start in _starts(pieces, count)), key=filled)
+        for count in range(2, most + 1)
+    ]
+    return [(fitted(triangles),), *more]
+
+
+def worthwhile(fits: Sequence[tuple[Capsule, ...]], worth: float = WORTH) -> tuple[Capsule, ...]:
+    """The fit with most capsules, each of which saves the share `worth` of the volume and `LEAST` of it."""
+    best = fits[0]
+    for more in fits[1:]:
+        now, added = filled(best), len(more) - len(best)
+        if added > 0 and filled(more) <= min((1.0 - worth) ** added * now, now - LEAST * added):
             best = more
     return best
 
@@ -82,9 +91,15 @@ def filled(capsules: tuple[Capsule, ...]) -> float:
     """Volume [m^3] of capsules together, what they share counted once; to about 1 %, from fixed points."""
     low = np.min([np.minimum(c.start, c.end) - c.radius for c in capsules], axis=0)
     high = np.max([np.maximum(c.start, c.end) + c.radius for c in capsules], axis=0)
-    points = low + qmc.Halton(3, scramble=False).random(POINTS) * (high - low)
+    points = low + _spread() * (high - low)
     inside = np.min([capsule.outside(points) for capsule in capsules], axis=0) <= 0.0
     return float(inside.mean() * np.prod(high - low))
+
+
+@cache
+def _spread() -> Numbers:
+    """Points (N, 3) evenly within the unit cube."""
+    return np.asarray(qmc.Halton(3, scramble=False).random(POINTS))
 
 
 def _volume(start: Numbers, end: Numbers, radius: float) -> float:
@@ -104,11 +119,10 @@ def _distances(points: Numbers, start: Numbers, end: Numbers) -> tuple[Numbers, 
 
 def _extreme(points: Numbers) -> Numbers:
     """The corners of the convex hull: the farthest points from any segment are among them."""
-    points = np.unique(points, axis=0)
     try:
         return np.asarray(points[ConvexHull(points).vertices])
     except (QhullError, ValueError):  # flat, or too few
-        return points
+        return np.unique(points, axis=0)
 
 
 def _shrunk(points: Numbers, centre: Numbers, axis: Numbers) -> tuple[Numbers, Numbers, float]:
@@ -117,7 +131,11 @@ def _shrunk(points: Numbers, centre: Numbers, axis: Numbers) -> tuple[Numbers, N
     near = (points - centre) / scale
     places = near @ axis
     radius = np.linalg.norm(near - places[:, None] * axis, axis=1).max()
-    ends = [axis * min(places.min() + radius, 0.0), axis * max(places.max() - radius, 0.0)]
+    # Not shorter by a whole radius: the search does not lead out of a segment without length.
+    ends = [
+        axis * (places.min() + min(radius, -places.min()) / 2),
+        axis * (places.max() - min(radius, places.max()) / 2),
+    ]
     first = np.concatenate([*ends, [_distances(near, *ends)[0].max()]])
 
     def volume(x: Numbers) -> tuple[float, Numbers]:

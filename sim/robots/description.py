@@ -1,21 +1,24 @@
 """A robot description from an arm of a URDF: the texts of `model.xml` and `robot.yaml`."""
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
 
-from sim.robots.capsules import Capsule, Numbers, enclosing_capsules, filled
+from sim.robots.capsules import WORTH, Capsule, Numbers, enclosing_capsules, filled, worthwhile
 from sim.robots.meshes import link_triangles
+from sim.robots.neighbours import APART, MOST_JOINTS, least_gap, pieces
+from sim.robots.postures import TOOL_SITE, meetings, sampled_postures
 from sim.robots.urdf import UrdfArm
-from spillguard_core.robot.arm import Vec
+from sim.robots.urdf_tree import UrdfJoint
 
-POSTURES = 2_000  # sampled within the position limits
-TOOL_SITE = "tool"
+OFTEN, TIGHT_WORTH = (
+    0.1,
+    0.05,
+)  # share of postures in which links touch that deserve more capsules, and for what
 SHADES = ("0.78 0.78 0.8 1", "0.86 0.86 0.88 1")
 SMALLEST = 1e-10  # below it a number is written as 0
 
@@ -26,7 +29,10 @@ class ArmModel:
 
     text: str  # MJCF
     capsules: Mapping[str, tuple[Capsule, ...]]  # link -> in its frame
-    excluded: tuple[tuple[str, str], ...]  # pairs of links that never count as touching
+    always: tuple[tuple[str, str], ...]  # pairs of links that always touch, so that it counts for nothing
+    apart: Mapping[
+        tuple[str, str], float
+    ]  # pairs that their joints keep apart, and how far [m]; left out, too
     touching: Mapping[tuple[str, str], float]  # pairs that do, and in which share of the postures
     tools: Numbers  # (2000, 3) [m] places of the tool, base frame
 
@@ -68,6 +74,18 @@ class _Tree:
             body = int(self.model.body_parentid[body])
         return body
 
+    def between(self, first: str, second: str) -> list[UrdfJoint]:
+        """The arm's joints that move one of two links against the other."""
+        names = {joint.name: joint for joint in self.arm.joints}
+        moving = []
+        for link in (first, second):
+            body, found = self.moved_by(self.arm.body(link)), set()
+            while body > 0:
+                found.add(str(self.model.joint(self.joint[body]).name))
+                body = self.moved_by(int(self.model.body_parentid[body]))
+            moving.append(found)
+        return [joint for name, joint in names.items() if name in moving[0] ^ moving[1]]
+
     def pose(self, body: int, parent: int) -> dict[str, str]:
         """Attributes pos and quat of a body in another; in the base frame for the world, 0."""
         frame = parent or self.arm.body(self.arm.base)
@@ -87,37 +105,48 @@ def arm_model(arm: UrdfArm, margin: float = 0.0, seed: int = 0) -> ArmModel:
     """Capsules around every link, `margin` [m] thicker than its surface needs, and the pairs to be left out.
 
     Left out are pairs of links that touch in every posture: a fixed base and what its first joint carries,
-    and neighbours of neighbours whose capsules always overlap. ValueError if a moving link has no shape.
+    and neighbours of neighbours whose capsules always overlap; and pairs whose shapes are kept apart by the
+    joints between them while their capsules are not. ValueError if a moving link has no shape.
     """
     tree = _Tree(arm)
-    capsules = {}
-    for body in tree.kept:
-        triangles = link_triangles(arm.model, body)
-        if len(triangles):
-            capsules[tree.name(body)] = tuple(
-                Capsule(rod.start, rod.end, rod.radius + margin) for rod in enclosing_capsules(triangles)
-            )
-    _check(tree, capsules)
+    surfaces = {tree.name(body): link_triangles(arm.model, body) for body in tree.kept}
+    fits = {link: enclosing_capsules(surface) for link, surface in surfaces.items() if len(surface)}
+    _check(tree, fits)
     first = tree.moved_by(arm.body(arm.joints[0].child))
-    excluded = [
+    fixed = [
         (tree.name(base), tree.name(body))
         for base in tree.kept for body in tree.kept
         if not tree.moved_by(base) and tree.moved_by(body) == first
-        and tree.name(base) in capsules and tree.name(body) in capsules
+        and tree.name(base) in fits and tree.name(body) in fits
     ]  # fmt: skip
-    postures = sampled_postures(arm, seed)
-    shares, tools = _touching(mujoco.MjModel.from_xml_string(_mjcf(tree, capsules, excluded)), arm, postures)
+    postures = sampled_postures(arm.joints, seed)
+    capsules, tight = {}, set[str]()
+    for _ in range(2):  # the second time with more capsules where links are often in each other's way
+        capsules = {
+            link: tuple(
+                Capsule(rod.start, rod.end, rod.radius + margin)
+                for rod in worthwhile(found, TIGHT_WORTH if link in tight else WORTH)
+            )
+            for link, found in fits.items()
+        }
+        bare = _mjcf(tree, capsules, {"": fixed})
+        shares, near, tools = meetings(bare, arm.joints, postures)
+        tight = {link for pair, share in shares.items() if share >= OFTEN for link in pair}
     always = [pair for pair, share in shares.items() if share == 1.0]
-    excluded += always
-    touching = {pair: share for pair, share in shares.items() if pair not in always}
-    return ArmModel(_mjcf(tree, capsules, excluded, len(always)), capsules, tuple(excluded), touching, tools)
-
-
-def sampled_postures(arm: UrdfArm, seed: int = 0) -> Numbers:
-    """Postures (2000, J) [rad], uniform within the position limits; one turn for continuous joints."""
-    low, high = (np.array([getattr(joint, end) for joint in arm.joints]) for end in ("low", "high"))
-    low, high = np.where(np.isinf(low), -np.pi, low), np.where(np.isinf(high), np.pi, high)
-    return np.random.default_rng(seed).uniform(low, high, (POSTURES, len(low)))
+    apart = {}
+    for pair in near.difference(always):
+        between = tree.between(*pair)
+        if len(between) <= MOST_JOINTS:
+            parts = {link: pieces(surfaces[link], capsules[link]) for link in pair}
+            gap = least_gap(bare, pair, parts, between) - 2.0 * margin
+            if gap >= APART:
+                apart[pair] = gap
+    touching = {pair: share for pair, share in shares.items() if pair not in always and pair not in apart}
+    text = _mjcf(tree, capsules, {
+        "": fixed, f"overlap in each of {len(postures)} postures sampled within the position limits": always,
+        "kept apart by the joints between them within the position limits; their capsules come close": sorted(apart),
+    })  # fmt: skip
+    return ArmModel(text, capsules, (*fixed, *always), apart, touching, tools)
 
 
 def fatness(arm: UrdfArm, capsules: Mapping[str, tuple[Capsule, ...]]) -> dict[str, float]:
@@ -131,15 +160,8 @@ def fatness(arm: UrdfArm, capsules: Mapping[str, tuple[Capsule, ...]]) -> dict[s
     return found
 
 
-def posture_of(text: str, joint_names: Sequence[str], q: Vec) -> tuple[list[tuple[str, str]], Vec]:
-    """Pairs of links that touch in a posture (J,) [rad] of a world model, and the tool's place (3,) [m]."""
-    model = mujoco.MjModel.from_xml_string(text)
-    data = mujoco.MjData(model)
-    return sorted(_pairs(model, data, joint_names, q)), data.site(TOOL_SITE).xpos.copy()
-
-
-def _check(tree: _Tree, capsules: Mapping[str, tuple[Capsule, ...]]) -> None:
-    shaped = {tree.moved_by(tree.arm.body(link)) for link in capsules}
+def _check(tree: _Tree, links: Iterable[str]) -> None:
+    shaped = {tree.moved_by(tree.arm.body(link)) for link in links}
     for body in tree.joint:
         if body not in shaped:
             raise ValueError(
@@ -148,35 +170,12 @@ def _check(tree: _Tree, capsules: Mapping[str, tuple[Capsule, ...]]) -> None:
             )
 
 
-def _touching(
-    model: mujoco.MjModel, arm: UrdfArm, postures: Numbers
-) -> tuple[dict[tuple[str, str], float], Numbers]:
-    data, names = mujoco.MjData(model), [joint.name for joint in arm.joints]
-    count: Counter[tuple[str, str]] = Counter()
-    tools = np.zeros((len(postures), 3))
-    for row, q in enumerate(postures):
-        count.update(_pairs(model, data, names, q))
-        tools[row] = data.site(TOOL_SITE).xpos
-    return {pair: number / len(postures) for pair, number in count.most_common()}, tools
-
-
-def _pairs(
-    model: mujoco.MjModel, data: mujoco.MjData, joint_names: Sequence[str], q: Vec
-) -> set[tuple[str, str]]:
-    for name, angle in zip(joint_names, q, strict=True):
-        data.joint(name).qpos[0] = angle
-    mujoco.mj_kinematics(model, data)
-    mujoco.mj_collision(model, data)
-    bodies = np.sort(model.geom_bodyid[data.contact.geom[data.contact.dist <= 0.0]], axis=1)
-    return {(model.body(a).name, model.body(b).name) for a, b in bodies.tolist()}
-
-
 def _mjcf(
     tree: _Tree,
     capsules: Mapping[str, tuple[Capsule, ...]],
-    excluded: Sequence[tuple[str, str]],
-    always: int = 0,
+    excluded: Mapping[str, Sequence[tuple[str, str]]],
 ) -> str:
+    """MJCF; `excluded` maps a remark to pairs of links."""
     root = ElementTree.Element("mujoco", model=tree.arm.name)
     root.append(
         ElementTree.Comment(" Made by `spillguard robot` from the arm's URDF; capsules enclose its links. ")
@@ -193,11 +192,11 @@ def _mjcf(
     carrier = tree.above(tool)
     ElementTree.SubElement(elements[carrier], "site", {"name": TOOL_SITE, **tree.pose(tool, carrier)})
     contact = ElementTree.SubElement(root, "contact")
-    for number, (first, second) in enumerate(excluded):
-        if number == len(excluded) - always:
-            text = f" overlap in each of {POSTURES} postures sampled within the position limits "
-            contact.append(ElementTree.Comment(text))
-        ElementTree.SubElement(contact, "exclude", body1=first, body2=second)
+    for remark, pairs in excluded.items():
+        if remark and pairs:
+            contact.append(ElementTree.Comment(f" {remark} "))
+        for first, second in pairs:
+            ElementTree.SubElement(contact, "exclude", body1=first, body2=second)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -220,6 +219,14 @@ def _fill(element: ElementTree.Element, tree: _Tree, body: int, rods: tuple[Caps
             joint.set("range", written([limits.low, limits.high]))
     for number, rod in enumerate(rods):
         ElementTree.SubElement(
-            element, "geom", name=f"{tree.name(body)}_{number}", type="capsule", size=written([rod.radius]),
-            fromto=written([*rod.start, *rod.end]), mass="0", rgba=SHADES[tree.kept.index(body) % 2],
+            element, "geom", {"name": f"{tree.name(body)}_{number}", **_shape(rod)},
+            mass="0", rgba=SHADES[tree.kept.index(body) % 2],
         )  # fmt: skip
+
+
+def _shape(rod: Capsule) -> dict[str, str]:
+    """Attributes of a geom; MuJoCo takes no capsule without length."""
+    size = written([rod.radius])
+    if np.array_equal(rod.start, rod.end):
+        return {"type": "sphere", "size": size, "pos": written(rod.start)}
+    return {"type": "capsule", "size": size, "fromto": written([*rod.start, *rod.end])}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.robots.capsules import Numbers
-from sim.robots.description import TOOL_SITE
+from sim.robots.postures import TOOL_SITE
 from sim.robots.urdf import UrdfArm
 from spillguard_core.robot.plain_yaml import is_name
 
@@ -54,7 +54,7 @@ def robot_yaml(arm: UrdfArm, figures: RobotFigures, tools: Numbers) -> str:
         figures.workspace_min or np.floor(100 * tools.min(axis=0)) / 100,
         figures.workspace_max or np.ceil(100 * tools.max(axis=0)) / 100,
     ]
-    whole = f"; all that {len(tools)} sampled postures reach: narrow it"
+    whole = f"; {CHOSEN}: all that {len(tools)} sampled postures reach, narrow it"
     lines = [
         f"# {figures.name}: limits of position and speed as in its URDF. A bundle may only tighten them.",
         f"name: {_text(figures.name)}",

@@ -4,9 +4,9 @@ Only links and joints are handed on to MuJoCo, each mesh under a name of its own
 and equal file names need no care there.
 """
 
-import math
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -15,25 +15,12 @@ import mujoco
 import numpy as np
 
 from sim.robots.meshes import find_mesh, stl_bytes
+from sim.robots.urdf_tree import UrdfJoint, UrdfTree, read_tree
 from spillguard_core.robot.arm import Vec
 
 Shapes = Literal["collision", "visual", "both"]
 HINGES, SLIDES = ("revolute", "continuous"), ("prismatic",)
 JOINT = mujoco.mjtObj.mjOBJ_JOINT
-
-
-@dataclass(frozen=True)
-class UrdfJoint:
-    """A joint as its URDF has it. Limits [rad], [rad/s]; infinite position limits for a continuous joint."""
-
-    name: str
-    kind: str
-    parent: str
-    child: str
-    low: float | None = None
-    high: float | None = None
-    velocity: float | None = None
-    mimic: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,27 +38,6 @@ class UrdfArm:
     def body(self, link: str) -> int:
         """Number of a link's body; the world's for a root of that name."""
         return max(int(mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, link)), 0)
-
-
-@dataclass(frozen=True)
-class UrdfTree:
-    """Links and joints of a URDF."""
-
-    path: Path
-    robot: ElementTree.Element
-    joints: Mapping[str, UrdfJoint]
-    links: tuple[str, ...]
-    above: Mapping[str, UrdfJoint] = field(default_factory=dict)  # link -> the joint that carries it
-
-    def chain(self, link: str) -> list[UrdfJoint]:
-        """Joints from the root to a link."""
-        found: list[UrdfJoint] = []
-        while link in self.above:
-            found.insert(0, self.above[link])
-            link = self.above[link].parent
-            if len(found) > len(self.joints):
-                raise ValueError(f"{self.path}: its joints form a loop through {link!r}; a URDF is a tree")
-        return found
 
 
 def read_arm(
@@ -102,13 +68,7 @@ def read_arm(
     base = _base(tree, chain) if base is None else base
     if any(joint in joints for joint in tree.chain(base)):
         raise ValueError(f"{path}: the link {base!r} moves with the arm, so it cannot be its base frame")
-    spec = mujoco.MjSpec.from_string(*_cleaned(tree, meshes, shapes))
-    for mesh in spec.meshes:  # the only kind that open meshes and turned triangles have, too
-        mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
-    try:
-        model = spec.compile()
-    except ValueError as error:
-        raise ValueError(f"{path}: MuJoCo cannot use it: {error}") from error
+    model = _compiled(tree, meshes, shapes)
     qpos = np.zeros(model.nq)
     for name, value in held.items():
         number = mujoco.mj_name2id(model, JOINT, name)
@@ -118,59 +78,6 @@ def read_arm(
         f"{link} has no mass in the URDF: taken from its shape as if of water" for link in _weighed(tree)
     )
     return UrdfArm(tree.robot.get("name") or "arm", model, qpos, joints, base, tool, notes)
-
-
-def read_tree(path: Path) -> UrdfTree:
-    """Links and joints of a URDF file. ValueError if it is none."""
-    try:
-        robot = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is not XML ({error}); a URDF is needed") from error
-    if any("xacro" in str(element.tag) for element in robot.iter()):
-        raise ValueError(
-            f"{path} is a xacro; make the URDF first: xacro {path.name} [ARG:=VALUE ...] > arm.urdf"
-        )
-    if robot.tag != "robot":
-        raise ValueError(f"{path} begins with <{robot.tag}>; a URDF begins with <robot>")
-    joints = {element.get("name", ""): _joint(element, path) for element in robot.iterfind("joint")}
-    links = tuple(element.get("name", "") for element in robot.iterfind("link"))
-    above: dict[str, UrdfJoint] = {}
-    for joint in joints.values():
-        for link in (joint.parent, joint.child):
-            if link not in links:
-                raise ValueError(
-                    f"{path}: the joint {joint.name!r} names the link {link!r}, which is not there"
-                )
-        if joint.child in above:
-            raise ValueError(f"{path}: the link {joint.child!r} hangs on two joints; a URDF is a tree")
-        above[joint.child] = joint
-    if not joints:
-        raise ValueError(f"{path} has no joints, so it is no arm")
-    return UrdfTree(path, robot, joints, links, above)
-
-
-def _joint(element: ElementTree.Element, path: Path) -> UrdfJoint:
-    name, kind = element.get("name", ""), element.get("type", "")
-    parent, child = (_link(element, end) for end in ("parent", "child"))
-    limit = element.find("limit")
-    values: dict[str, float | None] = {}
-    for key in ("lower", "upper", "velocity"):
-        text = None if limit is None else limit.get(key)
-        try:
-            values[key] = None if text is None else float(text)
-        except ValueError:
-            raise ValueError(
-                f"{path}: the limit {key} of the joint {name!r} is {text!r}, not a number"
-            ) from None
-    low, high = (-math.inf, math.inf) if kind == "continuous" else (values["lower"], values["upper"])
-    return UrdfJoint(
-        name, kind, parent, child, low, high, values["velocity"], element.find("mimic") is not None
-    )
-
-
-def _link(joint: ElementTree.Element, end: str) -> str:
-    found = joint.find(end)
-    return "" if found is None else found.get("link", "")
 
 
 def _tool(tree: UrdfTree) -> str:
@@ -215,11 +122,28 @@ def _check(tree: UrdfTree, joints: tuple[UrdfJoint, ...], held: Mapping[str, flo
             )
 
 
-def _cleaned(tree: UrdfTree, meshes: Path | None, shapes: Shapes) -> tuple[str, None, dict[str, bytes]]:
-    """URDF of links, joints and chosen shapes alone, and the meshes [STL or OBJ] by the names used there."""
+def _compiled(tree: UrdfTree, meshes: Path | None, shapes: Shapes) -> mujoco.MjModel:
+    text, files, assets = _cleaned(tree, meshes, shapes)
+    try:
+        spec = mujoco.MjSpec.from_string(text, assets=assets)
+        for mesh in spec.meshes:  # the only kind that open meshes and turned triangles have, too
+            mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
+        return spec.compile()
+    except ValueError as error:
+        said = str(error)
+        for name, file in files.items():
+            said = re.sub(rf"\b{name}\b", str(file), said)
+        raise ValueError(f"{tree.path}: MuJoCo cannot use it: {said}") from error
+
+
+def _cleaned(
+    tree: UrdfTree, meshes: Path | None, shapes: Shapes
+) -> tuple[str, dict[str, Path], dict[str, bytes]]:
+    """URDF of links, joints and chosen shapes alone; meshes by the names used there: files and contents."""
     robot = ElementTree.Element("robot", name="arm")
     compiler = ElementTree.SubElement(ElementTree.SubElement(robot, "mujoco"), "compiler")
     compiler.attrib.update(fusestatic="false", discardvisual="false")
+    files: dict[str, Path] = {}
     assets: dict[str, bytes] = {}
     for link in tree.robot.iterfind("link"):
         copy = ElementTree.SubElement(robot, "link", name=link.get("name", ""))
@@ -230,12 +154,12 @@ def _cleaned(tree: UrdfTree, meshes: Path | None, shapes: Shapes) -> tuple[str, 
             for mesh in kept.iter("mesh"):
                 file = find_mesh(mesh.get("filename", ""), tree.path, meshes)
                 name, data = stl_bytes(file, f"mesh{len(assets)}")
-                assets[name] = data
+                files[name], assets[name] = file, data
                 mesh.set("filename", name)
     for joint in tree.robot.iterfind("joint"):
         copy = ElementTree.SubElement(robot, "joint", name=joint.get("name", ""), type=joint.get("type", ""))
         copy.extend(part for part in joint if part.tag in ("origin", "parent", "child", "axis", "limit"))
-    return ElementTree.tostring(robot, encoding="unicode"), None, assets
+    return ElementTree.tostring(robot, encoding="unicode"), files, assets
 
 
 def _shapes(link: ElementTree.Element, shapes: Shapes) -> list[ElementTree.Element]:

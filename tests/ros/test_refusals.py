@@ -81,7 +81,7 @@ def test_missing_number_of_a_rule_is_refused(orbit_bundle: Path, tmp_path: Path)
 def test_unknown_robot_is_refused(node: str, orbit_bundle: Path) -> None:
     ended = run_node(node, f"bundle:={orbit_bundle}", "robot:=dancer")
     assert ended.returncode == 1
-    assert "robot 'dancer' has no" in ended.stderr and "known are gen3" in ended.stderr
+    assert "robot 'dancer' has no" in ended.stderr and "known are fr3, gen3, ur5e" in ended.stderr
 
 
 def test_site_that_is_none_is_refused(orbit_bundle: Path, tmp_path: Path) -> None:
