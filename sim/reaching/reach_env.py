@@ -5,6 +5,7 @@ velocities within its limits of speed and acceleration, and servos that trail th
 joint or the tool outside its limits, costs 1 and ends the episode.
 """
 
+import math
 from typing import Any
 
 import gymnasium
@@ -24,7 +25,8 @@ from spillguard_core.tasks.reach import GOAL, REACHED
 TERMS = ("tool_to_goal", "joint_position", "joint_velocity")
 SERVO_LAG = 0.02  # [s]
 AWAY, CLEAR = 0.04, 0.01  # [m] of goals and starts from the workspace's walls, and from everything else
-PROGRESS_REWARD, STEP_PRICE, TURN_PRICE, GOAL_REWARD = 10.0, 0.02, 0.02, 5.0
+PROGRESS_REWARD, NEAR_REWARD, TURN_PRICE, GOAL_REWARD = 20.0, 1.0, 0.1, 30.0
+NEAR = 0.05  # [m] over which the reward of being near falls to a third
 SLOW = 0.05  # [m/s]
 TOLERANCE = 2e-3  # [m, rad]
 MOST_TRIES = 1000
@@ -128,10 +130,10 @@ class ReachEnv(gymnasium.Env[Array, Array]):
         self._left = left
         slow = float(np.linalg.norm(self._tool.state(self._servo.q, self._servo.qd).velocity)) <= SLOW
         success = left <= REACHED and slow and not (contact or limit)
-        reward = (
-            PROGRESS_REWARD * (before - left) - STEP_PRICE - TURN_PRICE * float(np.square(action[3:]).sum())
-        )
-        reward += GOAL_REWARD * success
+        turning = TURN_PRICE * float(np.square(action[3:]).sum())
+        # Nothing here is negative for long: an arm that loses by going on learns to end the episode.
+        near = NEAR_REWARD * math.exp(-left / NEAR)
+        reward = PROGRESS_REWARD * (before - left) + near - turning + GOAL_REWARD * success
         info = self._info(contact=contact, limit=limit, success=success)
         return self._observe(), reward, bool(contact or limit or success), False, info
 
