@@ -19,6 +19,7 @@ OFTEN, TIGHT_WORTH = (
     0.1,
     0.05,
 )  # share of postures in which links touch that deserve more capsules, and for what
+KEPT_APART = "kept apart by the joints between them within the position limits; their capsules come close"
 SHADES = ("0.78 0.78 0.8 1", "0.86 0.86 0.88 1")
 SMALLEST = 1e-10  # below it a number is written as 0
 
@@ -144,7 +145,7 @@ def arm_model(arm: UrdfArm, margin: float = 0.0, seed: int = 0) -> ArmModel:
     touching = {pair: share for pair, share in shares.items() if pair not in always and pair not in apart}
     text = _mjcf(tree, capsules, {
         "": fixed, f"overlap in each of {len(postures)} postures sampled within the position limits": always,
-        "kept apart by the joints between them within the position limits; their capsules come close": sorted(apart),
+        KEPT_APART: sorted(apart),
     })  # fmt: skip
     return ArmModel(text, capsules, (*fixed, *always), apart, touching, tools)
 
