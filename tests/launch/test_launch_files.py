@@ -22,7 +22,7 @@ NODES = {
 FROM_LAUNCH = {  # parameters that a launch argument sets
     "safety_monitor": {
         "bundle", "robot", "site", "public_key", "record", "driver_status", "driver_controller",
-        "driver_parameter", "allow_uncalibrated", "output", "joint_prefix",
+        "driver_parameter", "allow_uncalibrated", "output", "joint_prefix", "shadow", "speed_scale",
     },
     "policy": {"bundle", "robot", "public_key", "joint_prefix"},
     "sim_arm": {"seed", "output", "joint_prefix"},
