@@ -1,0 +1,127 @@
+"""`speed_scale`: the whole motion at a share of its speed, along the same path, and full braking."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.pouring.gen3 import GEN3_LIMITS
+from spillguard_core.bundle.certificate import UNCALIBRATED, at_speed
+from spillguard_core.gate import reasons
+from spillguard_core.gate.decision import Request
+from spillguard_core.gate.trajectory import braking_trajectory
+from spillguard_core.tasks.pouring.action import ACTION_SCALE
+from tests.core.conftest import CONFIG, FORWARD, KINEMATICS, Rig, models
+
+SHARES = st.floats(0.01, 1.0)
+ENTRIES = st.lists(st.floats(-1.5, 1.5), min_size=4, max_size=4).map(
+    lambda each: np.array(each) * ACTION_SCALE
+)
+
+
+def at_share(share: float, **changed) -> Rig:
+    return Rig(config=replace(CONFIG, speed_scale=share), **changed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHARES, st.lists(ENTRIES, min_size=1, max_size=4), st.booleans())
+def test_no_commanded_joint_is_faster_than_its_share(share, twists, teleop):
+    rig = at_share(share)
+    rig.tick(None, Request.RESET)
+    rig.tick(twists[0], Request.RESUME)
+    limit = share * GEN3_LIMITS.velocity * (1.0 + 1e-9)
+    for twist in twists:
+        for _ in range(12):
+            more = {"teleop": replace(rig.inputs(twist).proposal, received=rig.now + 0.01)} if teleop else {}
+            decision = rig.tick(twist, **more)
+            assert (np.abs(decision.qd) <= limit).all()
+            assert (np.abs(braking_trajectory(decision, rig.config).velocities) <= limit).all()
+            assert (np.abs(decision.twist_sent) <= share * ACTION_SCALE * (1.0 + 1e-9)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHARES, ENTRIES)
+def test_where_no_limit_acts_the_twist_keeps_its_direction_and_has_its_share(share, twist):
+    rig = at_share(share)
+    made = rig.follow(30, 0.2 * twist)  # 0.3 s: every joint has reached what it was led towards
+    if rig.decision.reason is not reasons.OK:
+        return
+    np.testing.assert_allclose(made.twist_sent, share * (0.2 * twist), rtol=1e-12)
+    # The same joint motion, slower: not the tool's path alone, but that of every joint.
+    full = KINEMATICS.joint_velocity(made.start_q, 0.2 * twist)
+    np.testing.assert_allclose(made.qd, share * full, atol=1e-12)
+    asked, done = KINEMATICS.lip_twist(made.start_q, full), KINEMATICS.lip_twist(made.start_q, made.qd)
+    np.testing.assert_allclose(done, share * asked, atol=1e-12)
+
+
+def test_a_slow_arm_goes_the_same_way_in_ten_times_the_time():
+    begun = KINEMATICS.pose(Rig().q).position
+    full, slow = Rig(), at_share(0.1)
+    assert full.follow(60).reason is slow.follow(600).reason is reasons.OK
+    gone, slowly = (KINEMATICS.pose(rig.q).position - begun for rig in (full, slow))
+    # A little further: it has its speed at once, the fast one needs 20 ms.
+    assert np.linalg.norm(slowly) == pytest.approx(np.linalg.norm(gone), rel=0.1)
+    np.testing.assert_allclose(slowly / np.linalg.norm(slowly), gone / np.linalg.norm(gone), atol=2e-3)
+    share = np.linalg.norm(slowly) / np.linalg.norm(gone)
+    np.testing.assert_allclose(slow.q - Rig().q, share * (full.q - Rig().q), atol=1e-3)
+
+
+def test_braking_keeps_its_full_acceleration():
+    slow = at_share(0.1)
+    moving = slow.follow(40)
+    held = slow.tick(FORWARD, Request.HOLD)
+    change = np.abs(held.qd - moving.qd)
+    needed = max(np.abs(moving.qd) / CONFIG.limits.acceleration)
+    if needed > CONFIG.period:
+        assert max(change / CONFIG.limits.acceleration) == pytest.approx(CONFIG.period)
+    else:
+        assert not held.qd.any()
+
+
+def test_the_fallback_is_slow_too():
+    """What the critic and the task put in the place of a proposal: retreat and tilting back."""
+    fast = np.array([0.25, 0.0, 0.0, 1.2])
+    rig = at_share(0.1, models=models(lambda obs, action: np.where(action[:, 3] < 0.0, 0.0, 1.0)))
+    rig.tick(None, Request.RESET)
+    rig.tick(fast, Request.RESUME)
+    limit = 0.1 * ACTION_SCALE * (1.0 + 1e-9)
+    for _ in range(40):
+        decision = rig.tick(fast)
+        assert (np.abs(decision.twist_sent) <= limit).all()
+        assert (np.abs(decision.qd) <= 0.1 * GEN3_LIMITS.velocity * (1.0 + 1e-9)).all()
+
+
+def test_the_critic_is_asked_about_what_is_really_done():
+    """In the units of its training: a tenth of the speed is a tenth of the action."""
+    asked = []
+
+    def critic(obs, action):
+        asked.append(action[0].copy())
+        return np.zeros(len(obs), dtype=np.float32)
+
+    rig = at_share(0.1, models=models(critic))
+    rig.tick(None, Request.RESET)
+    rig.tick(ACTION_SCALE * 0.5, Request.RESUME)
+    np.testing.assert_allclose(asked[-1], np.full(4, 0.05), rtol=1e-6)
+
+
+def test_full_speed_is_the_default_and_changes_no_bit():
+    one, other = Rig(), at_share(1.0)
+    a, b = one.follow(30), other.follow(30)
+    np.testing.assert_array_equal(a.qd, b.qd)
+    assert a.twist_sent is FORWARD and b.twist_sent is FORWARD
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 0.009, 1.001, 2.0, float("nan"), float("inf")])
+def test_it_can_only_slow(share):
+    with pytest.raises(ValueError, match="speed_scale must be in"):
+        replace(CONFIG, speed_scale=share)
+
+
+def test_nothing_is_promised_of_a_slower_arm():
+    said = at_speed("broken rule in at most 3 %", 0.1)
+    assert said.startswith(UNCALIBRATED)
+    assert "made at full speed, here the arm moves at 10 % of it" in said
+    assert at_speed("broken rule in at most 3 %", 1.0) == "broken rule in at most 3 %"
