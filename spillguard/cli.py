@@ -54,6 +54,10 @@ COMMANDS = {
         "spillguard_ros.recording.review:explain_main",
         "why a command was changed, at one moment of a recording",
     ),
+    "shadow-report": (
+        "spillguard_ros.recording.shadow_report:main",
+        "what the monitor would have made of a policy, and how far that is from what the arm did",
+    ),
     "excite": (
         "spillguard_ros.operator.excite",
         "move the arm, through the monitor, so that a recording can be identified",

@@ -61,11 +61,11 @@ def test_a_slow_arm_goes_the_same_way_in_ten_times_the_time():
     full, slow = Rig(), at_share(0.1)
     assert full.follow(60).reason is slow.follow(600).reason is reasons.OK
     gone, slowly = (KINEMATICS.pose(rig.q).position - begun for rig in (full, slow))
-    # A little further: it has its speed at once, the fast one needs 20 ms.
+    # A little further and straighter: it has its speed at once, the fast one needs 20 ms.
     assert np.linalg.norm(slowly) == pytest.approx(np.linalg.norm(gone), rel=0.1)
-    np.testing.assert_allclose(slowly / np.linalg.norm(slowly), gone / np.linalg.norm(gone), atol=2e-3)
+    np.testing.assert_allclose(slowly / np.linalg.norm(slowly), gone / np.linalg.norm(gone), atol=5e-3)
     share = np.linalg.norm(slowly) / np.linalg.norm(gone)
-    np.testing.assert_allclose(slow.q - Rig().q, share * (full.q - Rig().q), atol=1e-3)
+    np.testing.assert_allclose(slow.q - Rig().q, share * (full.q - Rig().q), atol=5e-3)
 
 
 def test_braking_keeps_its_full_acceleration():
