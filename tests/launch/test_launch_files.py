@@ -185,6 +185,51 @@ def test_positions_are_streamed_to_the_drivers_topic_only_when_asked_for() -> No
     assert constant("pour_nodes.launch.py", "ARGUMENTS")["output"][0] == outputs.Output.TRAJECTORY.value
 
 
+def handed_on(name: str) -> set[str]:
+    """Arguments that a launch file passes to `pour_nodes.launch.py`."""
+    text = (LAUNCH / name).read_text().partition('HERE / "pour_nodes.launch.py"')[2].partition(".items()")[0]
+    own = set(constant(name, "NODE_ARGUMENTS")) if "*NODE_ARGUMENTS" in text else set()
+    return own | {word for word in text.split('"') if word.isidentifier()}
+
+
+@pytest.mark.parametrize("name", ["pour_sim.launch.py", "pour_kinova.launch.py"])
+def test_shadow_and_speed_reach_the_monitor_from_every_launch_file(name: str) -> None:
+    """Guarded and at full speed unless somebody says otherwise."""
+    inner = constant("pour_nodes.launch.py", "ARGUMENTS")
+    outer = (
+        constant(name, "NODE_ARGUMENTS")
+        if "kinova" in name
+        else {argument: (default, "") for argument, default in defaults(name).items()}
+    )
+    assert inner["shadow"][0] == outer["shadow"][0] == "false"
+    assert inner["speed_scale"][0] == outer["speed_scale"][0] == "1.0"
+    assert {"shadow", "speed_scale"} <= handed_on(name)
+
+
+@pytest.mark.parametrize(
+    ("output", "shadow", "started"),
+    [
+        ("positions", "false", True),
+        ("positions", "False", True),
+        ("positions", "true", False),
+        ("positions", "1", False),
+        ("positions", "perhaps", False),
+        ("trajectory", "false", False),
+    ],
+)
+def test_nothing_that_commands_the_arm_is_started_in_shadow(output: str, shadow: str, started: bool) -> None:
+    """The expression that the launch system evaluates, with the arguments in their places."""
+    (call,) = (
+        statement.value
+        for statement in ast.walk(tree("pour_nodes.launch.py"))
+        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") == "streamed"
+    )
+    given = {"output": output, "shadow": shadow}
+    words = call.args[0].args[0].elts  # type: ignore[attr-defined]
+    text = "".join(w.value if isinstance(w, ast.Constant) else given[w.args[0].value] for w in words)
+    assert eval(text) is started
+
+
 def test_what_is_late_is_joined_before_the_monitor_stops_the_arm() -> None:
     """And the stream's own lag leaves the servos most of what the monitor allows."""
     monitor, streamer = parameters("safety_monitor"), parameters("position_streamer")
