@@ -45,6 +45,11 @@ ARGUMENTS = {
         "command it.",
     ),
     "speed_scale": ("1.0", "Share of its speed at which every motion is made, 0.01 to 1.0."),
+    "patience": (
+        "15.0",
+        "[s] of motion at full speed after which the policy gives up, 0: never; at less speed it has as much "
+        "longer, and in shadow, where the motion is not its own, it never does.",
+    ),
     "output": (
         "trajectory",
         "What the arm's controller is given: trajectory (joint_trajectory_controller), or positions "
@@ -159,9 +164,13 @@ def generate_launch_description() -> LaunchDescription:
         "shadow": ParameterValue(LaunchConfiguration("shadow"), value_type=bool),
         "speed_scale": ParameterValue(LaunchConfiguration("speed_scale"), value_type=float),
     }
+    patience = PythonExpression([
+        "0.0 if '", LaunchConfiguration("shadow"), "'.lower() != 'false' else ",
+        LaunchConfiguration("patience"), " / max(", LaunchConfiguration("speed_scale"), ", 0.01)",
+    ])  # fmt: skip
     nodes = [
         node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}, way),
-        node("policy", bundle, robot),
+        node("policy", bundle, robot, {"patience": ParameterValue(patience, value_type=float)}),
         node("position_streamer", robot, condition=streamed),
         node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
     ]

@@ -1,7 +1,7 @@
 """What a recorded gate made of a policy's proposals: counts, causes, moments. Pure, of a `Flight`.
 
 It holds of a recording in shadow, where nothing was sent, and of a guarded one. Only the policy is judged:
-cycles in which an operator or a teleoperator had the arm do not count.
+cycles before it has spoken, or in which an operator or a teleoperator had the arm, do not count.
 
 Shapes: N cycles in which the policy was judged, P proposals, A entries of an action, J joints.
 """
@@ -48,7 +48,7 @@ class Judged:
 
     index: NDArray[np.intp]  # (N,) in the recording
     lasts: Vec  # (N,) [s] of each
-    standing: float  # [s] in which somebody else had the arm, or it was stopped or held
+    standing: float  # [s] before it spoke, or in which the arm was another's, stopped or held
     answers: tuple[NDArray[np.intp], ...]  # P of them: the cycles that had the same proposal, in `index`
 
     @property
@@ -75,13 +75,14 @@ def judged(recorded: Flight) -> Judged:
         mine = decision.mode in (Mode.SHADOW, Mode.FOLLOWING)
         # The cycle in which the gate stops the arm, or holds it for good, is its verdict on the policy, too.
         ended = before is Mode.FOLLOWING and decision.reason.name not in OPERATORS
-        kept[number] = mine or (ended and decision.mode is not Mode.TELEOP)
+        spoken = cycle.inputs.proposal is not None and cycle.inputs.measurement is not None
+        kept[number] = spoken and (mine or (ended and decision.mode is not Mode.TELEOP))
         before = decision.mode
     index = np.flatnonzero(kept)
     if not index.size:
         raise ValueError(
-            f"the policy was never judged: for all of the {recorded.elapsed[-1]:.1f} s the arm was stopped, "
-            "held, or a teleoperator's"
+            f"the policy was never judged: in all of the {recorded.elapsed[-1]:.1f} s it said nothing, or the "
+            "arm was stopped, held or a teleoperator's"
         )
     inside = np.isin(np.arange(len(kept)), index)
     return Judged(index, lasts[index], float(lasts[~inside].sum()), tuple(_answers(recorded, index)))

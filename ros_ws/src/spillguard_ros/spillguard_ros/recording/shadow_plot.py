@@ -30,8 +30,8 @@ def save_picture(report: Report, recorded: Flight, beside: Compared | None, path
     draw_verdict(last, recorded.elapsed, verdicts)
     legend_beside(last)
     last.set_xlabel("time [s] since the first cycle of the recording")
-    how = "in shadow, nothing was sent" if report.shadow else "guarded"
-    figure.suptitle(f"{report.changed} of {report.proposals} proposals changed; {how}", parse_math=False)
+    told = "would have been changed; in shadow, nothing was sent" if report.shadow else "were changed"
+    figure.suptitle(f"{report.changed} of {report.proposals} proposals {told}", parse_math=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
