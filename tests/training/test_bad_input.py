@@ -82,6 +82,7 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
     "identify-granules": [(["--angle", "30"], "--time")],
     "replay": [(["NONE"], "NONE")],
     "explain": [(["NONE"], "NONE")],
+    "shadow-report": [(["NONE"], "NONE"), (["FILE"], "FILE is damaged")],
     "site": [(["check", "NONE"], "NONE"), (["check", "FILE"], "needs some of the keys"), (["x", "F"], "x")],
     "case": [(["nope"], "known are check"), (["check", "--root", "DIR"], "call this at the root"),
              (["accept", "NOPE", "--root", "DIR"], "call this at the root")],

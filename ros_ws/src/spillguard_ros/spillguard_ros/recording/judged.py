@@ -81,7 +81,7 @@ def judged(recorded: Flight) -> Judged:
     index = np.flatnonzero(kept)
     if not index.size:
         raise ValueError(
-            f"the policy was never judged: in all of the {recorded.elapsed[-1]:.1f} s it said nothing, or the "
+            f"the policy was never judged: in all of the {recorded.elapsed[-1]:.1f} s it said nothing or the "
             "arm was stopped, held or a teleoperator's"
         )
     inside = np.isin(np.arange(len(kept)), index)
