@@ -25,6 +25,8 @@ from tests.ros.flights import record
 from tests.ros.harness import PATIENCE
 
 GOOD, FAST, NOTHING = np.array([0.0, 0.0, 0.05, 0.0]), np.array([0.0, 0.0, 0.5, 0.0]), np.full(4, np.nan)
+SAYS = 40 * [GOOD] + 20 * [FAST] + 10 * [NOTHING] + 20 * [FAST] + 10 * [GOOD]
+LIMIT = 400_000  # [B] of a recording in several parts
 TURNING = np.array([0.02, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0])  # [rad/s]: how somebody else moves the arm
 AWAY = np.array([0.55, 0.35, 0.12])  # [m]: the receiving cup, beside everything that moves here
 LATENCY = 0.03  # [s] of every answer when it comes
@@ -39,9 +41,11 @@ def config_of(bundle: Bundle, **changed: object) -> GateConfig:
     return replace(deployed_config(bundle, None), **changed)  # type: ignore[arg-type]
 
 
-def written(path: Path, bundle: Bundle, config: GateConfig, cycles: list[flight.CycleRecord]) -> Path:
-    """A finished recording of these cycles."""
-    recorder = FlightRecorder(path, flight.metadata(bundle, config, bundle.models(config)))
+def written(
+    path: Path, bundle: Bundle, config: GateConfig, cycles: list[flight.CycleRecord], **more: int
+) -> Path:
+    """A finished recording of these cycles; `more` as `FlightRecorder` takes it."""
+    recorder = FlightRecorder(path, flight.metadata(bundle, config, bundle.models(config)), **more)
     for cycle in cycles:
         recorder.add(flight.TOPIC, cycle, round(1e9 * cycle.inputs.now))
     assert recorder.close(PATIENCE)
@@ -69,10 +73,8 @@ def looked_on(bundle: Bundle, config: GateConfig, says: list[Vec]) -> list[fligh
 def shadow(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """2 s in which it would have passed, 1 s too fast, 0.5 s of nonsense, 1 s too fast, 0.5 s that passes."""
     config = config_of(bundle, shadow=True)
-    says = 40 * [GOOD] + 20 * [FAST] + 10 * [NOTHING] + 20 * [FAST] + 10 * [GOOD]
-    return written(
-        tmp_path_factory.mktemp("report") / "shadow.mcap", bundle, config, looked_on(bundle, config, says)
-    )
+    log = tmp_path_factory.mktemp("report") / "shadow.mcap"
+    return written(log, bundle, config, looked_on(bundle, config, SAYS))
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +155,24 @@ def test_page_and_picture(shadow: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main([str(shadow), "-o", str(tmp_path / "alone.png")]) == 0
     assert (tmp_path / "alone.png").exists() and not (tmp_path / "alone.md").exists()
     assert "in shadow: nothing was sent" in capsys.readouterr().out
+
+
+def test_parts_of_one_flight_are_one_report(
+    bundle: Bundle, figures: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A long recording is written in parts; together they say what one file would."""
+    config, log = config_of(bundle, shadow=True), tmp_path / "shadow.mcap"
+    written(log, bundle, config, looked_on(bundle, config, SAYS), limit=LIMIT)
+    parts = [*sorted(tmp_path.glob("shadow-*.mcap")), log]
+    assert len(parts) > 1
+    assert main([*map(str, parts), "--json", str(tmp_path / "all.json")]) == 0
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert {k: v for k, v in found.items() if k != "moments"} == {
+        k: v for k, v in figures.items() if k != "moments"
+    }
+    *_, last = found["moments"]
+    assert spillguard([*last["command"].split()[1:], "--out", str(tmp_path / "moment.png")]) == 0
+    assert "nothing: shadow" in capsys.readouterr().out
 
 
 def test_a_shadow_at_a_share_of_the_speed_replays_to_equal_decisions(bundle: Bundle, tmp_path: Path) -> None:

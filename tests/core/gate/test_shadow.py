@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sim.pouring.gen3 import GEN3
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Mode, Proposal, Request, SuspensionRequest
 from spillguard_core.gate.gate import decide, initial_decision
@@ -153,6 +154,16 @@ def test_no_command_can_be_made_in_shadow(shadow):
     moving = Rig()
     with pytest.raises(ValueError, match="shadow makes no commands"):
         braking_trajectory(moving.follow(), SHADOW)
+
+
+def test_no_output_can_be_opened_in_shadow():
+    """Before the node is even asked for a publisher: there is none here that could be."""
+    output = pytest.importorskip("spillguard_ros.monitor.arm_output")
+    with pytest.raises(ValueError, match="nothing may command the arm"):
+        output.ArmOutput(None, GEN3, SHADOW)
+    assert output.arm_output(None, GEN3, SHADOW) is None
+    with pytest.raises(AttributeError):  # guarded it asks the node
+        output.arm_output(None, GEN3, CONFIG)
 
 
 def test_a_gate_that_leaves_the_shadow_starts_closed(shadow):

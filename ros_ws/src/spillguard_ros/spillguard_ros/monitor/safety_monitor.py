@@ -67,6 +67,7 @@ class SafetyMonitor(ShellNode):
         """Load and verify the bundle, open the topics. Nothing is sent yet."""
         parameters = read_parameters(self, MonitorParameters)
         streamed = Output.named(parameters.output) is Output.POSITIONS
+        asked = "" if parameters.shadow and streamed else parameters.driver_parameter
         key = parameters.public_key
         robot = load_robot(parameters.robot, parameters.joint_prefix)
         site = load_site(Path(parameters.site).expanduser()) if parameters.site else None
@@ -92,8 +93,9 @@ class SafetyMonitor(ShellNode):
         self._sensors = Sensors(self, robot, bundle.task, frames, self._record)
         self._driver = Driver(
             self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout,
-            parameters.driver_parameter, self.resolve_topic_name(robot.command_topic).rpartition("/")[0],
-            self.resolve_topic_name(POSITIONS) if streamed else "",
+            asked, self.resolve_topic_name(robot.command_topic).rpartition("/")[0],
+            # In shadow there is no streamer either, whose absence would be a fault.
+            self.resolve_topic_name(POSITIONS) if streamed and not parameters.shadow else "",
         )  # fmt: skip
         self._command_topic = self.resolve_topic_name(robot.command_topic)
         self._arm = arm_output(self, robot, self._config)

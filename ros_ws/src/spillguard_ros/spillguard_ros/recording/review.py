@@ -61,8 +61,8 @@ class Replay:
 class Explain:
     """Say what the gate was asked at one moment of a flight, what it sent instead, and why."""
 
-    log: tyro.conf.Positional[Path]
-    """MCAP file of a flight."""
+    log: tyro.conf.Positional[tuple[Path, ...]]
+    """MCAP file of a flight, or the parts of one, oldest first."""
     at: float | None = None
     """Seconds since the first cycle; by default the first cycle in which the policy was overridden."""
     around: float = 2.0
@@ -73,6 +73,8 @@ class Explain:
     """Picture to write; by default beside the recording."""
 
     def __post_init__(self) -> None:
+        if not self.log:
+            raise ValueError("name at least one recording")
         if not self.around > 0.0:
             raise ValueError(f"around must be above 0 s, got {self.around}")
 
@@ -263,7 +265,7 @@ def explain_main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     console = Console()
     try:
-        recorded = opened(args.log)
+        recorded = opened(*args.log)
         tell_losses(recorded, console)
         index = found_cycle(recorded, args.at)
         table = Table(show_header=False)
@@ -275,7 +277,8 @@ def explain_main(arguments: Sequence[str] | None = None) -> int:
             console.print(_choices(recorded, index, alternatives(recorded, index, models)))
         from spillguard_ros.recording.flight_plot import save_moment
 
-        out = args.out or args.log.with_name(f"{args.log.stem}-{recorded.elapsed[index]:.2f}s.png")
+        log = args.log[-1]
+        out = args.out or log.with_name(f"{log.stem}-{recorded.elapsed[index]:.2f}s.png")
         save_moment(recorded, index, args.around, out)
     except (ValueError, OSError, KeyError) as error:
         return refused("explain", error)

@@ -89,9 +89,9 @@ def _latency(recorded: Flight, seen: Judged) -> dict[str, float]:
 
 
 def _moments(
-    recorded: Flight, log: Path, found: Sequence[Cause], beside: Compared | None
+    recorded: Flight, logs: Sequence[Path], found: Sequence[Cause], beside: Compared | None
 ) -> tuple[Moment, ...]:
-    wanted: list[tuple[float, str]] = []
+    names, wanted = shlex.join(map(str, logs)), list[tuple[float, str]]()
     for cause in found:
         wanted.append((cause.first, f"first {cause.verdict}: {cause.text}"))
         if cause.longest_at != cause.first:
@@ -102,12 +102,12 @@ def _moments(
         wanted.append((float(recorded.elapsed[farthest]), "policy and arm farthest apart"))
     # Down to the millisecond: the moment has to lie within the recording.
     return tuple(
-        Moment(at, why, f"spillguard explain {shlex.quote(str(log))} --at {at:.3f}")
+        Moment(at, why, f"spillguard explain {names} --at {at:.3f}")
         for at, why in ((math.floor(1e3 * time) / 1e3, why) for time, why in wanted)
     )
 
 
-def report_of(recorded: Flight, log: Path, beside: Compared | None, seen: Judged) -> Report:
+def report_of(recorded: Flight, logs: Sequence[Path], beside: Compared | None, seen: Judged) -> Report:
     """All figures of a recording. ValueError if it does not say how the gate was set."""
     found, config = causes(recorded, seen), recorded.config
     number, total = changed(recorded, seen), len(seen.answers)
@@ -121,7 +121,7 @@ def report_of(recorded: Flight, log: Path, beside: Compared | None, seen: Judged
         changed_share=number / total if total else math.nan, changed_time=sum(cause.share for cause in found),
         causes=tuple(found), distances=() if beside is None else _distances(recorded, beside),
         latency=_latency(recorded, seen), driver_faults=faults,
-        moments=_moments(recorded, log, found, beside),
+        moments=_moments(recorded, logs, found, beside),
         lost=tuple(recorded.told(loss) for loss in recorded.losses),
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from spillguard_core.bundle.bundle import Bundle
 from spillguard_core.bundle.manifest import BundleError
 from spillguard_ros.recording.judged import Compared, compared, judged
 from spillguard_ros.recording.recording import Flight, read_flight
-from spillguard_ros.recording.review import SHIPPED, RecordingError, bundle_of, refused, tell_losses
+from spillguard_ros.recording.review import SHIPPED, RecordingError, bundle_of, opened, refused, tell_losses
 from spillguard_ros.recording.shadow_figures import Report, as_json, report_of
 from spillguard_ros.recording.shadow_words import CAUSES, DISTANCES, cause_row, distance_row, facts, markdown
 
@@ -27,8 +27,8 @@ from spillguard_ros.recording.shadow_words import CAUSES, DISTANCES, cause_row, 
 class ShadowReport:
     """Tell what the monitor made, or in shadow would have made, of a policy. Exit status 0 if it could."""
 
-    log: tyro.conf.Positional[Path]
-    """MCAP file of a flight, in shadow or guarded."""
+    log: tyro.conf.Positional[tuple[Path, ...]]
+    """MCAP file of a flight, in shadow or guarded, or the parts of one, oldest first."""
     bundle: Path | None = None
     """Directory of the bundle that ran, to compare it with the arm; by default the shipped one, if it ran."""
     json: Path | None = None
@@ -36,21 +36,24 @@ class ShadowReport:
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Page to write (.md, with its picture beside it), picture alone (.png), or a folder for both."""
 
+    def __post_init__(self) -> None:
+        if not self.log:
+            raise ValueError("name at least one recording")
 
-def readable(log: Path) -> Flight:
+
+def readable(*logs: Path) -> Flight:
     """The recording. RecordingError with one sentence if nothing can be said about it."""
-    if not log.is_file():
-        raise RecordingError(f"{log} is no file")
-    recorded = read_flight(log)
-    if recorded.cycles:
-        return recorded
-    whys = [loss.why for loss in recorded.losses]
-    foreign = next((why for why in whys if "cannot be understood" in why), "")
-    if foreign:
-        raise RecordingError(f"{log} is from another version: {foreign}")
-    if whys:
-        raise RecordingError(f"{log} is damaged, and no cycle of it can be read: {whys[0]}")
-    raise RecordingError(f"{log} holds no cycle of a safety monitor; was it written with record:=FILE?")
+    try:
+        return opened(*logs)
+    except RecordingError as error:
+        whys = [loss.why for log in logs if log.is_file() for loss in read_flight(log).losses]
+        if not whys:
+            raise
+        name = " ".join(map(str, logs))
+        foreign = next((why for why in whys if "cannot be understood" in why), "")
+        if foreign:
+            raise RecordingError(f"{name} is from another version: {foreign}") from error
+        raise RecordingError(f"{name} is damaged, and no cycle of it can be read: {whys[0]}") from error
 
 
 def _bundle(recorded: Flight, path: Path | None) -> Bundle | None:
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     console = Console()
     try:
-        recorded = readable(args.log)
+        recorded = readable(*args.log)
         seen = judged(recorded)
         bundle = _bundle(recorded, args.bundle)
         beside = None if bundle is None else compared(recorded, seen, bundle.task, bundle.tool())
