@@ -160,18 +160,16 @@ def generate_launch_description() -> LaunchDescription:
         "'.lower() == 'false'",
     ]))  # fmt: skip
     allowed = ParameterValue(LaunchConfiguration("allow_uncalibrated"), value_type=bool)
-    way = {
-        "shadow": ParameterValue(LaunchConfiguration("shadow"), value_type=bool),
-        "speed_scale": ParameterValue(LaunchConfiguration("speed_scale"), value_type=float),
-    }
+    shadow = {"shadow": ParameterValue(LaunchConfiguration("shadow"), value_type=bool)}
+    slow = {"speed_scale": ParameterValue(LaunchConfiguration("speed_scale"), value_type=float)}
     patience = PythonExpression([
         "0.0 if '", LaunchConfiguration("shadow"), "'.lower() != 'false' else ",
         LaunchConfiguration("patience"), " / max(", LaunchConfiguration("speed_scale"), ", 0.01)",
     ])  # fmt: skip
     nodes = [
-        node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}, way),
+        node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}, shadow, slow),
         node("policy", bundle, robot, {"patience": ParameterValue(patience, value_type=float)}),
-        node("position_streamer", robot, condition=streamed),
+        node("position_streamer", robot, slow, condition=streamed),
         node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
     ]
     return LaunchDescription([

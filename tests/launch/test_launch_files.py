@@ -26,7 +26,7 @@ FROM_LAUNCH = {  # parameters that a launch argument sets
     },
     "policy": {"bundle", "robot", "public_key", "joint_prefix", "patience"},
     "sim_arm": {"seed", "output", "joint_prefix"},
-    "position_streamer": {"robot", "joint_prefix"},
+    "position_streamer": {"robot", "joint_prefix", "speed_scale"},
     "operator_page": {"bundle", "robot", "site", "public_key", "joint_prefix"},
 }  # fmt: skip
 # Declared by kortex_bringup's gen3.launch.py (ros2_kortex 1fdbef3, April 2026).
@@ -181,7 +181,7 @@ def test_positions_are_streamed_to_the_drivers_topic_only_when_asked_for() -> No
         (LAUNCH / "pour_nodes.launch.py").read_text(),
     )
     assert f'"{outputs.POSITIONS}"' in source and "(positions, [driver, positions])" in source
-    assert 'node("position_streamer", robot, condition=streamed)' in source
+    assert 'node("position_streamer", robot, slow, condition=streamed)' in source
     assert constant("pour_nodes.launch.py", "ARGUMENTS")["output"][0] == outputs.Output.TRAJECTORY.value
 
 

@@ -11,6 +11,7 @@ from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.bundle.certificate import UNCALIBRATED, at_speed
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import Request
+from spillguard_core.gate.interpolator import trajectory_fault
 from spillguard_core.gate.trajectory import braking_trajectory
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 from tests.core.conftest import CONFIG, FORWARD, KINEMATICS, Rig, models
@@ -125,3 +126,16 @@ def test_nothing_is_promised_of_a_slower_arm():
     assert said.startswith(UNCALIBRATED)
     assert "made at full speed, here the arm moves at 10 % of it" in said
     assert at_speed("broken rule in at most 3 %", 1.0) == "broken rule in at most 3 %"
+
+
+def test_what_a_slowed_gate_sends_the_slowed_streamer_takes_and_nothing_faster():
+    """Both are slowed by the same parameter: what joins a late trajectory is slow, too."""
+    limits = replace(GEN3_LIMITS, velocity=0.1 * GEN3_LIMITS.velocity)
+    slow, full = at_share(0.1), Rig()
+    slow.tick(None, Request.RESET)
+    slow.tick(FORWARD, Request.RESUME)
+    for _ in range(60):
+        decision = slow.tick(10.0 * FORWARD)  # its velocity limits act
+        assert trajectory_fault(braking_trajectory(decision, slow.config), limits) == ""
+    too_fast = braking_trajectory(full.follow(60, 2.0 * FORWARD), full.config)
+    assert trajectory_fault(too_fast, limits) == "it is faster than the velocity limits"

@@ -58,7 +58,7 @@ from spillguard_core.gate.limits import Feasible, Hard, Margins, Start, feasible
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.rule import Motion, Rule, Surroundings, Tool, units
 from spillguard_core.gate.screening import Choice, Critic, Scene, Screen, evaluated, screened
-from spillguard_core.gate.slow import Slow
+from spillguard_core.gate.slow import SlowTool
 from spillguard_core.gate.task import Task, observe_from
 from spillguard_core.gate.trajectory import state_at
 from spillguard_core.robot.arm import Vec
@@ -167,7 +167,7 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     if choices[0].reason is reasons.CRITIC_INVALID:
         return _braked(cycle, mode, (reasons.CRITIC_INVALID, ""), models)
     places = models.task.places(measurement)
-    tool = models.tool if speed == 1.0 else Slow(models.tool, speed)
+    tool = models.tool if speed == 1.0 else SlowTool(models.tool, speed)
     around = Surroundings(cycle.config, tool, models.world, measurement, places)
     hard = Hard(
         models.rules, models.task, around, speed * models.scale,

@@ -17,7 +17,7 @@ from spillguard_core.robot.arm import Vec
 
 
 @dataclass(frozen=True)
-class Slow:
+class SlowTool:
     """A tool whose joint velocities are a `share` in (0, 1] of the inner one's."""
 
     inner: Tool

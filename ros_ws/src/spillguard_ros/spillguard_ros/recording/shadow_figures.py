@@ -29,7 +29,7 @@ class Distance:
 
 
 @dataclass(frozen=True)
-class Moment:
+class WorthALook:
     """A moment worth looking at."""
 
     at: float  # [s] since the first cycle of the recording, as `spillguard explain --at` takes it
@@ -38,7 +38,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """All figures. Times [s], shares from 0 to 1, NaN where nothing is known."""
 
     shadow: bool
@@ -54,7 +54,7 @@ class Report:
     distances: tuple[Distance, ...]
     latency: dict[str, float]  # p50, p95, p99, trained
     driver_faults: dict[str, int]  # text -> cycles: a guarded monitor would not have been reset
-    moments: tuple[Moment, ...]
+    moments: tuple[WorthALook, ...]
     lost: tuple[str, ...]
 
 
@@ -90,7 +90,7 @@ def _latency(recorded: Flight, seen: Judged) -> dict[str, float]:
 
 def _moments(
     recorded: Flight, logs: Sequence[Path], found: Sequence[Cause], beside: Compared | None
-) -> tuple[Moment, ...]:
+) -> tuple[WorthALook, ...]:
     names, wanted = shlex.join(map(str, logs)), list[tuple[float, str]]()
     for cause in found:
         wanted.append((cause.first, f"first {cause.verdict}: {cause.text}"))
@@ -102,12 +102,12 @@ def _moments(
         wanted.append((float(recorded.elapsed[farthest]), "policy and arm farthest apart"))
     # Down to the millisecond: the moment has to lie within the recording.
     return tuple(
-        Moment(at, why, f"spillguard explain {names} --at {at:.3f}")
+        WorthALook(at, why, f"spillguard explain {names} --at {at:.3f}")
         for at, why in ((math.floor(1e3 * time) / 1e3, why) for time, why in wanted)
     )
 
 
-def report_of(recorded: Flight, logs: Sequence[Path], beside: Compared | None, seen: Judged) -> Report:
+def report_of(recorded: Flight, logs: Sequence[Path], beside: Compared | None, seen: Judged) -> Findings:
     """All figures of a recording. ValueError if it does not say how the gate was set."""
     found, config = causes(recorded, seen), recorded.config
     number, total = changed(recorded, seen), len(seen.answers)
@@ -115,7 +115,7 @@ def report_of(recorded: Flight, logs: Sequence[Path], beside: Compared | None, s
     for index in seen.index.tolist():
         if fault := recorded.cycles[index].inputs.driver_fault:
             faults[fault] = faults.get(fault, 0) + 1
-    return Report(
+    return Findings(
         shadow=config.shadow, speed_scale=config.speed_scale, seconds=seen.seconds, standing=seen.standing,
         cycles=len(seen.index), proposals=total, changed=number,
         changed_share=number / total if total else math.nan, changed_time=sum(cause.share for cause in found),
@@ -126,7 +126,7 @@ def report_of(recorded: Flight, logs: Sequence[Path], beside: Compared | None, s
     )  # fmt: skip
 
 
-def as_json(report: Report) -> str:
+def as_json(report: Findings) -> str:
     """All figures; null where nothing is known, which JSON has no number for."""
 
     def plain(value: Any) -> Any:

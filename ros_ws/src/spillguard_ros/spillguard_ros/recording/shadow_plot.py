@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from spillguard_ros.recording.flight_plot import LINES, draw_verdict, legend_beside
 from spillguard_ros.recording.judged import Compared
 from spillguard_ros.recording.recording import Flight
-from spillguard_ros.recording.shadow_figures import Report
+from spillguard_ros.recording.shadow_figures import Findings
 
 
-def save_picture(report: Report, recorded: Flight, beside: Compared | None, path: Path) -> Path:
+def save_picture(report: Findings, recorded: Flight, beside: Compared | None, path: Path) -> Path:
     """Verdicts over time and, where they were compared, every entry of the action: policy and arm."""
     entries = recorded.action if beside is not None and beside.index.size else ()
     rows = len(entries) + 1

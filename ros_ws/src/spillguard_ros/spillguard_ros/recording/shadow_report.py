@@ -19,7 +19,7 @@ from spillguard_core.bundle.manifest import BundleError
 from spillguard_ros.recording.judged import Compared, compared, judged
 from spillguard_ros.recording.recording import Flight, read_flight
 from spillguard_ros.recording.review import SHIPPED, RecordingError, bundle_of, opened, refused, tell_losses
-from spillguard_ros.recording.shadow_figures import Report, as_json, report_of
+from spillguard_ros.recording.shadow_figures import Findings, as_json, report_of
 from spillguard_ros.recording.shadow_words import CAUSES, DISTANCES, cause_row, distance_row, facts, markdown
 
 
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write(report: Report, recorded: Flight, beside: Compared | None, out: Path, console: Console) -> None:
+def _write(report: Findings, recorded: Flight, beside: Compared | None, out: Path, console: Console) -> None:
     from spillguard_ros.recording.shadow_plot import save_picture
 
     page = out if out.suffix in (".md", ".png") else out / "shadow.md"
@@ -102,7 +102,7 @@ def _write(report: Report, recorded: Flight, beside: Compared | None, out: Path,
     console.print(f"plot {picture}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _show(report: Report, console: Console) -> None:
+def _show(report: Findings, console: Console) -> None:
     for line in facts(report):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     for heads, rows in (

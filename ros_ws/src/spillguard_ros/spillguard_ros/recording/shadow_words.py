@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 from spillguard_ros.recording.judged import Cause
-from spillguard_ros.recording.shadow_figures import Distance, Report
+from spillguard_ros.recording.shadow_figures import Distance, Findings
 
 
-def facts(report: Report) -> list[str]:
+def facts(report: Findings) -> list[str]:
     """The report in sentences."""
     would = "would have changed" if report.shadow else "changed"
     how = "in shadow: nothing was sent" if report.shadow else "guarded"
@@ -55,7 +55,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
-def markdown(report: Report, picture: str) -> str:
+def markdown(report: Findings, picture: str) -> str:
     """The page; `picture` is the name of the file beside it."""
     parts = [f"# What the monitor {'would have made' if report.shadow else 'made'} of the policy"]
     parts.append(
