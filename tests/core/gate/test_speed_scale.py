@@ -14,7 +14,9 @@ from spillguard_core.gate.decision import Request
 from spillguard_core.gate.interpolator import trajectory_fault
 from spillguard_core.gate.trajectory import braking_trajectory
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
+from spillguard_core.tasks.pouring.zone import TILT_LIMIT
 from tests.core.conftest import CONFIG, FORWARD, KINEMATICS, Rig, models
+from tests.data.make_gate_decisions import EPISODES, Adversity, configured, policy_says, shipped
 
 SHARES = st.floats(0.01, 1.0)
 ENTRIES = st.lists(st.floats(-1.5, 1.5), min_size=4, max_size=4).map(
@@ -139,3 +141,55 @@ def test_what_a_slowed_gate_sends_the_slowed_streamer_takes_and_nothing_faster()
         assert trajectory_fault(braking_trajectory(decision, slow.config), limits) == ""
     too_fast = braking_trajectory(full.follow(60, 2.0 * FORWARD), full.config)
     assert trajectory_fault(too_fast, limits) == "it is faster than the velocity limits"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.6])
+def test_nothing_that_befalls_a_slowed_gate_makes_it_faster(share):
+    """Obstacles, critic, joint limits, teleoperators, faults and late decisions: the stream of adversity."""
+    bundle = shipped()
+    config = replace(configured(bundle), speed_scale=share)
+    gate = bundle.models(config)
+    limit = share * config.limits.velocity * (1.0 + 1e-9)
+    seen = set()
+    for number in range(EPISODES):
+        for decision in Adversity(gate, config, policy_says(bundle, gate), number).decisions():
+            seen.add(decision.reason.name)
+            assert (np.abs(decision.qd) <= limit).all()
+            assert (np.abs(decision.twist_sent) <= share * gate.scale * (1.0 + 1e-9)).all()
+    assert {"OK", "TWIST_LIMIT", "COLLISION", "TELEOP_SILENT", "STATE_STALE", "TRACKING_ERROR"} <= seen
+
+
+ROOM = 0.01  # [m, rad]
+
+
+@pytest.mark.parametrize(
+    ("twist", "reason", "near"),
+    [
+        (FORWARD, reasons.WORKSPACE_LIMIT, lambda q: {"limits": _walled(q)}),
+        (np.array([0.0, 0.0, 0.0, 1.2]), TILT_LIMIT, lambda q: {"settings": {"free_tilt": ROOM}}),
+        (FORWARD, reasons.POSITION_LIMIT, lambda q: {"limits": _stopped(q)}),
+    ],
+    ids=["wall", "tilt", "joint"],
+)
+def test_a_slowed_gate_stops_before_a_limit_and_its_ways_out_are_slow(twist, reason, near):
+    rig = at_share(0.1)
+    rig.config = replace(rig.config, **near(rig.q))
+    rig.tick(None, Request.RESET)
+    rig.tick(twist, Request.RESUME)
+    seen = set()
+    for _ in range(300):
+        decision = rig.tick(twist)
+        seen.add(decision.reason)
+        assert decision.margins["workspace"] >= -1e-6 and decision.margins["tilt"] >= -1e-6
+        assert (np.abs(decision.qd) <= 0.1 * GEN3_LIMITS.velocity * (1.0 + 1e-9)).all()
+        assert (np.abs(decision.twist_sent) <= 0.1 * ACTION_SCALE * (1.0 + 1e-9)).all()
+    assert seen == {reasons.OK, reason}
+
+
+def _walled(q):
+    place = KINEMATICS.pose(q).position
+    return replace(GEN3_LIMITS, workspace_min=place - 0.5, workspace_max=place + ROOM)
+
+
+def _stopped(q):
+    return replace(GEN3_LIMITS, position_min=q - 5.0 * ROOM, position_max=q + 5.0 * ROOM)
