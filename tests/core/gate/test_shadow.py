@@ -166,6 +166,25 @@ def test_no_output_can_be_opened_in_shadow():
         output.arm_output(None, GEN3, CONFIG)
 
 
+def test_not_even_a_decision_of_a_moving_gate_is_gone_on_with():
+    moving = Rig()
+    moving.follow()
+    assert moving.decision.anchored and moving.decision.qd.any()
+    moving.config = SHADOW
+    decision = moving.tick(FORWARD)
+    assert (decision.mode, decision.send, decision.anchored) == (Mode.SHADOW, False, False)
+
+
+def test_a_hold_would_brake_from_where_the_arm_is_and_how_fast_it_moves(shadow):
+    """What is kept of such a cycle is what the gate would do if it took over: brake at once, and no more."""
+    qd = np.array([0.4, 0.0, 0.0, -0.2, 0.0, 0.0, 0.0])
+    held = led(shadow, qd, 5, proposal=None)[-1]
+    assert held.verdict is Verdict.HOLD
+    left = 1.0 - CONFIG.period * CONFIG.limits.acceleration[0] / 0.4
+    np.testing.assert_allclose(held.qd, left * qd, atol=1e-12)
+    np.testing.assert_allclose(held.q, shadow.q + 0.5 * CONFIG.period * (qd + held.qd), atol=1e-12)
+
+
 def test_a_gate_that_leaves_the_shadow_starts_closed(shadow):
     """A guarded gate that is handed a decision of a shadow sends nothing."""
     shadow.run(5, FORWARD)

@@ -186,6 +186,19 @@ def test_a_slowed_gate_stops_before_a_limit_and_its_ways_out_are_slow(twist, rea
     assert seen == {reasons.OK, reason}
 
 
+def test_a_cup_that_leans_too_far_is_turned_back_at_its_share():
+    """The task's rule names its way out at full speed."""
+    rig = at_share(0.1)
+    rig.follow(100, np.array([0.0, 0.0, 0.0, 1.2]))
+    leans = KINEMATICS.pose(rig.q).tilt
+    rig.config = replace(rig.config, settings={"free_tilt": 0.5 * leans})
+    decision = rig.run(20, FORWARD)
+    assert decision.reason is TILT_LIMIT
+    assert -0.12 * (1.0 + 1e-9) <= decision.twist_sent[3] < -0.1
+    assert (np.abs(decision.qd) <= 0.1 * GEN3_LIMITS.velocity * (1.0 + 1e-9)).all()
+    assert KINEMATICS.pose(rig.q).tilt < leans
+
+
 def _walled(q):
     place = KINEMATICS.pose(q).position
     return replace(GEN3_LIMITS, workspace_min=place - 0.5, workspace_max=place + ROOM)
