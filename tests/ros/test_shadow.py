@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from trajectory_msgs.msg import JointTrajectory
 
@@ -14,6 +15,7 @@ from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.gate.decision import Mode
 from spillguard_core.gate.refusal import LOOKS_ON
 from spillguard_core.gate.trajectory import Trajectory
+from spillguard_ros.monitor.driver import JOINS
 from spillguard_ros.node import convert
 from spillguard_ros.node.outputs import POSITIONS
 from spillguard_ros.operator.client import COMMAND
@@ -87,6 +89,17 @@ def test_in_shadow_no_publisher_of_commands_is_ever_created(stage: Stage) -> Non
         assert commanders(stage) == (0, 0)
     assert stage.news()["mode"] == "shadow"
     assert not stage.witness.heard.commands
+
+
+def test_where_positions_are_streamed_a_shadow_has_no_streamer_and_misses_none(stage: Stage) -> None:
+    node, heard = stage.witness.node, list[DiagnosticArray]()
+    node.create_subscription(DiagnosticArray, "/aside/safety_monitor/status", heard.append, 10)
+    asked = {"bundle": stage.bundle, "shadow": True, "output": "positions", "driver_parameter": JOINS}
+    stage.graph.start("aside", "safety_monitor", asked, "-r", "__ns:=/aside")
+    stage.until(lambda: bool(heard), PATIENCE, "a status")
+    said = convert.status_values(heard[-1].status[0])
+    assert (said["mode"], said["driver"]) == ("shadow", "")
+    assert [node.count_publishers(f"/aside/{topic}") for topic in (COMMAND, POSITIONS)] == [0, 0]
 
 
 @pytest.mark.parametrize("service", ["reset", "resume", "stop", "hold", "restore_critic"])
