@@ -44,6 +44,8 @@ NODE_ARGUMENTS = {
         "trajectory",
         "What the arm is given: trajectory, or positions, for which another controller is started.",
     ),
+    "shadow": ("false", "Look on while somebody else moves the arm; nothing of ours can command it."),
+    "speed_scale": ("1.0", "Share of its speed at which every motion is made, 0.01 to 1.0."),
     "driver_prefix": ("/", "What stands before the driver's topics."),
     "driver_status": (
         "controller_manager: Controllers Activity",

@@ -4,7 +4,8 @@ With ``output:=positions`` the position streamer is a third node, for a driver t
 lifecycle nodes that configure and activate themselves (`autostart`). No event here re-activates a node: one
 that an operator deactivates stays inactive. The monitor starts closed; an operator resets and resumes it.
 What ends the launch ends the nodes, and what ends driver, monitor or streamer ends the launch.
-``page:=true`` adds the operator page, on which nothing depends.
+``page:=true`` adds the operator page, on which nothing depends. ``shadow:=true`` looks on while somebody else
+moves the arm, ``speed_scale:=0.1`` moves it at a tenth of its speed: see docs/commissioning.md.
 """
 
 import os
@@ -38,6 +39,17 @@ ARGUMENTS = {
     "record": ("", "MCAP file for the flight recording; empty: none."),
     "public_key": ("", "Ed25519 key that must have signed the bundle; empty: unsigned bundles are taken."),
     "allow_uncalibrated": ("false", "Take a bundle whose critic's threshold promises nothing."),
+    "shadow": (
+        "false",
+        "Look on while somebody else moves the arm: everything runs and is recorded, nothing of ours can "
+        "command it.",
+    ),
+    "speed_scale": ("1.0", "Share of its speed at which every motion is made, 0.01 to 1.0."),
+    "patience": (
+        "15.0",
+        "[s] of motion at full speed after which the policy gives up, 0: never; at less speed it has as much "
+        "longer, and in shadow, where the motion is not its own, it never does.",
+    ),
     "output": (
         "trajectory",
         "What the arm's controller is given: trajectory (joint_trajectory_controller), or positions "
@@ -142,12 +154,22 @@ def generate_launch_description() -> LaunchDescription:
     site = {"site": text("site")}
     driver = ("output", "driver_status", "driver_controller", "driver_parameter")
     told = {name: text(name) for name in ("record", *driver)}
-    streamed = IfCondition(PythonExpression(["'", LaunchConfiguration("output"), "' == 'positions'"]))
+    # In shadow nothing that commands the arm is started, nor where it is not plain that this is no shadow.
+    streamed = IfCondition(PythonExpression([
+        "'", LaunchConfiguration("output"), "' == 'positions' and '", LaunchConfiguration("shadow"),
+        "'.lower() == 'false'",
+    ]))  # fmt: skip
     allowed = ParameterValue(LaunchConfiguration("allow_uncalibrated"), value_type=bool)
+    shadow = {"shadow": ParameterValue(LaunchConfiguration("shadow"), value_type=bool)}
+    slow = {"speed_scale": ParameterValue(LaunchConfiguration("speed_scale"), value_type=float)}
+    patience = PythonExpression([
+        "0.0 if '", LaunchConfiguration("shadow"), "'.lower() != 'false' else ",
+        LaunchConfiguration("patience"), " / max(", LaunchConfiguration("speed_scale"), ", 0.01)",
+    ])  # fmt: skip
     nodes = [
-        node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}),
-        node("policy", bundle, robot),
-        node("position_streamer", robot, condition=streamed),
+        node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}, shadow, slow),
+        node("policy", bundle, robot, {"patience": ParameterValue(patience, value_type=float)}),
+        node("position_streamer", robot, slow, condition=streamed),
         node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
     ]
     return LaunchDescription([

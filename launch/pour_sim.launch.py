@@ -25,6 +25,16 @@ def generate_launch_description() -> LaunchDescription:
             default_value="trajectory",
             description="What the arm's controller is given: trajectory or positions.",
         ),
+        DeclareLaunchArgument(
+            "shadow",
+            default_value="false",
+            description="Look on while somebody else moves the arm; nothing of ours can command it.",
+        ),
+        DeclareLaunchArgument(
+            "speed_scale",
+            default_value="1.0",
+            description="Share of its speed at which every motion is made, 0.01 to 1.0.",
+        ),
         DeclareLaunchArgument("seed", default_value="0", description="Of the sequence of randomised cells."),
         DeclareLaunchArgument(
             "domain",
@@ -46,7 +56,7 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(str(HERE / "pour_nodes.launch.py")),
         launch_arguments={
             name: LaunchConfiguration(name)
-            for name in ("bundle", "output", "driver_status", "driver_parameter")
+            for name in ("bundle", "output", "shadow", "speed_scale", "driver_status", "driver_parameter")
         }.items(),
     )
     sim_arm = Node(

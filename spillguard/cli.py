@@ -62,6 +62,10 @@ COMMANDS = {
         "spillguard_ros.operator.contract_test",
         "does a bundle mean what its source meant, and does the arm do what it means",
     ),
+    "shadow-report": (
+        "spillguard_ros.recording.shadow_report:main",
+        "what the monitor would have made of a policy, and how far that is from what the arm did",
+    ),
     "excite": (
         "spillguard_ros.operator.excite",
         "move the arm, through the monitor, so that a recording can be identified",

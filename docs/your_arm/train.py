@@ -41,4 +41,4 @@ np.savez(
     folder / "source.npz", joint_names=names, tool_to_goal=goal, joint_position=q, joint_velocity=qd,
     action_names=[axis.name for axis in arm.task.action], action=np.array(done),
 )  # fmt: skip
-print(f"reached {reached} of {episodes} goals without the monitor")
+print(f"reached {reached} of {episodes} goals without the monitor")  # noqa: T201

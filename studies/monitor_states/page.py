@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from spillguard_core.gate.decision import Mode
+from spillguard_core.gate.decision import GUARDED, Mode
 from studies.monitor_states.states import events_table, services_table, suspensions_table, transitions
 
 COMMAND = "python -m studies.monitor_states.page"
@@ -67,7 +67,7 @@ def picture() -> str:
         for pair, names in transitions().items()
         if not all(COMPOUND in name for name in names)
     }
-    moving = [mode for mode in Mode if mode is not Mode.STOPPED]
+    moving = [mode for mode in GUARDED if mode is not Mode.STOPPED]
     stopping = [found.pop((mode, Mode.STOPPED)) for mode in moving]
     everywhere = [name for name in stopping[0] if all(name in names for names in stopping)]
     alone = [
@@ -89,7 +89,7 @@ def picture() -> str:
         parts += [_arrow(path), _text(x, y, names, anchor)]
     path, x, y = STOPPING
     parts += [_arrow(path), _text(x, y, [*everywhere, *alone])]
-    parts += [_box(mode) for mode in Mode]
+    parts += [_box(mode) for mode in GUARDED]
     return "\n".join([*parts, "</svg>", ""])
 
 

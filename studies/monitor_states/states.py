@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from spillguard_core.gate.decision import Decision, Mode, Request, SuspensionRequest
+from spillguard_core.gate.decision import GUARDED, Decision, Mode, Request, SuspensionRequest
 from spillguard_core.gate.refusal import refusal
 from studies.monitor_states.bench import CONFIG, UPWARD, GateBench
 from studies.monitor_states.events import (
@@ -29,7 +29,7 @@ def table() -> dict[tuple[Mode, str], Decision]:
         (mode, f"{group}: {name}"): event.befall(GateBench(mode))
         for group, events in EVENTS.items()
         for name, event in events.items()
-        for mode in Mode
+        for mode in GUARDED
     }
 
 
@@ -46,8 +46,8 @@ def events_table() -> str:
     """Rows: events. Columns: modes."""
     decided = table()
     names = [f"{group}: {name}" for group, events in EVENTS.items() for name in events]
-    rows = [[name, *(_cell(decided[mode, name]) for mode in Mode)] for name in names]
-    return _markdown(["event", *(f"in {mode.value}" for mode in Mode)], rows)
+    rows = [[name, *(_cell(decided[mode, name]) for mode in GUARDED)] for name in names]
+    return _markdown(["event", *(f"in {mode.value}" for mode in GUARDED)], rows)
 
 
 SERVICES: dict[str, Request | SuspensionRequest] = {
@@ -68,8 +68,8 @@ def services_table() -> str:
         refused = refusal(request, bench.inputs(), bench.decision, bench.config)
         return f"refused: {refused}" if refused else "granted"
 
-    rows = [[name, *(answer(mode, request) for mode in Mode)] for name, request in SERVICES.items()]
-    return _markdown(["service", *(f"in {mode.value}" for mode in Mode)], rows)
+    rows = [[name, *(answer(mode, request) for mode in GUARDED)] for name, request in SERVICES.items()]
+    return _markdown(["service", *(f"in {mode.value}" for mode in GUARDED)], rows)
 
 
 def _wait(seconds: float) -> Event:
@@ -110,7 +110,7 @@ def suspensions_table() -> str:
         running = decision.suspension
         return "acts" if running is None else f"suspended: {running.reason}"
 
-    modes = [mode for mode in Mode if mode is not Mode.STOPPED]
+    modes = [mode for mode in GUARDED if mode is not Mode.STOPPED]
     rows = [[name, *(left(mode, event) for mode in modes)] for name, event in SUSPENSIONS.items()]
     return _markdown(["event while suspended", *(f"in {mode.value}" for mode in modes)], rows)
 

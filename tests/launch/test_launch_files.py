@@ -22,11 +22,11 @@ NODES = {
 FROM_LAUNCH = {  # parameters that a launch argument sets
     "safety_monitor": {
         "bundle", "robot", "site", "public_key", "record", "driver_status", "driver_controller",
-        "driver_parameter", "allow_uncalibrated", "output", "joint_prefix",
+        "driver_parameter", "allow_uncalibrated", "output", "joint_prefix", "shadow", "speed_scale",
     },
-    "policy": {"bundle", "robot", "public_key", "joint_prefix"},
+    "policy": {"bundle", "robot", "public_key", "joint_prefix", "patience"},
     "sim_arm": {"seed", "output", "joint_prefix"},
-    "position_streamer": {"robot", "joint_prefix"},
+    "position_streamer": {"robot", "joint_prefix", "speed_scale"},
     "operator_page": {"bundle", "robot", "site", "public_key", "joint_prefix"},
 }  # fmt: skip
 # Declared by kortex_bringup's gen3.launch.py (ros2_kortex 1fdbef3, April 2026).
@@ -181,8 +181,68 @@ def test_positions_are_streamed_to_the_drivers_topic_only_when_asked_for() -> No
         (LAUNCH / "pour_nodes.launch.py").read_text(),
     )
     assert f'"{outputs.POSITIONS}"' in source and "(positions, [driver, positions])" in source
-    assert 'node("position_streamer", robot, condition=streamed)' in source
+    assert 'node("position_streamer", robot, slow, condition=streamed)' in source
     assert constant("pour_nodes.launch.py", "ARGUMENTS")["output"][0] == outputs.Output.TRAJECTORY.value
+
+
+def evaluated(variable: str, **given: str) -> object:
+    """The expression that the launch system evaluates, with the arguments in their places."""
+    (words,) = (
+        next(node for node in ast.walk(statement) if isinstance(node, ast.List)).elts
+        for statement in ast.walk(tree("pour_nodes.launch.py"))
+        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") == variable
+    )
+    return eval("".join(w.value if isinstance(w, ast.Constant) else given[w.args[0].value] for w in words))
+
+
+def handed_on(name: str) -> set[str]:
+    """Arguments that a launch file passes to `pour_nodes.launch.py`."""
+    text = (LAUNCH / name).read_text().partition('HERE / "pour_nodes.launch.py"')[2].partition(".items()")[0]
+    own = set(constant(name, "NODE_ARGUMENTS")) if "*NODE_ARGUMENTS" in text else set()
+    return own | {word for word in text.split('"') if word.isidentifier()}
+
+
+@pytest.mark.parametrize("name", ["pour_sim.launch.py", "pour_kinova.launch.py"])
+def test_shadow_and_speed_reach_the_monitor_from_every_launch_file(name: str) -> None:
+    """Guarded and at full speed unless somebody says otherwise."""
+    inner = constant("pour_nodes.launch.py", "ARGUMENTS")
+    outer = (
+        constant(name, "NODE_ARGUMENTS")
+        if "kinova" in name
+        else {argument: (default, "") for argument, default in defaults(name).items()}
+    )
+    assert inner["shadow"][0] == outer["shadow"][0] == "false"
+    assert inner["speed_scale"][0] == outer["speed_scale"][0] == "1.0"
+    assert {"shadow", "speed_scale"} <= handed_on(name)
+
+
+@pytest.mark.parametrize(
+    ("output", "shadow", "started"),
+    [
+        ("positions", "false", True),
+        ("positions", "False", True),
+        ("positions", "true", False),
+        ("positions", "1", False),
+        ("positions", "perhaps", False),
+        ("trajectory", "false", False),
+    ],
+)
+def test_nothing_that_commands_the_arm_is_started_in_shadow(output: str, shadow: str, started: bool) -> None:
+    assert evaluated("streamed", output=output, shadow=shadow) is started
+
+
+@pytest.mark.parametrize(
+    ("shadow", "speed_scale", "patience"),
+    [("false", "1.0", 15.0), ("false", "0.1", 150.0), ("true", "1.0", 0.0), ("True", "0.1", 0.0)],
+)
+def test_a_policy_that_is_slowed_has_as_much_longer_and_one_that_looks_on_gives_up_never(
+    shadow: str, speed_scale: str, patience: float
+) -> None:
+    """A pour at a tenth of the speed takes longer than the patience at full speed."""
+    whole = str(constant("pour_nodes.launch.py", "ARGUMENTS")["patience"][0])
+    assert float(whole) == parameters("policy")["patience"]
+    given = {"shadow": shadow, "speed_scale": speed_scale, "patience": whole}
+    assert evaluated("patience", **given) == pytest.approx(patience)
 
 
 def test_what_is_late_is_joined_before_the_monitor_stops_the_arm() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from spillguard_core.gate.decision import Inputs, Proposal
-from spillguard_ros.monitor.latency import FEWEST, SILENT, WINDOW, Latency
+from spillguard_core.gate.proposals import SILENT
+from spillguard_ros.monitor.latency import FEWEST, WINDOW, Latency
 
 CLOCKS_APART = 12345.0  # [s] the driver's clock and ours
 

@@ -191,6 +191,17 @@ def test_what_is_kept_is_bounded() -> None:
 # --- HTML
 
 
+def test_in_shadow_the_banner_claims_no_verdict_over_the_arm() -> None:
+    feed = Feed(started=0.0)
+    feed.status(
+        status(mode="shadow", speed="10 %"), "SHADOW: nothing is sent; it would be PASS: ok", 1.0, 0.0
+    )
+    banner = page_html.banner(feed, 1.0)
+    assert ">SHADOW<" in banner and ">PASS<" not in banner
+    assert "nothing here moves or stops the arm" in banner and "it would be PASS: ok" in banner
+    assert "10 %" in page_html.figures(feed, NOTHING, 1.0)
+
+
 def test_the_banner_shows_the_verdict_only_while_it_is_live() -> None:
     feed = Feed(started=0.0)
     feed.note("joint_states", 9.9)
@@ -212,7 +223,7 @@ def test_figures_that_have_gone_silent_are_not_shown() -> None:
     live, silent = page_html.figures(feed, seen, 5.2), page_html.figures(feed, seen, 9.0)
     assert "following" in live and "38 g" in live
     assert "following" not in silent and "38 g" not in silent
-    assert silent.count("silent for") == 8
+    assert silent.count("silent for") == 9
 
 
 def test_every_margin_of_a_status_is_shown() -> None:

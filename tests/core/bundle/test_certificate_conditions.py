@@ -76,6 +76,16 @@ def test_gate_that_is_looser_than_in_the_calibration(
     assert reason in why_uncalibrated(certified, gate(clearance, {"free_tilt": free_tilt}, tolerance), RULES)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.999])
+def test_gate_that_moves_more_slowly_than_in_the_calibration(certified: Manifest, share: float) -> None:
+    """Stricter for the hard limits, not for the critic: a slow cup is turned back slowly."""
+    slow = replace(gate(), speed_scale=share)
+    assert f"made at full speed, here the arm moves at {100 * share:g} % of it" in why_uncalibrated(
+        conditions(certified), slow, RULES
+    )
+    assert why_uncalibrated(conditions(certified), gate(), RULES) == ""
+
+
 def test_gate_that_allows_for_less_height_than_in_the_calibration(certified: Manifest) -> None:
     made = conditions(certified, target_height_tolerance=0.004)
     assert why_uncalibrated(made, gate(height_tolerance=0.004), RULES) == ""

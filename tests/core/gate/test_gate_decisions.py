@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from spillguard_core.gate import reasons
-from spillguard_core.gate.decision import Measurement, Mode
+from spillguard_core.gate.decision import GUARDED, Measurement
 from spillguard_core.gate.reasons import Reason, Verdict
 from spillguard_core.robot.arm import Vec
 from spillguard_core.tasks.pouring.zone import TILT_LIMIT
@@ -37,7 +37,7 @@ def made(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def test_table_holds_every_mode_verdict_and_reason(kept: dict[str, np.ndarray]) -> None:
-    """Except those that a valid bundle and an arm that tracks its commands cannot cause."""
+    """Except those that a valid bundle and an arm that tracks its commands cannot cause, and the shadow."""
     elsewhere = {
         reasons.CRITIC_INVALID, reasons.NOT_RESET, reasons.NOT_SETTLING, reasons.PROPOSAL_MISSING,
         reasons.POLICY_SILENT, reasons.CHECK_FAILED,
@@ -45,7 +45,7 @@ def test_table_holds_every_mode_verdict_and_reason(kept: dict[str, np.ndarray]) 
     own = {reason for reason in vars(reasons).values() if isinstance(reason, Reason)} | {TILT_LIMIT}
     assert set(kept["reason"]) == {reason.name for reason in own - elsewhere}
     assert set(kept["verdict"]) == {verdict.name for verdict in Verdict}
-    assert set(kept["mode"]) == {mode.name for mode in Mode}
+    assert set(kept["mode"]) == {mode.name for mode in GUARDED}
 
 
 @pytest.mark.parametrize("column", ["verdict", "reason", "mode"])

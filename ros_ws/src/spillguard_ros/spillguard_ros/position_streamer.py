@@ -10,7 +10,7 @@ publisher beside the monitor no trajectory is taken until that one is gone.
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -19,6 +19,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from spillguard_core.gate.decision import SLOWEST
 from spillguard_core.gate.interpolator import PositionInterpolator, window
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.node import convert
@@ -44,6 +45,7 @@ class StreamerParameters:
     max_deviation: float = required("[rad] off the verified path to join a late trajectory", 0.001, 0.1)
     state_timeout: float = required("age of the joint state [s] from which no stream begins", 0.01, 1.0)
     linger: float = required("[s] for which a posture at rest is repeated before silence", 0.0, 10.0)
+    speed_scale: float = optional(1.0, "share of its speed at which every motion is made", SLOWEST, 1.0)
     joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
 
 
@@ -61,7 +63,10 @@ class PositionStreamer(ShellNode):
         """Load the robot, open the topics."""
         self._settings = read_parameters(self, StreamerParameters)
         robot = load_robot(self._settings.robot, self._settings.joint_prefix)
-        self._joints, self._limits = robot.message_joints, robot.limits
+        self._joints = robot.message_joints
+        # What a slowed gate sends is slow; what joins a late trajectory has to be, too.
+        slow = self._settings.speed_scale * robot.limits.velocity
+        self._limits = replace(robot.limits, velocity=slow)
         samples = window(robot.limits, self._settings.rate)
         self._close()
         self._positions = self.create_lifecycle_publisher(Float64MultiArray, POSITIONS, 1)

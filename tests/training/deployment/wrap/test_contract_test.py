@@ -36,7 +36,8 @@ def right(arm: str, rng: np.random.Generator) -> tuple[Raw, bytes]:
         "observation": [
             {
                 "term": "joint_position", "joints": rng.permutation(joints).tolist(),
-                "shift": rng.uniform(-1.0, 1.0, count).tolist(), "scale": rng.uniform(0.5, 2.0, count).tolist(),
+                "shift": rng.uniform(-1.0, 1.0, count).tolist(),
+                "scale": rng.uniform(0.5, 2.0, count).tolist(),
             },
             {"term": "joint_velocity", "joints": rng.permutation(joints).tolist(), "scale": 0.5},
         ],
@@ -220,5 +221,5 @@ def test_a_recording_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> 
         with pytest.raises(ValueError, match=words):
             load_recorded(tmp_path / "b.npz", bundle)
     (tmp_path / "c.npz").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="no readable .npz"):
+    with pytest.raises(ValueError, match=r"no readable \.npz"):
         load_recorded(tmp_path / "c.npz", bundle)

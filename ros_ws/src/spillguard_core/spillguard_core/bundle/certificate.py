@@ -29,6 +29,21 @@ def why_uncalibrated(manifest: Manifest, config: GateConfig, rules: Iterable[Rul
     return next((doubt for kind in doubts for doubt in kind), "")
 
 
+def at_speed(promised: str, speed_scale: float) -> str:
+    """What is left of a promise, in words, where every motion is made at a share of its speed.
+
+    Nothing: a slower cup pours longer and is turned back more slowly, which no episode of the calibration has
+    shown. The hard limits lose nothing by it.
+    """
+    if not speed_scale < 1.0 or promised.startswith(UNCALIBRATED):
+        return promised
+    return f"{UNCALIBRATED}: {_slower(speed_scale)}; at full speed: {promised}"
+
+
+def _slower(speed_scale: float) -> str:
+    return f"its certificate was made at full speed, here the arm moves at {100 * speed_scale:g} % of it"
+
+
 def promise(found: Calibration) -> str:
     """The guarantee of a valid certificate, for people."""
     return (
@@ -116,6 +131,8 @@ def _of_conditions(
         yield "its certificate was made with another observation, action, rate, task or robot"
     if made.limits != manifest.limits:
         yield "its certificate was made with other limits"
+    if config.speed_scale < 1.0:
+        yield _slower(config.speed_scale)
     for name in ("clearance", "target_tolerance", "target_height_tolerance"):
         room, then = getattr(config, name), getattr(made, name)
         if not room >= then >= 0.0:

@@ -11,7 +11,9 @@ from spillguard_core.gate.decision import GateConfig
 LAUNCH = Path(spillguard_core.__file__).parent / "launch"
 """The launch folder, as installed with this package."""
 FROM_BUNDLE = {"limits", "period", "critic_threshold", "settings"}
-NAMES = tuple(name for name in GateConfig.__dataclass_fields__ if name not in FROM_BUNDLE)
+WAYS = ("shadow", "speed_scale")
+"""How the gate is brought to an arm. What is not given is as `GateConfig` has it: guarded, full speed."""
+NAMES = tuple(name for name in GateConfig.__dataclass_fields__ if name not in {*FROM_BUNDLE, *WAYS})
 """Required parameters, besides the settings of the rules."""
 
 
@@ -45,4 +47,5 @@ def gate_config(parameters: Mapping[str, Any], bundle: Bundle) -> GateConfig:
         critic_threshold=manifest.threshold.value,
         settings={name: float(parameters[name]) for name in settings},
         **{name: parameters[name] for name in NAMES},
+        **{name: parameters[name] for name in WAYS if name in parameters},
     )

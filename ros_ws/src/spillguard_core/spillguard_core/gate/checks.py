@@ -32,6 +32,10 @@ LONGEST_REASON = 200  # maximum length of the reason for suspending the critic
 
 def mode_and_finding(cycle: Cycle) -> tuple[Mode, Finding]:
     """The mode after all requests and faults, and the reason; the strictest wins."""
+    if cycle.config.shadow:
+        # Somebody else moves the arm, so who commands it and how it follows is not ours to judge; and nothing
+        # latches, for nothing moves that a reset would have to let go.
+        return Mode.SHADOW, state_fault(cycle)
     requests, mode = cycle.inputs.requests, _mode_asked_for(cycle)
     if mode is Mode.STOPPED:
         return mode, (cycle.last.reason, cycle.last.detail)
@@ -132,7 +136,7 @@ def _mode_asked_for(cycle: Cycle) -> Mode:
 def suspension(cycle: Cycle, mode: Mode) -> Suspension | None:
     """The suspension of the critic in force for this decision; a restore overrides a new suspension."""
     inputs, running = cycle.inputs, cycle.last.suspension
-    if mode is Mode.STOPPED or Request.RESTORE_CRITIC in inputs.requests:
+    if mode in (Mode.STOPPED, Mode.SHADOW) or Request.RESTORE_CRITIC in inputs.requests:
         return None
     if inputs.suspend is not None and not suspension_fault(inputs.suspend, cycle.config):
         return Suspension(inputs.suspend.reason, inputs.now + inputs.suspend.seconds)

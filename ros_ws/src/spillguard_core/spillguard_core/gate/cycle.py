@@ -1,6 +1,7 @@
 """Start of one decision: its inputs, and how far the arm has moved along the previous decision's path."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -58,23 +59,37 @@ def begin(inputs: Inputs, last: Decision, config: GateConfig) -> Cycle:
     q, qd = state_at(last, gap, last.coast, config) if last.anchored else (last.q, last.qd)
     stamp, advanced = last.state_stamp, last.state_advanced
     # A stamp that repeats or goes back is not a new state. While stopped, any change counts as new, so that a
-    # driver whose clock was set back can be used again after a reset.
+    # driver whose clock was set back can be used again after a reset; in shadow nobody resets.
     stopped = last.mode is Mode.STOPPED
     if math.isfinite(inputs.state_stamp) and (
-        inputs.state_stamp != stamp if stopped else inputs.state_stamp > stamp
+        inputs.state_stamp != stamp if stopped or config.shadow else inputs.state_stamp > stamp
     ):
         stamp, advanced = inputs.state_stamp, inputs.now
     seen = inputs.measurement
     doubt = "" if seen is None else joint_state_doubt(seen.joint_position, seen.joint_velocity, config.limits)
     usable = seen is not None and not doubt
+    if config.shadow:
+        last, (q, qd) = (
+            replace(last, mode=Mode.SHADOW, anchored=False),
+            _looked_on(seen, usable, last, config),
+        )
     strayed = _strayed(seen, q, qd, config) if seen is not None and usable and last.anchored else None
     error = math.nan if strayed is None else max(map(abs, strayed.tolist()))
-    off_track = 0 if stopped or error <= config.max_tracking_error else last.off_track + 1
+    off_track = 0 if stopped or config.shadow or error <= config.max_tracking_error else last.off_track + 1
     return Cycle(
         inputs, last, config, stamp, advanced, gap, q, qd, np.zeros_like(q) if strayed is None else strayed,
         error, off_track, inputs.proposal, None,
         observed(inputs, last.stillness, advanced, gap, config, usable), _spoken(inputs, last, config), doubt,
     )  # fmt: skip
+
+
+def _looked_on(seen: Measurement | None, usable: bool, last: Decision, config: GateConfig) -> tuple[Vec, Vec]:
+    """Where a gate begins that follows none of its own decisions: position and velocity (J,) as measured."""
+    if seen is None or not usable:
+        return last.q, np.zeros_like(last.qd)
+    return np.clip(
+        seen.joint_position, config.limits.position_min, config.limits.position_max
+    ), seen.joint_velocity
 
 
 def _spoken(inputs: Inputs, last: Decision, config: GateConfig) -> float:

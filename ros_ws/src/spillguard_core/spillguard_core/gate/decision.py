@@ -14,6 +14,8 @@ import numpy as np
 from spillguard_core.gate.reasons import Reason, Verdict
 from spillguard_core.robot.arm import ArmLimits, Vec
 
+SLOWEST = 0.01  # share of the speed
+
 
 class Mode(Enum):
     """What the operator has allowed. The gate starts stopped."""
@@ -25,6 +27,11 @@ class Mode(Enum):
     )
     # when the policy is silent for long
     TELEOP = "teleop"  # the teleoperator drives; left to HELD when it falls silent
+    SHADOW = "shadow"  # nothing is sent: the gate looks on; set by its configuration, never entered or left
+
+
+GUARDED = tuple(mode for mode in Mode if mode is not Mode.SHADOW)
+"""The modes of a gate that commands the arm."""
 
 
 class Request(Enum):
@@ -79,6 +86,8 @@ class GateConfig:
     critic_release: float  # fraction of the threshold below which Q_c must fall before the critic releases
     max_suspension: float  # [s] longest suspension of the critic; 0: never
     settings: Mapping[str, float] = field(default_factory=dict)  # of rules that have one, see `rule.Setting`
+    shadow: bool = False  # decide from the measured arm, which somebody else moves, and send nothing
+    speed_scale: float = 1.0  # share of its speed at which every motion is made; braking keeps all of its own
 
     def __post_init__(self) -> None:
         positive = ("period", "command_timeout", "answer_timeout", "policy_timeout", "teleop_timeout",
@@ -96,13 +105,20 @@ class GateConfig:
                 raise ValueError(f"{name} must be finite, got {value}")
         if self.critic_threshold is not None and not 0.0 <= self.critic_threshold <= 1.0:
             raise ValueError(f"critic_threshold must be in [0, 1] or None, got {self.critic_threshold}")
-        if not 0.0 <= self.critic_release <= 1.0:
-            raise ValueError(f"critic_release must be in [0, 1], got {self.critic_release}")
+        self._check_shares()
         if not self.period <= min(self.command_timeout, self.teleop_timeout, self.state_timeout):
             raise ValueError(
                 f"command_timeout {self.command_timeout} s, teleop_timeout {self.teleop_timeout} s and "
                 f"state_timeout {self.state_timeout} s must not be shorter than the period, {self.period} s"
             )
+
+    def _check_shares(self) -> None:
+        if not 0.0 <= self.critic_release <= 1.0:
+            raise ValueError(f"critic_release must be in [0, 1], got {self.critic_release}")
+        if not SLOWEST <= self.speed_scale <= 1.0:
+            raise ValueError(f"speed_scale must be in [{SLOWEST}, 1], got {self.speed_scale}")
+        if not isinstance(self.shadow, bool):
+            raise ValueError(f"shadow must be true or false, got {self.shadow!r}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,10 @@ pose in which it comes to rest. Why decisions may come at any time: `limits.py`.
 Every STOP latches. A reset leads to HOLD at the measured pose and moves nothing; a resume then lets the
 proposals through.
 
+In shadow somebody else moves the arm. Each decision begins where the arm is measured to be, checks 3 to 6 are
+made of the proposal as if the gate took over at that moment, nothing latches and nothing is ever sent.
+`speed_scale` slows what is asked for, along the same path; braking keeps its full acceleration (`slow.py`).
+
 A teleoperator's twist replaces the proposal and passes the same checks. An operator may suspend the critic
 for a limited time: it is still evaluated, but check 5 passes. No other check can be suspended.
 """
@@ -54,9 +58,11 @@ from spillguard_core.gate.limits import Feasible, Hard, Margins, Start, feasible
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.rule import Motion, Rule, Surroundings, Tool, units
 from spillguard_core.gate.screening import Choice, Critic, Scene, Screen, evaluated, screened
+from spillguard_core.gate.slow import SlowTool
 from spillguard_core.gate.task import Task, observe_from
 from spillguard_core.gate.trajectory import state_at
 from spillguard_core.robot.arm import Vec
+from spillguard_core.robot.motion import step
 from spillguard_core.robot.world import World
 
 MOST_TRIED = 3  # critic choices tried in place of the proposal
@@ -107,7 +113,7 @@ def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Model
     mode, finding = mode_and_finding(cycle)
     wanted = inputs.teleop if mode is Mode.TELEOP else inputs.proposal
     cycle = _anchored(cycle, mode)._replace(wanted=wanted, suspension=suspension(cycle, mode))
-    if mode not in (Mode.FOLLOWING, Mode.TELEOP):
+    if mode not in (Mode.FOLLOWING, Mode.TELEOP, Mode.SHADOW) or finding[0] is not reasons.OK:
         return _braked(cycle, mode, finding, models)
     try:
         fault = input_fault(cycle, mode, models.task)
@@ -155,15 +161,20 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     wanted = proposal.twist if aim is None else aim(proposal.twist, cycle.q, cycle.config.limits)
     excess = max((np.abs(wanted) / models.scale).tolist())
     twist = wanted if excess <= 1.0 else wanted / excess
+    speed = cycle.config.speed_scale
+    if speed < 1.0:
+        twist = speed * twist
     scene = _scene(twist, measurement, cycle, models)
     choices = _screened(scene, cycle, models)
     if choices[0].reason is reasons.CRITIC_INVALID:
         return _braked(cycle, mode, (reasons.CRITIC_INVALID, ""), models)
     places = models.task.places(measurement)
-    around = Surroundings(cycle.config, models.tool, models.world, measurement, places)
+    tool = models.tool if speed == 1.0 else SlowTool(models.tool, speed)
+    around = Surroundings(cycle.config, tool, models.world, measurement, places)
     hard = Hard(
-        models.rules, models.task, around, models.scale, partial(_no_worse, scene, choices[0], cycle, models)
-    )
+        models.rules, models.task, around, speed * models.scale,
+        partial(_no_worse, scene, choices[0], cycle, models),
+    )  # fmt: skip
     choice, result = _within_limits(choices, cycle, hard)
     clipped = reasons.OK if excess <= 1.0 else reasons.TWIST_LIMIT
     # On equal severity the hard limit gives the reason.
@@ -210,7 +221,7 @@ def _scene(twist: Vec, measurement: Measurement, cycle: Cycle, models: Models) -
     task, scale = models.task, models.scale
     state = models.tool.state(measurement.joint_position, measurement.joint_velocity)
     obs = observe_from(task, models.terms, measurement, state)
-    candidates = partial(task.candidates, twist, measurement, state, scale)
+    candidates = partial(task.candidates, twist, measurement, state, cycle.config.speed_scale * scale)
     return Scene(obs, twist, scale, candidates, cycle.last.candidate)
 
 
@@ -240,6 +251,10 @@ def _no_worse(scene: Scene, choice: Choice, cycle: Cycle, models: Models, action
 def _rest(cycle: Cycle) -> Motion:
     """The last path with its coast cut short now: the only path already verified to be free."""
     last, config = cycle.last, cycle.config
+    if config.shadow:
+        return Motion(
+            *step(cycle.q, cycle.qd, np.zeros_like(cycle.qd), config.limits.acceleration, config.period), 0.0
+        )
     if not last.anchored:
         return Motion(last.q, last.qd, 0.0)
     coast = min(max(cycle.elapsed - config.period, 0.0), last.coast)
@@ -258,7 +273,7 @@ def _decision(
 ) -> Decision:  # fmt: skip
     reason, detail = finding
     verdict = reason.verdict
-    mode = Mode.STOPPED if verdict is Verdict.STOP else mode
+    mode = Mode.STOPPED if verdict is Verdict.STOP and mode is not Mode.SHADOW else mode
     moving = verdict < Verdict.HOLD
     since = cycle.inputs.now if math.isnan(cycle.last.held_since) else cycle.last.held_since
     return Decision(

@@ -35,6 +35,7 @@ from spillguard_core.gate.decision import GateConfig
 from spillguard_core.gate.easing import TRIES, Slope, eased, slopes
 from spillguard_core.gate.reasons import Reason
 from spillguard_core.gate.rule import Motion, Refused, Rule, RuleMargin, Surroundings, Way
+from spillguard_core.gate.slow import within
 from spillguard_core.gate.task import Task
 from spillguard_core.gate.trajectory import stop_position
 from spillguard_core.robot.arm import Vec
@@ -58,7 +59,7 @@ class Hard(NamedTuple):
     rules: tuple[Rule, ...]
     task: Task
     around: Surroundings
-    scale: Vec  # (A,) largest action
+    scale: Vec  # (A,) largest action, at the speed that is set
     accepted: Callable[
         [Vec], bool
     ]  # whether nothing else speaks against an action (A,) that nobody asked for
@@ -114,7 +115,7 @@ def slid(action: Vec, tool: Vec, task: Task, config: GateConfig) -> Vec:
 
 def slowed(action: Vec, goal: Vec, config: GateConfig) -> tuple[Vec, Vec, Reason]:
     """Action (A,) and joint velocity (J,) scaled as a whole to fit the velocity limits."""
-    excess = max((np.abs(goal) / config.limits.velocity).tolist())
+    excess = max((np.abs(goal) / (config.speed_scale * config.limits.velocity)).tolist())
     if excess <= 1.0 + ROUNDING:  # the tool may have scaled to the limits already
         return action, goal, reasons.OK
     return action / excess, goal / excess, reasons.VELOCITY_LIMIT
@@ -210,6 +211,7 @@ def _ways(
     pose = tool.pose(rest)
     offered = []
     for wanted, shares in rule.ways(Refused(slid(action, pose.position, hard.task, config), pose, kept_now)):
-        kept, goal, _ = slowed(wanted, tool.joint_velocity(start.q, wanted), config)
+        asked = wanted if config.speed_scale == 1.0 else within(wanted, hard.scale)
+        kept, goal, _ = slowed(asked, tool.joint_velocity(start.q, asked), config)
         offered += [(share * kept, share * goal) for share in shares]
     return offered

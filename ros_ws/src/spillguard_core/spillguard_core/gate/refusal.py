@@ -4,6 +4,11 @@ from spillguard_core.gate.checks import mode_and_finding, nobody_drives, reset_r
 from spillguard_core.gate.cycle import Cycle, begin
 from spillguard_core.gate.decision import Decision, GateConfig, Inputs, Mode, Request, SuspensionRequest
 
+LOOKS_ON = (
+    "shadow: this monitor sends nothing, so it moves, holds and stops nothing; to stop the arm use the "
+    "emergency stop, or whoever moves it"
+)
+
 
 def refusal(
     request: Request | SuspensionRequest, inputs: Inputs, previous: Decision, config: GateConfig
@@ -12,6 +17,8 @@ def refusal(
 
     `inputs.requests` are those already pending for the next decision.
     """
+    if config.shadow:
+        return LOOKS_ON
     cycle = begin(inputs, previous, config)
     mode, _ = mode_and_finding(cycle)
     if isinstance(request, SuspensionRequest):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spillguard_core.gate.decision import Decision, GateConfig
+from spillguard_core.gate.decision import Decision, GateConfig, Mode
 from spillguard_core.robot.arm import Vec
 
 
@@ -42,7 +42,11 @@ def braking_trajectory(decision: Decision, config: GateConfig) -> Trajectory:
     measured to be would pull the command back by the servo's lag with every message, and the arm would shake;
     with a first point in the past there is nothing to join. It also needs the time of the decision, as the
     message's stamp; then it makes no difference to the path how late a message arrives.
+
+    ValueError for a gate in shadow: it has nothing to command.
     """
+    if config.shadow or decision.mode is Mode.SHADOW:
+        raise ValueError("a gate in shadow makes no commands")
     q, qd, coast, period = decision.q, decision.qd, decision.coast, config.period
     brake = braking_time(qd, config.limits.acceleration)
     rest, still = stop_position(q, qd, config.limits.acceleration, coast), np.zeros_like(qd)

@@ -8,18 +8,15 @@ from collections import deque
 import numpy as np
 
 from spillguard_core.gate.decision import Inputs
+from spillguard_core.gate.proposals import answer_age
 
 WINDOW = 60.0  # [s]
-SILENT = 0.2  # [s] since the last proposal, after which its age says nothing about the graph
 FEWEST = 100  # answers in the window, below which nothing is said
 ALLOWED = 0.1  # share of the answers that may be older than any in training
 
 
 class Latency:
-    """Ages [s] from a measurement to a decision on its answer, over the last `WINDOW`.
-
-    Until the next proposal comes the same one answers an older and older state: an age counts all of it.
-    """
+    """Ages [s] as `answer_age` counts them, over the last `WINDOW`."""
 
     def __init__(self, trained: float | None) -> None:
         """`trained` [s]: the oldest measurement answered in the policy's training; None: not known."""
@@ -31,10 +28,9 @@ class Latency:
 
     def add(self, inputs: Inputs) -> None:
         """Count one decision, if the policy speaks."""
-        if inputs.proposal is None or not 0.0 <= inputs.now - inputs.proposal.received <= SILENT:
-            return
-        age = inputs.state_stamp - inputs.proposal.stamp + inputs.now - inputs.state_received
-        self._ages.append((inputs.now, age))
+        age = answer_age(inputs)
+        if not math.isnan(age):
+            self._ages.append((inputs.now, age))
 
     def sum_up(self, now: float) -> None:
         """Renew the percentiles and the warning; `now` [s] on the steady clock. For once a second."""

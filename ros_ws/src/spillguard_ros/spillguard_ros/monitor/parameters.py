@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, make_dataclass
 from typing import Any
 
+from spillguard_core.gate.decision import SLOWEST
 from spillguard_core.gate.patience import QUIET
 from spillguard_core.gate.rule import Rule
 from spillguard_ros.node.params import optional, required
@@ -61,6 +62,8 @@ class MonitorParameters:
         "age of that status [s] at which the arm stops, and for which reports must agree", 0.1, 60.0
     )
     allow_uncalibrated: bool = required("take a bundle whose critic's threshold promises nothing")
+    shadow: bool = optional(False, "look on while somebody else moves the arm: nothing can be commanded")
+    speed_scale: float = optional(1.0, "share of its speed at which every motion is made", SLOWEST, 1.0)
     joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
     site: str = optional("", "file of the lab's own table, walls and zones; empty: the bundle's fixtures")
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from std_msgs.msg import Float64
 
+from spillguard_core.gate.decision import GateConfig
 from spillguard_ros.monitor.driver import DIAGNOSTICS
 from spillguard_ros.monitor.latency import Latency
 from spillguard_ros.monitor.status import decision_status, recorder_status
@@ -33,19 +34,19 @@ class Reporter:
     def __init__(
         self,
         node: LifecycleNode,
-        period: float,
+        config: GateConfig,
         margin_units: Mapping[str, str],
         calibration: str,
         recorder: FlightRecorder | None,
         record: Callable[[str, object], None],
         trained_latency: float | None = None,
     ) -> None:
-        """`period` [s] of the gate; `calibration` is what the critic's threshold promises, in words;
+        """`config` of the gate; `calibration` is what the critic's threshold promises, in words;
         `trained_latency` [s] of the bundle.
         """
         self._latency = Latency(trained_latency)
         self._logged: dict[str, tuple[str, float]] = {}  # service -> last answer and its time
-        self._node, self._period, self._units = node, period, margin_units
+        self._node, self._config, self._units = node, config, margin_units
         self._calibration, self._recorder, self._record = calibration, recorder, record
         self._latest: tuple[flight.CycleRecord, str] | None = None
         self._status = node.create_lifecycle_publisher(DiagnosticArray, "~/status", 10)
@@ -59,7 +60,7 @@ class Reporter:
     def report(self, cycle: flight.CycleRecord, driver_warning: str) -> None:
         """Every cycle."""
         decision = cycle.decision
-        self.late_cycles += cycle.period > LATE * self._period
+        self.late_cycles += cycle.period > LATE * self._config.period
         self._latency.add(cycle.inputs)
         self._latest = cycle, driver_warning
         if _heard(self._status):
@@ -101,11 +102,14 @@ class Reporter:
             "command_writers": str(cycle.inputs.command_writers),
             "driver": cycle.inputs.driver_fault or driver_warning,
             "calibration": self._calibration,
+            "speed": f"{100 * self._config.speed_scale:g} %",
             "recorder": "off" if recorder is None else recorder.error or "on",
             "recorder_dropped": str(0 if recorder is None else recorder.dropped),
             "recorder_written [MB]": f"{0.0 if recorder is None else recorder.written / MEGABYTE:.3f}",
             "detail": cycle.told,
         }
-        msg = DiagnosticArray(status=[decision_status(cycle.decision, self._units, extra)])
+        msg = DiagnosticArray(
+            status=[decision_status(cycle.decision, self._units, extra, self._config.speed_scale)]
+        )
         msg.header.stamp = self._node.get_clock().now().to_msg()
         return msg

@@ -2,34 +2,31 @@
 
 A thin shell. Callbacks store, one steady timer calls the gate, and its decision is sent, reported and
 recorded. The node itself makes no safety decision. It starts closed, every command it sends ends at rest, and
-its last command before it ends is a stop.
+its last command before it ends is a stop. In shadow it has no publisher of commands: it looks on.
 """
 
 import math
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.srv import SetParametersAtomically
-from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.service import Service
-from rclpy.subscription import Subscription
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.bundle.certificate import at_speed
 from spillguard_core.bundle.gate_config import gate_config
 from spillguard_core.bundle.site import load_site
-from spillguard_core.gate.decision import Inputs, Mode, Proposal, Request, SuspensionRequest
+from spillguard_core.gate.decision import Inputs, Mode, Request, SuspensionRequest
 from spillguard_core.gate.gate import decide, initial_decision
 from spillguard_core.gate.refusal import refusal
-from spillguard_core.gate.trajectory import braking_trajectory
 from spillguard_core.robot.arm import load_robot
+from spillguard_ros.monitor.arm_output import arm_output
+from spillguard_ros.monitor.asked import Asked
 from spillguard_ros.monitor.driver import Driver
 from spillguard_ros.monitor.parameters import MonitorParameters, settings_parameters
 from spillguard_ros.monitor.reporting import MEGABYTE, Reporter
@@ -40,11 +37,10 @@ from spillguard_ros.monitor.status import (
     granted,
     in_words,
     refusal_in_words,
+    said,
     suspension_news,
 )
 from spillguard_ros.node import convert
-from spillguard_ros.node.actions import ActionMessages
-from spillguard_ros.node.intake import subscribe
 from spillguard_ros.node.outputs import POSITIONS, Output
 from spillguard_ros.node.params import read_parameters
 from spillguard_ros.node.rounds import even_late
@@ -54,7 +50,6 @@ from spillguard_ros.recording import flight
 from spillguard_ros.recording.recorder import FlightRecorder
 
 WRITER_PERIOD = 0.1  # [s] between two checks for another node on the command topic
-LAST_WORD_TIMEOUT = 0.2  # [s] to wait for the acknowledgement of the last command
 
 
 class SafetyMonitor(ShellNode):
@@ -72,16 +67,20 @@ class SafetyMonitor(ShellNode):
         """Load and verify the bundle, open the topics. Nothing is sent yet."""
         parameters = read_parameters(self, MonitorParameters)
         streamed = Output.named(parameters.output) is Output.POSITIONS
+        asked = "" if parameters.shadow and streamed else parameters.driver_parameter
         key = parameters.public_key
         robot = load_robot(parameters.robot, parameters.joint_prefix)
         site = load_site(Path(parameters.site).expanduser()) if parameters.site else None
         bundle = load_bundle(Path(parameters.bundle), robot, Path(key) if key else None, site)
         settings: Any = read_parameters(self, settings_parameters(bundle.rules))
         self._config = gate_config(vars(parameters) | vars(settings), bundle)
-        calibration = bundle.promise(self._config, allow_uncalibrated=parameters.allow_uncalibrated)
+        # A slower arm than the certified one is no reason to refuse, but nothing is promised of it.
+        full = replace(self._config, speed_scale=1.0)
+        promised = bundle.promise(full, allow_uncalibrated=parameters.allow_uncalibrated)
+        calibration = at_speed(promised, self._config.speed_scale)
         self._robot, self._task = robot, bundle.task
-        self._messages = ActionMessages(bundle.task, robot)
         self._models = bundle.models(self._config)
+        self._asked = Asked(self, robot, bundle.task, self._record)
         self._close_gate()
         if parameters.record:
             self._recorder = FlightRecorder(
@@ -94,26 +93,22 @@ class SafetyMonitor(ShellNode):
         self._sensors = Sensors(self, robot, bundle.task, frames, self._record)
         self._driver = Driver(
             self, parameters.driver_status, parameters.driver_controller, parameters.driver_timeout,
-            parameters.driver_parameter, self.resolve_topic_name(robot.command_topic).rpartition("/")[0],
-            self.resolve_topic_name(POSITIONS) if streamed else "",
+            asked, self.resolve_topic_name(robot.command_topic).rpartition("/")[0],
+            # In shadow there is no streamer either, whose absence would be a fault.
+            self.resolve_topic_name(POSITIONS) if streamed and not parameters.shadow else "",
         )  # fmt: skip
-        self._twists = [
-            self._subscribe(topic, take)
-            for topic, take in ((PROPOSAL, self._on_proposal), (TELEOP, self._on_teleop))
-        ]
-        self._command = self.create_lifecycle_publisher(JointTrajectory, robot.command_topic, 1)
+        self._command_topic = self.resolve_topic_name(robot.command_topic)
+        self._arm = arm_output(self, robot, self._config)
+        if self._arm is None:
+            self.get_logger().warning("SHADOW: nothing is sent to the arm, and no button here stops it")
         self._reporter = Reporter(
-            self, self._config.period, self._models.margin_units, calibration, self._recorder, self._record,
+            self, self._config, self._models.margin_units, calibration, self._recorder, self._record,
             bundle.manifest.trained_latency,
         )  # fmt: skip
         self._offers = [self._offer(request) for request in Request]
         self._offers.append(
             self.create_service(SetParametersAtomically, "~/suspend_critic", self._on_suspend_critic)
         )
-
-    def _subscribe(self, topic: str, take: Callable[[Any, float], None]) -> Subscription[Any]:
-        refuse, tell = partial(self._refuse, topic), partial(self._record, topic)
-        return subscribe(self, self._messages.kind, topic, take, refuse, 1, tell=tell)
 
     def _offer(self, request: Request) -> Service:
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -145,9 +140,14 @@ class SafetyMonitor(ShellNode):
     def release(self) -> None:
         """Drop topics and services, finish the recording."""
         if hasattr(self, "_offers"):
-            for subscription in [*self._sensors.subscriptions, *self._driver.subscriptions, *self._twists]:
+            for subscription in [
+                *self._sensors.subscriptions,
+                *self._driver.subscriptions,
+                *self._asked.subscriptions,
+            ]:
                 self.destroy_subscription(subscription)
-            for publisher in [self._command, *self._reporter.publishers]:
+            sent = [] if self._arm is None else [self._arm.publisher]
+            for publisher in [*sent, *self._reporter.publishers]:
                 self.destroy_lifecycle_publisher(publisher)
             for service in self._offers:
                 self.destroy_service(service)
@@ -161,7 +161,8 @@ class SafetyMonitor(ShellNode):
         """The last command is a stop, whatever ends the process."""
         if self._active:
             self._stop_arm()
-            self._command.wait_for_all_acked(Duration(seconds=LAST_WORD_TIMEOUT))
+            if self._arm is not None:
+                self._arm.wait_until_heard()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -170,11 +171,9 @@ class SafetyMonitor(ShellNode):
         number = self._cycles + 1 if self._cycles else 0
         closed = initial_decision(len(self._robot.message_joints), len(self._task.action))
         self._decision = replace(closed, cycle=number)
-        self._proposal: Proposal | None = None
-        self._teleop: Proposal | None = None
+        self._asked.forget()
         self._requests: list[Request] = []
         self._suspend: SuspensionRequest | None = None
-        self._doubts: dict[str, Callable[[], str]] = {PROPOSAL: str, TELEOP: str}  # as in `Sensors`
         self._detail = ""  # of the decision, for people
         self._last_tick = math.nan
 
@@ -188,27 +187,13 @@ class SafetyMonitor(ShellNode):
         if self._recorder is not None:
             self._recorder.add(topic, record, time.time_ns())
 
-    def _on_proposal(self, msg: Any, received: float) -> None:
-        stamp, messages = convert.seconds(msg.header.stamp), self._messages
-        self._proposal = Proposal(messages.action(msg), received, stamp)
-        self._doubts[PROPOSAL] = lambda: messages.fault(msg) or convert.stamp_fault(msg.header.stamp)
-
-    def _on_teleop(self, msg: Any, received: float) -> None:
-        self._teleop = Proposal(self._messages.action(msg), received, math.nan)
-        self._doubts[TELEOP] = partial(self._messages.fault, msg)
-
-    def _refuse(self, topic: str, why: str) -> None:
-        self._doubts[topic] = lambda: why
-
     def _heard(self, about: About) -> str:
         """Fault in the messages received: topic, what was received, what is needed; empty if none."""
         if about is About.STATE:
             return self._sensors.state_words
         if about is About.SENSORS:
             return self._sensors.sensor_words
-        topic = PROPOSAL if about is About.PROPOSAL else TELEOP
-        why = self._doubts[topic]()
-        return f"{topic}: {why}" if why else ""
+        return self._asked.words(PROPOSAL if about is About.PROPOSAL else TELEOP)
 
     def _refusal(self, request: Request | SuspensionRequest) -> str:
         if not self._active:
@@ -240,7 +225,7 @@ class SafetyMonitor(ShellNode):
         return response
 
     def _count_writers(self) -> None:
-        self._writers = self._driver.commanders(self._command.topic_name)
+        self._writers = self._driver.commanders(self._command_topic)
 
     def _inputs(self, now: float) -> Inputs:
         stamp = convert.seconds(self._sensors.state_stamp)
@@ -250,10 +235,10 @@ class SafetyMonitor(ShellNode):
             state_received=self._sensors.state_received,
             state_stamp=stamp,
             sensors_received=self._sensors.sensors_received,
-            proposal=self._proposal,
+            proposal=self._asked.proposal,
             requests=tuple(self._requests),
             command_writers=self._writers,
-            teleop=self._teleop,
+            teleop=self._asked.teleop,
             suspend=self._suspend,
             driver_fault=self._driver.fault(now, stamp),
         )
@@ -263,16 +248,13 @@ class SafetyMonitor(ShellNode):
         inputs = self._inputs(now)
         decision = decide(inputs, self._decision, config, self._models)
         decide_time = time.monotonic() - now
-        if decision.send:
-            path = braking_trajectory(decision, config)
-            command = convert.to_trajectory(self._robot.message_joints, path, stamp)
-            self._command.publish(command)
-            self._record(self._robot.command_topic, command)
+        if decision.send and self._arm is not None:
+            self._record(self._robot.command_topic, self._arm.send(decision, stamp))
         # Keep the text of the fault that stopped the arm until a reset, whatever the messages are by now.
         if not decision.mode is self._decision.mode is Mode.STOPPED:
             self._detail = in_words(decision.reason, decision.detail, self._heard)
         if decision.reason is not self._decision.reason:
-            self.get_logger().info(f"{decision.verdict.name}: {decision.reason.value} {self._detail}")
+            self.get_logger().info(f"{said(decision, config.speed_scale)} {self._detail}")
         for news in suspension_news(self._decision.suspension, decision.suspension):
             self.get_logger().warning(news)
         self._decision, self._suspend, self._cycles = decision, None, decision.cycle

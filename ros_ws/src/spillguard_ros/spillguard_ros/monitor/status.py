@@ -15,6 +15,7 @@ from spillguard_ros.recording import flight
 from spillguard_ros.recording.recorder import FlightRecorder
 
 NAME = "safety_monitor: gate"
+SHADOW = "SHADOW: nothing is sent"
 PROPOSAL, TELEOP = "policy/proposal", "teleop/twist"
 LEVELS = {
     Verdict.PASS: DiagnosticStatus.OK,
@@ -113,7 +114,18 @@ def _margins(margins: Mapping[str, float], units: Mapping[str, str]) -> dict[str
     }  # fmt: skip
 
 
-def decision_status(decision: Decision, units: Mapping[str, str], extra: dict[str, str]) -> DiagnosticStatus:
+def said(decision: Decision, speed_scale: float) -> str:
+    """Verdict and reason for people: in shadow what they would be; the speed, if it is not the full one."""
+    verdict = f"{decision.verdict.name}: {decision.reason.value}"
+    slow = "" if speed_scale == 1.0 else f"at {100 * speed_scale:g} % speed"
+    if decision.mode is Mode.SHADOW:
+        return f"{', '.join(filter(None, (SHADOW, slow)))}; it would be {verdict}"
+    return f"{verdict}; {slow}" if slow else verdict
+
+
+def decision_status(
+    decision: Decision, units: Mapping[str, str], extra: dict[str, str], speed_scale: float = 1.0
+) -> DiagnosticStatus:
     """The status of a decision; `units` are those of the margins.
 
     `extra` is appended to the decision's own values, or replaces those with the same key.
@@ -135,7 +147,7 @@ def decision_status(decision: Decision, units: Mapping[str, str], extra: dict[st
     uncalibrated = "critic uncalibrated" if extra.get("calibration", "").startswith(UNCALIBRATED) else ""
     warning = f"driver: {extra['driver']}" if extra.get("driver") else ""
     slow = extra.get("latency", "")
-    parts = [f"{decision.verdict.name}: {decision.reason.value}", suspended, uncalibrated, warning, slow]
+    parts = [said(decision, speed_scale), suspended, uncalibrated, warning, slow]
     level = LEVELS.get(decision.verdict, DiagnosticStatus.ERROR)
     if suspended or warning or slow:
         level = max(level, DiagnosticStatus.WARN)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from spillguard_core.gate.decision import Mode
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.task import Kind
 from spillguard_core.robot.arm import Vec
@@ -50,12 +51,17 @@ def banner(feed: Feed, now: float) -> str:
     if newest is not None and feed.is_live("status", now):
         verdict = newest.verdict
         why, detail = html.escape(feed.message.partition(": ")[2]), html.escape(newest.detail)
+        # In shadow the verdict is what would be; the page must not look as if this monitor had the arm.
+        looks_on = feed.values.get("mode") == Mode.SHADOW.value
+        what, name = (
+            ("nothing here moves or stops the arm", "SHADOW") if looks_on else ("verdict", verdict.name)
+        )
         text = (
-            f'<div style="font-size:.8em;opacity:.85">verdict</div>'
-            f'<div style="font-size:1.9em;font-weight:700;line-height:1.1">{verdict.name}</div>'
+            f'<div style="font-size:.8em;opacity:.85">{what}</div>'
+            f'<div style="font-size:1.9em;font-weight:700;line-height:1.1">{name}</div>'
             f'<div style="font-size:1.05em">{why}</div><div style="font-size:.8em;opacity:.85">{detail}</div>'
         )
-        shown = _box(COLOURS[verdict], text)
+        shown = _box(FAINT if looks_on else COLOURS[verdict], text)
     else:
         last = "nothing heard from it yet" if newest is None else f"its last word was {newest.verdict.name}"
         shown = _silence("status", "no safety monitor speaks; " + last, feed.age("status", now))
@@ -129,6 +135,7 @@ def figures(feed: Feed, seen: Sequence[Reading], now: float) -> str:
     q_c = f"{number(values, 'q_c'):.3f}, threshold {feed.threshold:.3f}"
     rows = [
         ("mode", values.get("mode", "?"), "status"),
+        ("speed", values.get("speed", "?"), "status"),
         ("Q_c", q_c, "status"),
         ("cycle time", cycle, "status"),
         ("decision", f"{decide}, {values.get('late_cycles', '?')} late cycles", "status"),

@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from spillguard_core.gate.decision import Mode
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.rule import Tool
 from spillguard_core.gate.task import Task
@@ -47,9 +48,9 @@ def save_plot(
     _draw_critic(axes[len(panels)], shown.time, shown.q_c, recorded.threshold)
     for panel, fields in zip(axes[len(panels) + 1 : -1], groups, strict=True):
         _draw_margins(panel, shown.time, recorded.cycles, fields)
-    _draw_verdict(axes[-1], shown.time, shown.verdict)
+    draw_verdict(axes[-1], shown.time, shown.verdict)
     for panel in axes:
-        _legend_beside(panel)
+        legend_beside(panel)
     for start, end in spans:
         for panel in axes:
             panel.axvspan(*np.interp((start, end), recorded.steady, recorded.elapsed), color="0.93", zorder=0)
@@ -73,7 +74,8 @@ def _draw_critic(panel: Axes, time: Vec, q_c: Vec, threshold: float) -> None:
     panel.set_ylabel("safety critic")
 
 
-def _draw_verdict(panel: Axes, time: Vec, verdict: NDArray[np.intp]) -> None:
+def draw_verdict(panel: Axes, time: Vec, verdict: NDArray[np.intp]) -> None:
+    """Coloured bands of verdicts (T,) at times (T,) [s]."""
     for kind, colour in COLOURS.items():
         inside = verdict == kind
         inside[1:] |= inside[:-1]  # each value holds until the next cycle
@@ -84,7 +86,8 @@ def _draw_verdict(panel: Axes, time: Vec, verdict: NDArray[np.intp]) -> None:
     panel.set_ylabel("verdict")
 
 
-def _legend_beside(panel: Axes) -> None:
+def legend_beside(panel: Axes) -> None:
+    """The legend on the right of a panel."""
     panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
 
 
@@ -117,10 +120,10 @@ def save_moment(recorded: Flight, index: int, around: float, path: Path) -> Path
     for panel, fields in zip(axes[len(units) + 1 : -1], groups, strict=True):
         _draw_margins(panel, time, cycles, fields)
         _draw_timeouts(panel, recorded, fields)
-    _draw_verdict(axes[-1], time, np.array([cycle.decision.verdict for cycle in cycles], dtype=np.intp))
+    draw_verdict(axes[-1], time, np.array([cycle.decision.verdict for cycle in cycles], dtype=np.intp))
     for panel in axes:
         panel.axvline(elapsed[index], color="black", linewidth=0.8)
-        _legend_beside(panel)
+        legend_beside(panel)
     axes[-1].set_xlim(time[0], max(time[-1], time[0] + 1e-3))
     axes[-1].set_xlabel("time [s] since the first cycle of the recording")
     cycle, decision = recorded.cycles[index], recorded.cycles[index].decision
@@ -151,12 +154,14 @@ def _draw_actions(
         return [np.nan if action is None else float(action[number]) for action in actions]
 
     asked = [None if c.inputs.proposal is None else c.inputs.proposal.twist for c in cycles]
-    sent = [c.decision.twist_sent if c.decision.send else None for c in cycles]
+    looked_on = any(c.decision.mode is Mode.SHADOW for c in cycles)
+    sent = [c.decision.twist_sent if c.decision.send or looked_on else None for c in cycles]
+    done = "that would be sent" if looked_on else "sent"
     for (number, name), colour in zip(entries, itertools.cycle(LINES), strict=False):
         panel.step(time, column(asked, number), where="post", color=colour, alpha=0.35, linewidth=4,
                    label=f"{name} asked")  # fmt: skip
         panel.step(
-            time, column(sent, number), where="post", color=colour, linewidth=1.3, label=f"{name} sent"
+            time, column(sent, number), where="post", color=colour, linewidth=1.3, label=f"{name} {done}"
         )
     panel.set_ylabel(f"action [{unit}]" if unit else "action")
 

@@ -61,8 +61,8 @@ class Replay:
 class Explain:
     """Say what the gate was asked at one moment of a flight, what it sent instead, and why."""
 
-    log: tyro.conf.Positional[Path]
-    """MCAP file of a flight."""
+    log: tyro.conf.Positional[tuple[Path, ...]]
+    """MCAP file of a flight, or the parts of one, oldest first."""
     at: float | None = None
     """Seconds since the first cycle; by default the first cycle in which the policy was overridden."""
     around: float = 2.0
@@ -73,6 +73,8 @@ class Explain:
     """Picture to write; by default beside the recording."""
 
     def __post_init__(self) -> None:
+        if not self.log:
+            raise ValueError("name at least one recording")
         if not self.around > 0.0:
             raise ValueError(f"around must be above 0 s, got {self.around}")
 
@@ -96,7 +98,8 @@ def opened(*logs: Path) -> Flight:
     return recorded
 
 
-def _tell_losses(recorded: Flight, console: Console) -> None:
+def tell_losses(recorded: Flight, console: Console) -> None:
+    """What could not be read, line by line."""
     for loss in recorded.losses[:MOST_LOSSES]:
         console.print(
             f"lost: {recorded.told(loss)}", style="yellow", markup=False, highlight=False, soft_wrap=True
@@ -131,7 +134,7 @@ def found_cycle(recorded: Flight, at: float | None) -> int:
 
 
 def _overridden(decision: Decision) -> bool:
-    return decision.mode.value in ("following", "teleop") and decision.verdict.name != "PASS"
+    return decision.mode in (Mode.FOLLOWING, Mode.TELEOP, Mode.SHADOW) and decision.verdict.name != "PASS"
 
 
 def stretch(recorded: Flight, index: int) -> tuple[int, int]:
@@ -160,14 +163,21 @@ def explained(recorded: Flight, index: int) -> list[tuple[str, str]]:
         ("mode", decision.mode.value),
         ("critic", f"suspended: {running.reason}" if running else "not suspended"),
         ("asked", asked),
+        ("sent", _sent(decision, recorded)),
         (
-            "sent",
-            _action(decision.twist_sent, recorded) if decision.send else "nothing: the arm keeps what it has",
+            "Q_c of that" if decision.mode is Mode.SHADOW else "Q_c of what was sent",
+            f"{decision.q_c:.4f}, threshold {recorded.threshold:.4f}",
         ),
-        ("Q_c of what was sent", f"{decision.q_c:.4f}, threshold {recorded.threshold:.4f}"),
         *(_margin(field, decision.margins.get(field.name, np.nan)) for field in recorded.margin_fields),
         ("gate took", f"{1e3 * cycle.decide_time:.3f} ms, {1e3 * cycle.period:.2f} ms after the one before"),
     ]
+
+
+def _sent(decision: Decision, recorded: Flight) -> str:
+    action = _action(decision.twist_sent, recorded)
+    if decision.mode is Mode.SHADOW:
+        return f"nothing: shadow; it would have been {action}"
+    return action if decision.send else "nothing: the arm keeps what it has"
 
 
 def _choices(recorded: Flight, index: int, asked: Sequence[Alternative]) -> Table | str:
@@ -222,12 +232,12 @@ def replay_main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         recorded = opened(*args.log)
-        _tell_losses(recorded, console)
+        tell_losses(recorded, console)
         models = bundle_of(recorded, args.bundle, args.robot).models(recorded.config)
         with console.status(f"asking the gate about {len(recorded.cycles)} cycles"):
             different = replay(recorded, models)
     except (ValueError, OSError, KeyError) as error:
-        return _refused("replay", error)
+        return refused("replay", error)
     following = [b.decision.cycle + 1 == c.decision.cycle for b, c in pairwise(recorded.cycles)]
     asked, gaps = sum(following), len(following) - sum(following)
     console.print(
@@ -255,8 +265,8 @@ def explain_main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     console = Console()
     try:
-        recorded = opened(args.log)
-        _tell_losses(recorded, console)
+        recorded = opened(*args.log)
+        tell_losses(recorded, console)
         index = found_cycle(recorded, args.at)
         table = Table(show_header=False)
         for name, text in explained(recorded, index):
@@ -267,15 +277,17 @@ def explain_main(arguments: Sequence[str] | None = None) -> int:
             console.print(_choices(recorded, index, alternatives(recorded, index, models)))
         from spillguard_ros.recording.flight_plot import save_moment
 
-        out = args.out or args.log.with_name(f"{args.log.stem}-{recorded.elapsed[index]:.2f}s.png")
+        log = args.log[-1]
+        out = args.out or log.with_name(f"{log.stem}-{recorded.elapsed[index]:.2f}s.png")
         save_moment(recorded, index, args.around, out)
     except (ValueError, OSError, KeyError) as error:
-        return _refused("explain", error)
+        return refused("explain", error)
     console.print(f"plot {out}", soft_wrap=True)
     return 0
 
 
-def _refused(command: str, error: Exception) -> int:
+def refused(command: str, error: Exception) -> int:
+    """Say why a command cannot do what it is for; its exit status."""
     text = f"spillguard {command}: {error}"
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     console.print(text, style="red")
