@@ -30,7 +30,7 @@ TOLERANCE = 2e-3  # [m, rad] beyond a limit before it counts as broken
 MOST_TRIES = 1000
 
 
-class Outcome(NamedTuple):
+class Reached(NamedTuple):
     """How it stands with one goal."""
 
     distance: float  # [m] of the tool
@@ -116,9 +116,9 @@ class ReachScene:
             and (tool <= limits.workspace_max + TOLERANCE).all()
         )  # fmt: skip
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Reached:
         """Of the present goal."""
         tool = self._tool.state(self.position, self.velocity)
         distance = math.dist(tool.position, self.goal)
         slow = math.hypot(*tool.velocity.tolist()) <= SLOW
-        return Outcome(distance, distance <= REACHED and slow, self._contact, self._limit_broken)
+        return Reached(distance, distance <= REACHED and slow, self._contact, self._limit_broken)

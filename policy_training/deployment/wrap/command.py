@@ -1,7 +1,7 @@
 """`spillguard wrap`: somebody else's policy, an ONNX graph or a model of Stable-Baselines3, as a bundle.
 
 The contract says what its numbers mean (`contract.py`). The graph is put between the robot's terms and the
-task's action (`graph.py`), compared step by step with what the contract means (`reference.py`), and the
+task's action (`graph.py`), compared step by step with what the contract means (`meaning.py`), and the
 bundle is checked through the robot's own loader. It has no safety critic: the hard limits act alone, and the
 monitor says so in every status.
 """
@@ -22,7 +22,7 @@ from policy_training.deployment.bundle_folder import check_replaceable, folder_b
 from policy_training.deployment.export import SPEED_SHARE
 from policy_training.deployment.wrap.contract import Contract, load_contract
 from policy_training.deployment.wrap.graph import wrapped
-from policy_training.deployment.wrap.reference import Reference
+from policy_training.deployment.wrap.meaning import Meaning
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
 from spillguard_core.bundle import bundle as robot
@@ -85,7 +85,7 @@ def _observations(contract: Contract) -> NDArray[np.float32]:
 
 def _compare(graph: bytes, model: bytes, contract: Contract, observations: NDArray[np.float32]) -> None:
     """ValueError if the wrapped graph does not do what the contract means."""
-    run, wanted = PolicyRun(OnnxPolicy(graph)), Reference(model, contract)
+    run, wanted = PolicyRun(OnnxPolicy(graph)), Meaning(model, contract)
     ends = np.cumsum([contract.task.terms[name].width for name in contract.terms])[:-1]
     for step, obs in enumerate(observations[:STEPS]):
         terms = dict(zip(contract.terms, np.split(obs.astype(np.float64), ends), strict=True))

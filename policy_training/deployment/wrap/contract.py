@@ -38,7 +38,7 @@ HISTORY_KEYS = {"steps", "newest", "of"}
 MOST_STEPS = 100
 
 
-class Entry(NamedTuple):
+class Given(NamedTuple):
     """One part of what the graph is given."""
 
     term: str  # of the task, or `LAST_OUTPUT`
@@ -63,7 +63,7 @@ class Contract:
     robot: Robot
     task: Task
     policy_rate: float  # [Hz]
-    observation: tuple[Entry, ...]
+    observation: tuple[Given, ...]
     history: History
     clip_observation: float  # after shift and scale; infinite: none
     columns: tuple[int, ...]  # (Z,) entry of the task's action that each output is
@@ -114,7 +114,7 @@ def contract_of(raw: Any, folder: Path) -> Contract:
     )  # fmt: skip
 
 
-def _entry(raw: Any, task: Task, robot: Robot, outputs: int) -> Entry:
+def _entry(raw: Any, task: Task, robot: Robot, outputs: int) -> Given:
     said = _mapping(
         {"term": raw} if isinstance(raw, str) else raw, ENTRY_KEYS, {"term"}, "each of observation"
     )
@@ -132,7 +132,7 @@ def _entry(raw: Any, task: Task, robot: Robot, outputs: int) -> Entry:
     scale = _values(said.get("scale", 1.0), len(columns), f"scale of {name}")
     if not scale.all():
         raise ValueError(f"scale of {name} divides the value, so it cannot be 0")
-    return Entry(name, columns, shift, scale, _text(said["input"], "input") if "input" in said else "")
+    return Given(name, columns, shift, scale, _text(said["input"], "input") if "input" in said else "")
 
 
 def _action(raw: Any, task: Task, rate: float) -> tuple[tuple[int, ...], Values, Values, float, str]:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import compose, helper
 
-from policy_training.deployment.wrap.contract import LAST_OUTPUT, Contract, Entry
+from policy_training.deployment.wrap.contract import LAST_OUTPUT, Contract, Given
 from policy_training.deployment.wrap.drawing import Drawing, Shapes, needed, numbers, outer, port, ports
 
 OPSET = 17
@@ -109,7 +109,7 @@ def _checked(inputs: Shapes, outputs: Shapes, contract: Contract) -> str:
 
 
 def _with_history(
-    draw: Drawing, entries: Sequence[Entry], contract: Contract, last: str, begun: str
+    draw: Drawing, entries: Sequence[Given], contract: Contract, last: str, begun: str
 ) -> tuple[str, list[str]]:
     """What the graph is given of these entries, and what of it has to be remembered."""
     steps, newest, of = contract.history
@@ -125,7 +125,7 @@ def _with_history(
     return draw.joined(given), kept
 
 
-def _entry(draw: Drawing, entry: Entry, contract: Contract, last: str) -> str:
+def _entry(draw: Drawing, entry: Given, contract: Contract, last: str) -> str:
     """One entry, as the graph is to get it."""
     value = last
     if entry.term != LAST_OUTPUT:

@@ -20,7 +20,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from sim.reaching.scene import Outcome, ReachScene
+from sim.reaching.scene import Reached, ReachScene
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.robot.arm import MONITOR_PERIOD, load_robot
 from spillguard_core.tasks.reach import SENSORS
@@ -153,7 +153,7 @@ class AnyArm(ShellNode):
         self._diagnostics.publish(msg)
 
 
-def _status(outcome: Outcome, goal: int) -> DiagnosticStatus:
+def _status(outcome: Reached, goal: int) -> DiagnosticStatus:
     """As every ROS tool can show it."""
     level = DiagnosticStatus.ERROR if outcome.violated else DiagnosticStatus.OK
     told = {

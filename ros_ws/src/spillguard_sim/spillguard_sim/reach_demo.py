@@ -30,7 +30,7 @@ from spillguard_sim.graph import Graph, private_environment
 START_TIMEOUT, OPEN_TIMEOUT = 120.0, 60.0  # [s] as in `demo`
 
 
-class Wanted(Protocol):
+class AskedGoals(Protocol):
     """Arguments of the demo that count here."""
 
     @property
@@ -124,7 +124,7 @@ def reach(operator: Operator, number: int, time_limit: float) -> Attempt:
     return attempt
 
 
-def run(demo: Wanted, bundle: Path, console: Console) -> int:
+def run(demo: AskedGoals, bundle: Path, console: Console) -> int:
     """Exit status: 0 if enough goals were reached and nothing was unsafe, 1 if not, or if it broke off."""
     folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")
     recording = folder.resolve() / "flight.mcap"
@@ -162,7 +162,7 @@ def run(demo: Wanted, bundle: Path, console: Console) -> int:
 
 
 def report(
-    attempts: Sequence[Attempt], demo: Wanted, bundle: Path, recording: Path, console: Console
+    attempts: Sequence[Attempt], demo: AskedGoals, bundle: Path, recording: Path, console: Console
 ) -> int:  # fmt: skip
     """Print the table and where the files are. Exit status 0 only if the requirements were met."""
     recorded = read_flight(*parts(recording))

@@ -12,7 +12,7 @@ import pytest
 
 from policy_training.deployment.wrap.command import wrap
 from policy_training.deployment.wrap.contract import contract_of
-from policy_training.deployment.wrap.reference import Reference
+from policy_training.deployment.wrap.meaning import Meaning
 from sim.reaching.guarded import GuardedArm
 from spillguard_core.bundle.bundle import Bundle, load_bundle
 from spillguard_core.bundle.moves import SECONDS, SETTLED, asked, fault, moves, posture_fault
@@ -54,7 +54,7 @@ def recording(raw: Raw, model: bytes, path: Path, rng: np.random.Generator) -> P
     """What the source says: its policy's answers, by the names of the joints, in an order of its own."""
     contract = contract_of(raw, path.parent)
     joints = contract.robot.joint_names
-    source, shown = Reference(model, contract), rng.permutation(len(joints))
+    source, shown = Meaning(model, contract), rng.permutation(len(joints))
     q, qd = rng.uniform(-1.0, 1.0, (2, STEPS, len(joints)))
     action = np.array(
         [source({"joint_position": a, "joint_velocity": b}) for a, b in zip(q, qd, strict=True)]

@@ -41,7 +41,7 @@ class Recorded(NamedTuple):
     first: NDArray[np.bool_]  # (N,) where the policy began anew
 
 
-class Verdict(NamedTuple):
+class Agreement(NamedTuple):
     """What came of it."""
 
     steps: int
@@ -113,14 +113,14 @@ def answers(bundle: Bundle, terms: Mapping[str, Values], first: NDArray[np.bool_
     return np.array(found, dtype=np.float64)
 
 
-def replayed(bundle: Bundle, recorded: Recorded) -> Verdict:
+def replayed(bundle: Bundle, recorded: Recorded) -> Agreement:
     """Whether the bundle answers what was recorded with what was recorded."""
     difference = np.abs(answers(bundle, recorded.terms, recorded.first) - recorded.action) / bundle.scale
     at, entry = np.unravel_index(int(difference.argmax()), difference.shape)
     worst = float(difference[at, entry])
     name = bundle.task.action[int(entry)].name
     explanation = "" if worst <= AGREEMENT else _explanation(bundle, recorded)
-    return Verdict(len(difference), worst, int(at), name, explanation)
+    return Agreement(len(difference), worst, int(at), name, explanation)
 
 
 def _explanation(bundle: Bundle, recorded: Recorded) -> str:

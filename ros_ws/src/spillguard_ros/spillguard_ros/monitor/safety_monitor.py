@@ -26,7 +26,6 @@ from spillguard_core.gate.gate import decide, initial_decision
 from spillguard_core.gate.refusal import refusal
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.monitor.arm_output import arm_output
-from spillguard_ros.monitor.asked import Asked
 from spillguard_ros.monitor.driver import Driver
 from spillguard_ros.monitor.parameters import MonitorParameters, settings_parameters
 from spillguard_ros.monitor.reporting import MEGABYTE, Reporter
@@ -40,6 +39,7 @@ from spillguard_ros.monitor.status import (
     said,
     suspension_news,
 )
+from spillguard_ros.monitor.wishes import Wishes
 from spillguard_ros.node import convert
 from spillguard_ros.node.outputs import POSITIONS, Output
 from spillguard_ros.node.params import read_parameters
@@ -80,7 +80,7 @@ class SafetyMonitor(ShellNode):
         calibration = at_speed(promised, self._config.speed_scale)
         self._robot, self._task = robot, bundle.task
         self._models = bundle.models(self._config)
-        self._asked = Asked(self, robot, bundle.task, self._record)
+        self._wishes = Wishes(self, robot, bundle.task, self._record)
         self._close_gate()
         if parameters.record:
             self._recorder = FlightRecorder(
@@ -143,7 +143,7 @@ class SafetyMonitor(ShellNode):
             for subscription in [
                 *self._sensors.subscriptions,
                 *self._driver.subscriptions,
-                *self._asked.subscriptions,
+                *self._wishes.subscriptions,
             ]:
                 self.destroy_subscription(subscription)
             sent = [] if self._arm is None else [self._arm.publisher]
@@ -171,7 +171,7 @@ class SafetyMonitor(ShellNode):
         number = self._cycles + 1 if self._cycles else 0
         closed = initial_decision(len(self._robot.message_joints), len(self._task.action))
         self._decision = replace(closed, cycle=number)
-        self._asked.forget()
+        self._wishes.forget()
         self._requests: list[Request] = []
         self._suspend: SuspensionRequest | None = None
         self._detail = ""  # of the decision, for people
@@ -193,7 +193,7 @@ class SafetyMonitor(ShellNode):
             return self._sensors.state_words
         if about is About.SENSORS:
             return self._sensors.sensor_words
-        return self._asked.words(PROPOSAL if about is About.PROPOSAL else TELEOP)
+        return self._wishes.words(PROPOSAL if about is About.PROPOSAL else TELEOP)
 
     def _refusal(self, request: Request | SuspensionRequest) -> str:
         if not self._active:
@@ -235,10 +235,10 @@ class SafetyMonitor(ShellNode):
             state_received=self._sensors.state_received,
             state_stamp=stamp,
             sensors_received=self._sensors.sensors_received,
-            proposal=self._asked.proposal,
+            proposal=self._wishes.proposal,
             requests=tuple(self._requests),
             command_writers=self._writers,
-            teleop=self._asked.teleop,
+            teleop=self._wishes.teleop,
             suspend=self._suspend,
             driver_fault=self._driver.fault(now, stamp),
         )

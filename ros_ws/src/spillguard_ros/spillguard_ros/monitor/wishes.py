@@ -16,7 +16,7 @@ from spillguard_ros.node.actions import ActionMessages
 from spillguard_ros.node.intake import subscribe
 
 
-class Asked:
+class Wishes:
     """Stores; checks nothing but the words for people."""
 
     def __init__(self, node: Node, robot: Robot, task: Task, record: Callable[[str, object], None]) -> None:

@@ -12,7 +12,7 @@ from policy_training.deployment.wrap.drawing import batch_axis
 Array32 = NDArray[np.float32]
 
 
-class Reference:
+class Meaning:
     """The policy from one moment on. One observation at a time."""
 
     def __init__(self, model: bytes, contract: Contract) -> None:
