@@ -36,6 +36,7 @@ ARGUMENTS = {
     "site": ("", "File of the lab's own table, walls and slow zones; empty: the fixtures of the bundle."),
     "params": (str(Path(__file__).parent / "params"), "Directory with one parameter file a node."),
     "namespace": ("", "Namespace of policy and safety monitor."),
+    "policy": ("true", "Start the policy; false: something else proposes, as contract-test or excite do."),
     "record": ("", "MCAP file for the flight recording; empty: none."),
     "public_key": ("", "Ed25519 key that must have signed the bundle; empty: unsigned bundles are taken."),
     "allow_uncalibrated": ("false", "Take a bundle whose critic's threshold promises nothing."),
@@ -168,7 +169,13 @@ def generate_launch_description() -> LaunchDescription:
     ])  # fmt: skip
     nodes = [
         node("safety_monitor", bundle, robot, site, told, {"allow_uncalibrated": allowed}, shadow, slow),
-        node("policy", bundle, robot, {"patience": ParameterValue(patience, value_type=float)}),
+        node(
+            "policy",
+            bundle,
+            robot,
+            {"patience": ParameterValue(patience, value_type=float)},
+            condition=IfCondition(LaunchConfiguration("policy")),
+        ),
         node("position_streamer", robot, slow, condition=streamed),
         node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
     ]

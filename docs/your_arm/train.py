@@ -1,7 +1,7 @@
 """A policy of Stable-Baselines3 that reaches with any arm: train.py ROBOT FOLDER [STEPS].
 
-Writes policy.zip, and source.npz: some of its answers by the names of joints and terms, for
-`spillguard contract-test`.
+Writes policy.zip and vecnormalize.pkl, and source.npz: some of its answers by the names of joints and terms,
+for `spillguard contract-test`.
 """
 
 import sys
@@ -9,36 +9,45 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-from stable_baselines3 import SAC
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import sim.registration  # noqa: F401 (makes the environment known)
 
 robot, folder = sys.argv[1], Path(sys.argv[2])
-steps = int(sys.argv[3]) if len(sys.argv) > 3 else 10_000
-env = gymnasium.make("spillguard/Reach-v0", robot=robot)
-model = SAC(
-    "MlpPolicy", env, learning_rate=1e-3, batch_size=128, gamma=0.95, ent_coef=0.02, learning_starts=500,
-    train_freq=2, gradient_steps=1, policy_kwargs={"net_arch": [64, 64]}, seed=0, device="cpu",
+steps = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
+
+
+def make() -> gymnasium.Env:
+    """One arm."""
+    return gymnasium.make("spillguard/Reach-v0", robot=robot)
+
+
+arms = VecNormalize(DummyVecEnv([make] * 4), gamma=0.95)
+model = PPO(
+    "MlpPolicy", arms, learning_rate=1e-3, n_steps=512, batch_size=256, gamma=0.95, seed=0, device="cpu",
+    policy_kwargs={"net_arch": [64, 64], "log_std_init": -1.0},
 )  # fmt: skip
-model.learn(steps, progress_bar=False)
+model.learn(steps)
 folder.mkdir(exist_ok=True)
 model.save(folder / "policy.zip")
+arms.save(str(folder / "vecnormalize.pkl"))
 
+env = make()
 arm = env.unwrapped
-names = arm.robot.joint_names
-obs, _ = env.reset(seed=1_000)
-seen, done, reached, episodes = [], [], 0, 0
-while episodes < 20:
-    action, _ = model.predict(obs, deterministic=True)
-    seen.append(obs)
-    done.append(action * arm.task.scale)  # [m/s, rad/s]
-    obs, _, ended, late, info = env.step(action)
-    if ended or late:
-        reached, episodes = reached + info["success"], episodes + 1
-        obs, _ = env.reset()
-goal, q, qd = np.split(np.array(seen), [3, 3 + len(names)], axis=1)
+seen, asked, number, reached = [], [], [], 0
+for episode in range(20):
+    (obs, _), ended, late = env.reset(seed=1_000 + episode), False, False
+    while not (ended or late):
+        action, _ = model.predict(arms.normalize_obs(obs), deterministic=True)
+        seen.append(obs)
+        asked.append(np.append(action, np.zeros(3)) * arm.task.scale)  # [m/s, rad/s]; it turns no tool
+        number.append(episode)
+        obs, _, ended, late, info = env.step(action)
+    reached += info["success"]
+goal, q, qd = np.split(np.array(seen), [3, 3 + len(arm.robot.joint_names)], axis=1)
 np.savez(
-    folder / "source.npz", joint_names=names, tool_to_goal=goal, joint_position=q, joint_velocity=qd,
-    action_names=[axis.name for axis in arm.task.action], action=np.array(done),
+    folder / "source.npz", joint_names=arm.robot.joint_names, tool_to_goal=goal, joint_position=q,
+    joint_velocity=qd, action_names=[axis.name for axis in arm.task.action], action=asked, episode=number,
 )  # fmt: skip
-print(f"reached {reached} of {episodes} goals without the monitor")  # noqa: T201
+print(f"reached {reached} of 20 goals, without the monitor")  # noqa: T201

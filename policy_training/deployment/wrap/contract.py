@@ -94,7 +94,8 @@ def contract_of(raw: Any, folder: Path) -> Contract:
     """The contract of a parsed file in this folder. ValueError."""
     said = _mapping(raw, KEYS, {"robot", "task", "policy_rate", "observation", "action"}, "the contract")
     name = _text(said["robot"], "robot")
-    robot = load_robot(str(folder / name) if "/" in name and not name.startswith(("/", "~")) else name)
+    path = Path(name).expanduser()  # a folder is beside the contract, not where the command is given
+    robot = load_robot(str((folder / path).resolve()) if "/" in name else name)
     task = find_task(_text(said["task"], "task"), robot)
     columns, offset, scale, clip, output = _action(
         said["action"], task, _number(said["policy_rate"], "policy_rate")

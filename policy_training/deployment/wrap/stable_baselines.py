@@ -45,10 +45,24 @@ class Deterministic(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """The action in the units of the environment."""
         seen = ((obs - self.mean) / self.spread).clamp(-self.limit, self.limit)
-        action: Tensor = self.policy._predict(seen, deterministic=True)
+        action = _mean(self.policy, seen)
         if self.squashed:
             return self.low + 0.5 * (action + 1.0) * (self.high - self.low)
         return torch.maximum(torch.minimum(action, self.high), self.low)
+
+
+def _mean(policy: Any, obs: Tensor) -> Tensor:
+    """The deterministic action (B, A), squashed where the policy's is. The library's own way to it makes
+    distributions, which cannot be exported."""
+    if hasattr(policy, "action_net"):  # PPO, A2C, TRPO
+        features = policy.extract_features(obs, policy.pi_features_extractor)
+        mean: Tensor = policy.action_net(policy.mlp_extractor.forward_actor(features))
+        return torch.tanh(mean) if policy.squash_output else mean
+    if hasattr(policy.actor, "get_action_dist_params"):  # SAC
+        mean, _, _ = policy.actor.get_action_dist_params(obs)
+        return torch.tanh(mean)
+    mean = policy.actor(obs)  # TD3, DDPG
+    return mean
 
 
 def graph_of(model: Path, normalize: Path | None) -> bytes:

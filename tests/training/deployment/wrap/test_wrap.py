@@ -1,5 +1,6 @@
 """Somebody else's policy as a bundle: what it is given and what its outputs mean, by hand-computed values."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import yaml
 
 from policy_training.deployment.wrap.command import main, wrap
-from policy_training.deployment.wrap.contract import contract_of
+from policy_training.deployment.wrap.contract import contract_of, load_contract
 from spillguard_core.bundle.bundle import Bundle, load_bundle
 from spillguard_core.bundle.graphs import PolicyRun
+from spillguard_description import ROBOTS
 from tests.training.deployment.wrap.graphs import leaky, linear, two_inputs
 
 JOINTS = [f"joint_{number}" for number in range(1, 8)]
@@ -195,3 +197,17 @@ def test_the_command_writes_the_bundle(tmp_path: Path, capsys: pytest.CaptureFix
     assert load_bundle(tmp_path / "b").task.name == "joint_velocities"
     assert main(words) == 1
     assert "say --overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["./arm", "{folder}/arm"])
+def test_an_arm_of_ones_own_is_a_folder_beside_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    shutil.copytree(ROBOTS / "gen3", tmp_path / "arm")
+    (tmp_path / "contract.yaml").write_text(
+        yaml.safe_dump(joint_velocity(robot=where.format(folder=tmp_path)))
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_contract(Path("contract.yaml")).robot.folder == tmp_path / "arm"
+    monkeypatch.chdir("/")
+    assert load_contract(tmp_path / "contract.yaml").robot.folder == tmp_path / "arm"
