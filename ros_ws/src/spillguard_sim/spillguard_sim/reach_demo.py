@@ -81,7 +81,7 @@ class Attempt:
 def start(graph: Graph, bundle: Path, robot: str, seed: int, recording: Path) -> None:
     """Start the arm, the monitor and the policy."""
     arm = load_robot(robot)
-    told = {"bundle": bundle.resolve(), "robot": str(arm.folder)}
+    told = {"bundle": bundle.resolve(), "robot": arm.folder.resolve()}
     graph.start("any_arm", "any_arm", {**told, "seed": seed})
     graph.start("safety_monitor", "safety_monitor", {
         **told, "record": recording, "allow_uncalibrated": True, "driver_status": CONTROLLERS,
