@@ -43,6 +43,7 @@ class AnyArmParameters:
     bundle: str = required("directory of the bundle, whose world model is that of the arm")
     robot: str = required("name of the arm, or a folder with its robot.yaml")
     seed: int = required("seed of the sequence of goals", 0, 2**31 - 1)
+    driver_status: str = optional(CONTROLLERS, "name of its controller manager's status on /diagnostics")
     joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
 
 
@@ -54,7 +55,7 @@ class AnyArm(ShellNode):
 
     def configure(self) -> None:
         """Build the scene and the topics."""
-        told = read_parameters(self, AnyArmParameters)
+        self._settings = told = read_parameters(self, AnyArmParameters)
         self._robot = robot = load_robot(told.robot, told.joint_prefix)
         self._scene = ReachScene(load_bundle(Path(told.bundle), robot), told.seed)
         self._controller_name = robot.command_topic.rpartition("/")[0]
@@ -147,7 +148,9 @@ class AnyArm(ShellNode):
     def _on_second(self) -> None:
         """Status in the form of a driver's controller manager."""
         said = {f"{self._controller_name}.state": ACTIVE}
-        status = convert.to_status(CONTROLLERS, DiagnosticStatus.OK, "All controllers are active", said)
+        status = convert.to_status(
+            self._settings.driver_status, DiagnosticStatus.OK, "All controllers are active", said
+        )
         msg = DiagnosticArray(status=[status])
         msg.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(msg)
