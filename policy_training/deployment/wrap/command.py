@@ -21,6 +21,7 @@ from rich.console import Console
 from policy_training.deployment.bundle_folder import check_replaceable, folder_beside, replace_folder
 from policy_training.deployment.export import SPEED_SHARE
 from policy_training.deployment.wrap.contract import Contract, load_contract
+from policy_training.deployment.wrap.draft import write_draft
 from policy_training.deployment.wrap.graph import wrapped
 from policy_training.deployment.wrap.meaning import Meaning
 from policy_training.runs.folder import provenance
@@ -38,7 +39,7 @@ from spillguard_core.bundle.manifest import (
 )
 from spillguard_core.bundle.signing import SIGNATURE, sign
 from spillguard_core.bundle.site import Shape, Site, load_site, with_site
-from spillguard_core.robot.arm import MONITOR_PERIOD
+from spillguard_core.robot.arm import MONITOR_PERIOD, load_robot
 
 SAMPLES, STEPS = 64, 20
 TOLERANCE = 1e-4  # of an action of 1, between the graph and what the contract means
@@ -138,8 +139,14 @@ class WrapArguments:
     "An ONNX graph, or a model of Stable-Baselines3 (.zip)."
     contract: Path
     "contract.yaml: what the policy is given and what its outputs mean; see docs/own_policy.md."
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     "Directory of the bundle."
+    draft: bool = False
+    "Write --contract from the graph's own metadata (mjlab, Isaac Lab, rsl_rl), for --robot, and no bundle."
+    robot: str = ""
+    "Of a draft: name of the arm, or a folder with its robot.yaml."
+    rate: float = 50.0
+    "Of a draft: how often the policy is asked [Hz]; the metadata does not say."
     normalize: Path | None = None
     "Of a model of Stable-Baselines3: its VecNormalize (.pkl)."
     overwrite: bool = False
@@ -152,6 +159,14 @@ class WrapArguments:
 def main(words: Sequence[str]) -> int:
     """`spillguard wrap`."""
     args = parsed(WrapArguments, words, "spillguard wrap")
+    if args.draft:
+        if not args.robot or args.out is not None:
+            raise ValueError("a draft is for an arm and makes no bundle: give --robot, leave out --out")
+        write_draft(args.model, args.contract, load_robot(args.robot), args.robot, args.rate)
+        Console(markup=False).print(f"{args.contract}: read every line, then wrap", highlight=False)
+        return 0
+    if args.out is None:
+        raise ValueError("--out is lacking: the directory of the bundle")
     contract = load_contract(args.contract)
     if args.model.suffix == ".zip":
         from policy_training.deployment.wrap.stable_baselines import graph_of
