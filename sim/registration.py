@@ -12,6 +12,7 @@ ENVIRONMENTS = {
     "spillguard/HastyNav2D-v0": ("sim.tasks.nav2d:HastyNav2DEnv", 60),
     "spillguard/PourCoffee-v0": ("sim.pouring.pour_env:PourCoffeeEnv", 200),
     "spillguard/Reach-v0": ("sim.reaching.reach_env:ReachEnv", 150),
+    "spillguard/Carry-v0": ("sim.reaching.reach_env:CarryEnv", 150),
     "spillguard/ReachPillars-v0": ("sim.reaching.reach_env:ReachPillarsEnv", 150),
     "spillguard/SafetyWalker2d-v0": ("sim.tasks.safety_mujoco:SafetyWalker2dEnv", 1000),
     "spillguard/SafetyHumanoidStandup-v0": ("sim.tasks.safety_mujoco:SafetyHumanoidStandupEnv", 1000),

@@ -21,6 +21,7 @@ CONTROLLERS: dict[str, Controller] = {
     "spillguard/HastyNav2D-v0": nav2d_controller,
     "spillguard/Reach-v0": reach_controller,
     "spillguard/ReachPillars-v0": reach_controller,
+    "spillguard/Carry-v0": reach_controller,
 }
 POTENTIALS: dict[str, Potential] = {
     "spillguard/PourCoffee-v0": pour_potential,
@@ -28,4 +29,5 @@ POTENTIALS: dict[str, Potential] = {
     "spillguard/HastyNav2D-v0": nav2d_potential,
     "spillguard/Reach-v0": reach_potential,
     "spillguard/ReachPillars-v0": reach_potential,
+    "spillguard/Carry-v0": reach_potential,
 }

@@ -1,4 +1,4 @@
-"""A policy of Stable-Baselines3 that reaches with any arm: train.py ROBOT FOLDER [STEPS].
+"""A policy of Stable-Baselines3 that reaches with any arm: train.py ROBOT FOLDER [STEPS] [ENVIRONMENT].
 
 Writes policy.zip and vecnormalize.pkl, and source.npz: some of its answers by the names of joints and terms,
 for `spillguard contract-test`.
@@ -16,11 +16,12 @@ import sim.registration  # noqa: F401 (makes the environment known)
 
 robot, folder = sys.argv[1], Path(sys.argv[2])
 steps = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
+name = sys.argv[4] if len(sys.argv) > 4 else "spillguard/Reach-v0"
 
 
 def make() -> gymnasium.Env:
     """One arm."""
-    return gymnasium.make("spillguard/Reach-v0", robot=robot)
+    return gymnasium.make(name, robot=robot)
 
 
 arms = VecNormalize(DummyVecEnv([make] * 4), gamma=0.95)
@@ -41,7 +42,8 @@ for episode in range(20):
     while not (ended or late):
         action, _ = model.predict(arms.normalize_obs(obs), deterministic=True)
         seen.append(obs)
-        asked.append(np.append(action, np.zeros(3)) * arm.task.scale)  # [m/s, rad/s]; it turns no tool
+        rest = np.zeros(len(arm.task.action) - len(action))  # of the tool's turning, if the task has it
+        asked.append(np.append(action, rest) * arm.task.scale)  # [m/s, rad/s]
         number.append(episode)
         obs, _, ended, late, info = env.step(action)
     reached += info["success"]

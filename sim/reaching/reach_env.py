@@ -14,7 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sim.pouring.controller import PERIOD, PositionServo
-from sim.reaching.world import Place, guard, reach_task, workspace
+from sim.reaching.world import Place, arm_task, guard, workspace
 from spillguard_core.gate.decision import Measurement
 from spillguard_core.gate.task import observation_scaling, observation_width, observe
 from spillguard_core.robot.arm import MONITOR_PERIOD, POLICY_PERIOD, Vec
@@ -54,9 +54,9 @@ class ReachEnv(gymnasium.Env[Array, Array]):
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
     potential = staticmethod(potential)
 
-    def __init__(self, robot: str = "gen3", place: Place = "table") -> None:
+    def __init__(self, robot: str = "gen3", place: Place = "table", task: str = "reach") -> None:
         """`robot`: name of the arm, or a folder with its robot.yaml and model.xml."""
-        self.robot, self.task = reach_task(robot)
+        self.robot, self.task = arm_task(robot, task)
         model = guard(robot, place)
         self._tool = self.task.tool(model, self.robot)
         self._world = World(model, CLEAR, self.robot.joint_names)
@@ -99,7 +99,7 @@ class ReachEnv(gymnasium.Env[Array, Array]):
         q = self.robot.rest
         for _ in range(60):
             left = goal - self._tool.pose(q).position
-            q = q + 0.1 * self._tool.joint_velocity(q, np.append(4.0 * left, np.zeros(3)))
+            q = q + 0.1 * self._tool.joint_velocity(q, self._action(4.0 * left))
         limits = self.robot.limits
         inside = (q >= limits.position_min).all() and (q <= limits.position_max).all()
         arrived = np.linalg.norm(goal - self._tool.pose(q).position) <= REACHED / 2.0
@@ -109,9 +109,7 @@ class ReachEnv(gymnasium.Env[Array, Array]):
         """One period of the policy."""
         if not np.isfinite(action).all():
             raise ValueError(f"action is {action!r}; it must be finite, in [-1, 1]")
-        twist = np.zeros(len(self.task.action))
-        twist[: len(MOVED)] = np.clip(action, -1.0, 1.0)
-        twist *= self.task.scale
+        twist = self._action(np.clip(action, -1.0, 1.0)) * self.task.scale
         limits = self.robot.limits
         contact = limit = False
         for _ in range(round(POLICY_PERIOD / MONITOR_PERIOD)):
@@ -138,6 +136,10 @@ class ReachEnv(gymnasium.Env[Array, Array]):
         info = self._info(contact=contact, limit=limit, success=success)
         return self._observe(), reward, bool(contact or limit or success), False, info
 
+    def _action(self, linear: Vec) -> Vec:
+        """The task's action of three speeds (3,)."""
+        return np.append(linear, np.zeros(len(self.task.action) - len(MOVED))).astype(np.float64)
+
     def _distance(self) -> float:
         return float(np.linalg.norm(self._tool.pose(self._servo.q).position - self._goal))
 
@@ -156,3 +158,11 @@ class ReachPillarsEnv(ReachEnv):
     def __init__(self, robot: str = "gen3") -> None:
         """See `ReachEnv`."""
         super().__init__(robot, "pillars")
+
+
+class CarryEnv(ReachEnv):
+    """An open cup past two pillars: the tool is kept level (`spillguard_core.tasks.carry`)."""
+
+    def __init__(self, robot: str = "gen3") -> None:
+        """See `ReachEnv`."""
+        super().__init__(robot, "pillars", "carry")

@@ -51,6 +51,10 @@ class ReachScene:
         """At the robot's rest posture, with a first goal. ValueError if no goal can be reached."""
         self._robot, self._limits = bundle.robot, bundle.manifest.limits.arrays()
         self._tool, self._rng = ToolKinematics(bundle.guard, bundle.robot), np.random.default_rng(seed)
+        # What the goal has to be reached with: a tool that the task keeps level is led by three speeds.
+        linear = bundle.task.linear[1] == [0, 1, 2]
+        self._led = bundle.tool() if linear else self._tool
+        self._entries = len(bundle.task.action) if linear else 6
         self._world = World(bundle.guard, 0.0, bundle.robot.joint_names)
         turns = np.array(self._limits.turn) > 0.0
         rest = bundle.robot.rest.copy()
@@ -96,7 +100,7 @@ class ReachScene:
             left = goal - self._tool.pose(q).position
             if np.linalg.norm(left) <= ARRIVED:
                 return True
-            q = q + STEP * self._tool.joint_velocity(q, np.append(3.0 * left, np.zeros(3)))
+            q = q + STEP * self._led.joint_velocity(q, np.append(3.0 * left, np.zeros(self._entries - 3)))
             low, high = self._limits.position_min, self._limits.position_max
             free = self._world.near([q], []).least >= min(AWAY, 0.01)
             if not (free and (low <= q).all() and (q <= high).all()):

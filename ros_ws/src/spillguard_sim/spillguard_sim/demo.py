@@ -45,8 +45,8 @@ class Demo:
     """Pour cups, or reach goals with any arm, through the ROS 2 graph. Exit status 0 only if enough succeeded
     and none was unsafe."""
 
-    task: Literal["pouring", "reach"] = "pouring"
-    """What is to be done; reach: the tool of any arm, to a point."""
+    task: Literal["pouring", "reach", "carry"] = "pouring"
+    """What is to be done; reach: the tool of any arm, to a point; carry: the same with an open cup in it."""
     robot: str = "gen3"
     """Name of the arm, or a folder with its robot.yaml. Only the gen3 pours."""
     bundle: Path | None = None
@@ -87,7 +87,7 @@ class Demo:
         if self.bundle is not None:
             return self.bundle
         arm = Path(self.robot).name
-        return Path("artifacts") / ("pour_coffee" if self.task == "pouring" else f"reach_{arm}")
+        return Path("artifacts") / ("pour_coffee" if self.task == "pouring" else f"{self.task}_{arm}")
 
 
 def _told(domain: str) -> str:
@@ -223,7 +223,7 @@ def run(demo: Demo, console: Console) -> int:
             "spillguard train and spillguard export, or spillguard wrap"
         )
         return 2
-    if demo.task == "reach":
+    if demo.task != "pouring":
         return reach_demo.run(demo, demo.folder, console)
     folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")
     recording = folder.resolve() / "flight.mcap"

@@ -4,6 +4,7 @@ Simulated arm, policy and safety monitor run as three processes on a private ROS
 pouring.
 """
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -180,6 +181,11 @@ def report(
             "{:.2f} / {:.2f}".format(*percentiles([1e3 * cycle.period for cycle in part.cycles])),
         )  # fmt: skip
     console.print(table)
+    leans = [c.decision.margins["lean"] for c in recorded.cycles if "lean" in c.decision.margins]
+    if known := [margin for margin in leans if not math.isnan(margin)]:
+        most = recorded.config.settings["most_lean"]
+        said = f"the cup leaned at most {most - min(known):.3f} rad, allowed {most:g}"
+        console.print(said, highlight=False)
     console.print(f"recording  {recording}", soft_wrap=True, highlight=False)
     console.print(
         f"plot       {_plot(attempts, bundle, demo.robot, recording)}", soft_wrap=True, highlight=False

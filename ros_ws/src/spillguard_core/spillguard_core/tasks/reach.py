@@ -19,6 +19,9 @@ def tool_to_goal(measurement: Measurement, tool: ToolState) -> list[float]:
     return offset
 
 
+GOAL_TERM = {"tool_to_goal": Term(3, "m", (0.0,) * 3, (0.2,) * 3, tool_to_goal)}
+
+
 def distance(measurement: Measurement, tool: ToolState) -> float:
     """[m] between tool and goal."""
     return float(np.linalg.norm(tool.position - measurement.sensed[GOAL]))
@@ -26,7 +29,7 @@ def distance(measurement: Measurement, tool: ToolState) -> float:
 
 def reach(robot: Robot) -> Task:
     """The task for this arm."""
-    terms = {"tool_to_goal": Term(3, "m", (0.0,) * 3, (0.2,) * 3, tool_to_goal)} | arm_terms(robot)
+    terms = GOAL_TERM | arm_terms(robot)
     curves = (Curve("to the goal [m]", "distance", distance), *TOOL_CURVES)
     return Task(
         name="reach", sensors=SENSORS, action=TWIST, terms=terms, tool=ToolKinematics, curves=curves,
