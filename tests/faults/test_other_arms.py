@@ -1,0 +1,53 @@
+"""Faults on arms that are not the Gen3: what ends, hangs or dies leaves them at rest, and is told."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import pytest
+
+from spillguard_sim.graph import Graph
+from tests.ros.harness import PATIENCE, STILL
+from tests.ros.private_graph import private_ros
+from tests.ros.sides import Side
+
+
+@pytest.fixture(params=["ur5e", "fr3"])
+def side(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Side]:
+    with private_ros() as environment, ExitStack() as stack:
+        graph = stack.enter_context(Graph(tmp_path / "logs", environment))
+        one = Side("arm", request.param, graph, tmp_path)
+        stack.callback(one.operator.close)
+        one.set_going()
+        yield one
+
+
+def at_rest(side: Side) -> bool:
+    """Joint states go on coming, and say that the arm stands."""
+    before = side.heard_joints
+    return side.operator.wait(lambda: side.heard_joints > before + 20 and side.speed < STILL, PATIENCE)
+
+
+def test_a_policy_that_dies_leaves_the_arm_held(side: Side) -> None:
+    side.graph.signal("arm_policy", SIGKILL)
+    assert side.operator.wait(lambda: side.reasons[-1] in ("PROPOSAL_STALE", "POLICY_SILENT"), PATIENCE)
+    assert at_rest(side)
+    assert side.operator.outcome["contact"] == side.operator.outcome["limit_broken"] == "false"
+
+
+def test_a_monitor_that_dies_leaves_the_arm_at_rest(side: Side) -> None:
+    side.graph.signal("arm_monitor", SIGKILL)
+    assert at_rest(side)
+    assert side.operator.outcome["contact"] == side.operator.outcome["limit_broken"] == "false"
+
+
+def test_a_driver_that_hangs_stops_the_arm_until_a_reset(side: Side) -> None:
+    side.graph.signal("arm_arm", SIGSTOP)
+    assert side.operator.wait(lambda: side.reasons[-1] == "STATE_STALE", PATIENCE), side.reasons[-3:]
+    side.graph.signal("arm_arm", SIGCONT)
+    heard = len(side.reasons)
+    assert side.operator.wait(lambda: len(side.reasons) > heard + 50, PATIENCE)
+    assert side.reasons[-1] == "STATE_STALE"  # latched, although it is back
+    assert at_rest(side)
+    side.set_going()  # and after a reset it goes on
