@@ -24,9 +24,10 @@ from policy_training.files import locked, write_atomically
 from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
+from sim.pouring.deployed_config import pouring_bundle
 from sim.pouring.domain_file import spread_of
 from sim.pouring.guarded import Pour
-from spillguard_core.bundle.bundle import MANIFEST, load_bundle, sha256
+from spillguard_core.bundle.bundle import MANIFEST, sha256
 
 BLOCK = 10  # episodes of every row before the next ten of any
 
@@ -175,7 +176,7 @@ def main(words: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     console = Console(markup=False)
     args = parsed(CriticArguments, words, "spillguard study critic")
-    bundle = load_bundle(args.bundle)
+    bundle = pouring_bundle(args.bundle)
     names = [*behaviours(lambda obs: obs, bundle.own_critic)]
     strange = [name for name in args.policies if name not in names]
     if strange:

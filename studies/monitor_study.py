@@ -22,8 +22,8 @@ from policy_training.files import write_atomically
 from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
+from sim.pouring.deployed_config import pouring_bundle
 from sim.pouring.guarded import Pour
-from spillguard_core.bundle.bundle import load_bundle
 
 RIVALS_ON = "good, 5x noise"  # the policy on which the ways to replace proposals are compared
 FIGURES = [f.name for f in fields(Pour) if f.name not in ("reasons", "q_c")]
@@ -186,7 +186,7 @@ def main(words: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     console = Console(markup=False)
     args = parsed(MonitorStudyArguments, words, "spillguard monitor-study")
-    bundle = load_bundle(args.bundle)
+    bundle = pouring_bundle(args.bundle)
     names = [*behaviours(lambda obs: obs, bundle.own_critic)] + ["trained on reward alone"] * bool(
         args.reckless
     )

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from policy_training.deployment.bad_policies import Behaviour, behaviours, noisy
 from policy_training.experience.episodes import ActionRule
 from sim.pouring.branch import Moment, breaks_a_rule
-from sim.pouring.deployed_config import deployed_config
+from sim.pouring.deployed_config import deployed_config, pouring_bundle
 from sim.pouring.domain_file import spread_of
 from sim.pouring.guard import accepts_all
 from sim.pouring.guarded import Stack
 from sim.pouring.scenario import sample_scenario
 from sim.pouring.scripted import pour_controller
-from spillguard_core.bundle.bundle import Bundle, load_bundle
+from spillguard_core.bundle.bundle import Bundle
 from spillguard_core.tasks.pouring.action import ACTION_SCALE, candidates
 
 SCENARIOS = 5_000_000  # first seed; no other part of the project uses these
@@ -107,7 +107,7 @@ def taught(good: ActionRule, bundle: Bundle, held_back: bool = False) -> Mapping
 
 @cache
 def _loaded(path: str) -> tuple[Bundle, ActionRule]:
-    bundle = load_bundle(Path(path))
+    bundle = pouring_bundle(Path(path))
     return bundle, lambda obs: bundle.policy(obs[None])[0]
 
 

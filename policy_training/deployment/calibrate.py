@@ -43,7 +43,7 @@ from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.runs.trained import load_policy
 from policy_training.terminal import parsed, subcommand
-from sim.pouring.deployed_config import deployed_config
+from sim.pouring.deployed_config import deployed_config, pouring_bundle
 from sim.pouring.domain_file import spread_of
 from spillguard_core.bundle.bundle import MANIFEST, Bundle, load_bundle
 from spillguard_core.bundle.certificate import LARGEST_DELTA, LEAST_CONFIDENCE, promise, why_uncalibrated
@@ -179,7 +179,7 @@ def main(words: Sequence[str]) -> int:
     console = Console(markup=False)
     args = parsed(CalibrateArguments, words, "spillguard calibrate")
     args = replace(args, bundle=bundle_of(args.bundle))
-    bundle = load_bundle(args.bundle)
+    bundle = pouring_bundle(args.bundle)
     subject = CampaignPolicies(str(args.bundle), str(args.reckless or ""), domain=args.domain)
     mix = unknown_to(args.bundle, [*behaviours(lambda obs: obs, bundle.own_critic)])
     mix += ["trained on reward alone"] * bool(args.reckless)

@@ -20,12 +20,12 @@ from policy_training.networks.plain import plain_policy
 from policy_training.pool import Pool, ordered
 from policy_training.runs.trained import load_policy
 from sim.pouring.branch import Moment, breaks_a_rule
-from sim.pouring.deployed_config import deployed_config
+from sim.pouring.deployed_config import deployed_config, pouring_bundle
 from sim.pouring.domain_file import spread_of
 from sim.pouring.guard import accepts_all
 from sim.pouring.guarded import Pour, Stack
 from sim.pouring.scenario import sample_scenario
-from spillguard_core.bundle.bundle import Bundle, load_bundle
+from spillguard_core.bundle.bundle import Bundle
 from spillguard_core.gate import reasons
 from spillguard_core.gate.decision import GateConfig
 from spillguard_core.gate.gate import Models
@@ -94,7 +94,7 @@ SCREENS: dict[str, Screen] = {"closest": screened, "always hold": always_hold, "
 
 @cache
 def _loaded(subject: CampaignPolicies) -> tuple[Bundle, dict[str, Behaviour]]:
-    bundle = load_bundle(Path(subject.bundle))
+    bundle = pouring_bundle(Path(subject.bundle))
     reckless = None
     if subject.reckless:
         reckless = plain_policy(load_policy(Path(subject.reckless)).policy.actor)

@@ -37,6 +37,7 @@ from policy_training.networks.squashed import SafetyCritic
 from policy_training.pool import Pool, ordered
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
+from sim.pouring.deployed_config import pouring_bundle
 from sim.pouring.domain_file import spread_of
 from spillguard_core.bundle import bundle as robot
 from spillguard_core.bundle.bundle import load_bundle
@@ -189,7 +190,7 @@ def main(words: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args = parsed(TrainCriticArguments, words, "spillguard train-critic")
     console = Console(markup=False)
-    source = load_bundle(args.bundle)
+    source = pouring_bundle(args.bundle)
     if args.out.exists() and not args.overwrite:
         raise FileExistsError(f"{args.out} exists; choose another place, or say --overwrite")
     if (args.bundle / SIGNATURE).exists():

@@ -10,7 +10,8 @@ from policy_training.experience.episodes import ActionRule
 from policy_training.experience.scripted import scripted_controller
 from policy_training.networks.plain import plain_policy
 from policy_training.runs.trained import load_policy
-from spillguard_core.bundle.bundle import Bundle, load_bundle
+from sim.pouring.deployed_config import pouring_bundle
+from spillguard_core.bundle.bundle import Bundle
 
 DEFAULT_ENV = "spillguard/PourCoffee-v0"
 
@@ -55,5 +56,5 @@ def subject(policy: str, env: str | None = None) -> Subject:
 @cache
 def deployed(path: Path) -> tuple[Bundle, ActionRule]:
     """A bundle and its policy for one observation; loaded once in a process."""
-    bundle = load_bundle(path)
+    bundle = pouring_bundle(path)
     return bundle, lambda obs: bundle.policy(obs[None])[0]

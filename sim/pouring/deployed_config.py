@@ -1,18 +1,30 @@
 """The safety monitor's deployed configuration, for campaigns in simulation: same numbers, same file."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sim.pouring.gen3 import GEN3_LIMITS
-from spillguard_core.bundle.bundle import Bundle
+from spillguard_core.bundle.bundle import Bundle, load_bundle
 from spillguard_core.bundle.gate_config import LAUNCH, NAMES, gate_config
 from spillguard_core.gate.decision import GateConfig
 from spillguard_core.robot.arm import MONITOR_PERIOD
 from spillguard_core.tasks.pouring import TASK
 
 PARAMETERS = LAUNCH / "params/safety_monitor.yaml"
+
+
+def pouring_bundle(path: Path) -> Bundle:
+    """Load a bundle that pours; ValueError for one of another task."""
+    bundle = load_bundle(path)
+    if bundle.task is not TASK:
+        raise ValueError(
+            f"{path} is a bundle of the task {bundle.task.name}, here cups are poured; try "
+            f"spillguard demo --task {bundle.task.name}"
+        )
+    return bundle
 
 
 def deployed_config(bundle: Bundle, threshold: float | None) -> GateConfig:

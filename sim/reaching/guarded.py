@@ -4,6 +4,7 @@ The arm is a joint trajectory controller and position servos that trail their co
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,11 +27,11 @@ class GuardedArm:
 
     def __init__(
         self, bundle: Bundle, q: Vec, sensed: dict[str, Vec] | None = None,
-        states: Callable[[Vec], Vec] = lambda q: q,
+        states: Callable[[Vec], Vec] = lambda q: q, speed: float = 1.0,
     ) -> None:  # fmt: skip
         """At rest at q (J,) [rad]; `sensed`: readings of the task's sensors. `states`: what the driver makes
-        of the joints (J,) in its joint states."""
-        self.bundle, self.config = bundle, deployed_config(bundle, None)
+        of the joints (J,) in its joint states; `speed`: share of the arm's."""
+        self.bundle, self.config = bundle, replace(deployed_config(bundle, None), speed_scale=speed)
         self.models, self.sensed, self._states = bundle.models(self.config), dict(sensed or {}), states
         turns = np.array(bundle.robot.limits.turn) > 0.0
         self._controller = JointTrajectoryController(q, turns)

@@ -80,11 +80,20 @@ def test_positions_are_not_taken_for_velocities() -> None:
     assert np.isnan(messages("joint_velocities").action(msg)).all()
 
 
-def test_a_point_with_a_time_says_no_more() -> None:
+def test_a_point_with_a_time_is_no_action() -> None:
     told = messages("joint_velocities")
     msg = told.message(np.ones(6), stamp_of(1.0))
     msg.points[0].time_from_start = Duration(sec=1)
-    assert told.fault(msg) == ""
+    assert "got a time_from_start; needed is 0" in told.fault(msg)
+    assert np.isnan(told.action(msg)).all()
+
+
+@pytest.mark.parametrize("far", [13.0, -90.0, 1e300])
+def test_a_position_beyond_two_turns_is_no_action(far: float) -> None:
+    told = messages("joint_positions")
+    msg = told.message(np.array([0.0, far, 0.0, 0.0, 0.0, 0.0]), stamp_of(1.0))
+    assert "shoulder_lift_joint" in told.fault(msg) and "is it in degrees?" in told.fault(msg)
+    assert np.isnan(told.action(msg)).all()
 
 
 def test_joints_of_another_arm_are_refused() -> None:

@@ -25,8 +25,8 @@ from policy_training.files import locked
 from policy_training.pool import Pool
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
+from sim.pouring.deployed_config import pouring_bundle
 from sim.render import RenderingUnavailableError
-from spillguard_core.bundle.bundle import load_bundle
 
 logger = logging.getLogger(__name__)
 EPISODES = "episodes.jsonl"
@@ -110,7 +110,7 @@ def strips(
 
 def facts_of(args: TransferArguments) -> dict[str, Any]:
     """Where the report comes from."""
-    manifest = load_bundle(args.bundle).manifest
+    manifest = pouring_bundle(args.bundle).manifest
     origin = manifest.provenance
     bundle = {
         "name": args.bundle.resolve().name, "identity": runs.identity(args.bundle),

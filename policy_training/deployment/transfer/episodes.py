@@ -25,12 +25,12 @@ from policy_training.deployment.transfer.conditions import (
 from policy_training.files import write_atomically
 from policy_training.pool import Pool, ordered
 from sim.pouring.cell import PourCell
-from sim.pouring.deployed_config import deployed_config
+from sim.pouring.deployed_config import deployed_config, pouring_bundle
 from sim.pouring.domain import NOMINAL, QUANTITIES, Domain
 from sim.pouring.fluid import FluidCell
 from sim.pouring.guarded import Pour, Rule, Stack
 from sim.pouring.scripted import pour_controller
-from spillguard_core.bundle.bundle import Bundle, load_bundle
+from spillguard_core.bundle.bundle import Bundle
 from spillguard_core.gate.decision import GateConfig, Mode
 
 ON, OFF, SCRIPTED = "monitor on", "monitor off", "scripted, monitor on"
@@ -69,7 +69,7 @@ def _known() -> dict[str, TransferCondition]:
 
 @cache
 def _deployed(path: Path) -> tuple[Bundle, GateConfig]:
-    bundle = load_bundle(path)
+    bundle = pouring_bundle(path)
     return bundle, deployed_config(bundle, bundle.manifest.threshold.value)
 
 

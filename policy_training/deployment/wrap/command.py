@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import tyro
 from numpy.typing import NDArray
 from rich.console import Console
@@ -36,7 +37,9 @@ from spillguard_core.bundle.manifest import (
     ObservationTerm,
     Provenance,
     Threshold,
+    refusing,
 )
+from spillguard_core.bundle.onnx_wire import check_self_contained
 from spillguard_core.bundle.signing import SIGNATURE, sign
 from spillguard_core.bundle.site import Shape, Site, load_site, with_site
 from spillguard_core.robot.arm import MONITOR_PERIOD, load_robot
@@ -58,9 +61,13 @@ def wrap(
         check_replaceable(out)
     part = folder_beside(out)
     try:
-        graph = wrapped(onnx.load_model_from_string(model), contract).SerializeToString()
+        with refusing("the policy's graph cannot be wrapped"):
+            check_self_contained("it", model)
+            graph = wrapped(onnx.load_model_from_string(model), contract).SerializeToString()
+            onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         observations = _observations(contract)
-        _compare(graph, model, contract, observations)
+        with refusing("the policy's graph cannot be run"):
+            _compare(graph, model, contract, observations)
         policy = OnnxPolicy(graph)
         (part / robot.POLICY).write_bytes(graph)
         (part / robot.GUARD).write_bytes(_world(contract))

@@ -109,16 +109,21 @@ def _loaded(path: Path) -> Any:
     raise ValueError(f"{path} is no model of {', '.join(names)} as far as they say: {'; '.join(tried[:3])}")
 
 
-def _statistics(path: Path, shape: tuple[int, ...]) -> Any:
+def _statistics(path: Path, shape: tuple[int, ...]) -> Any | None:
+    """The VecNormalize of a file; None if it leaves observations as they are."""
     try:
         with path.open("rb") as file:
             found = pickle.load(file)
-        fits = found.obs_rms.mean.shape == shape
-    except (pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError) as error:
-        raise ValueError(f"{path} is no VecNormalize of Stable-Baselines3: {error}") from error
-    if not fits:
-        raise ValueError(f"{path} normalises {found.obs_rms.mean.shape}, the model observes {shape}")
-    return found
+        normalizes = bool(found.__dict__["norm_obs"])
+        got = found.__dict__["obs_rms"].mean.shape if normalizes else shape
+    except OSError:
+        raise
+    except Exception as error:  # whatever a file that is something else does
+        words = " ".join(str(error).split())[:120]
+        raise ValueError(f"{path} is no VecNormalize of Stable-Baselines3: {words}") from error
+    if got != shape:
+        raise ValueError(f"{path} normalises observations of {got}, those of the model are {shape}")
+    return found if normalizes else None
 
 
 def _compare(module: Deterministic, policy: Any, statistics: Any, obs: Tensor) -> None:

@@ -27,6 +27,7 @@ import sim  # noqa: F401 (selects the rendering backend before anything else loa
 from sim.pouring.domain import SPREADS
 from sim.pouring.domain_file import spread_of
 from spillguard_core.gate.reasons import Verdict
+from spillguard_core.robot.arm import load_robot
 from spillguard_ros.monitor.driver import CONTROLLER, CONTROLLERS
 from spillguard_ros.node.outputs import FORWARD_CONTROLLER
 from spillguard_ros.operator.client import Operator, OperatorError
@@ -73,6 +74,11 @@ class Demo:
     def __post_init__(self) -> None:
         if self.task == "pouring" and self.robot != "gen3":
             raise ValueError(f"only the gen3 pours, got {self.robot!r}; try --task reach")
+        if self.task != "pouring" and self.output != "trajectory":
+            raise ValueError(
+                f"the arm of --task {self.task} takes trajectories alone, got --output {self.output}"
+            )
+        load_robot(self.robot)  # ValueError for one that is not there
         if not self.cups >= 1:
             raise ValueError(f"cups must be at least 1, got {self.cups}")
         if not 0.0 <= self.required <= 1.0:

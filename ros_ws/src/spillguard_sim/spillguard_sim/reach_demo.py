@@ -39,6 +39,10 @@ class AskedGoals(Protocol):
         """Name of the arm, or a folder."""
 
     @property
+    def task(self) -> str:
+        """Of the bundle."""
+
+    @property
     def cups(self) -> int:
         """Goals."""
 
@@ -127,6 +131,9 @@ def reach(operator: Operator, number: int, time_limit: float) -> Attempt:
 
 def run(demo: AskedGoals, bundle: Path, console: Console) -> int:
     """Exit status: 0 if enough goals were reached and nothing was unsafe, 1 if not, or if it broke off."""
+    given = load_bundle(bundle, load_robot(demo.robot)).task.name
+    if given != demo.task:
+        raise ValueError(f"{bundle} is a bundle of the task {given}, asked for is --task {demo.task}")
     folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")
     recording = folder.resolve() / "flight.mcap"
     environment = private_environment()

@@ -15,7 +15,17 @@ from policy_training.deployment.wrap.contract import contract_of
 from policy_training.deployment.wrap.meaning import Meaning
 from sim.reaching.guarded import GuardedArm
 from spillguard_core.bundle.bundle import Bundle, load_bundle
-from spillguard_core.bundle.moves import SECONDS, SETTLED, asked, fault, moves, posture_fault
+from spillguard_core.bundle.moves import (
+    JOINT,
+    SECONDS,
+    TOOL,
+    asked,
+    fault,
+    lasts,
+    move,
+    posture_fault,
+    settled,
+)
 from spillguard_core.bundle.replayed import load_recorded, replayed
 from spillguard_core.gate.decision import Mode
 from spillguard_core.robot.arm import Vec, load_robot
@@ -124,6 +134,19 @@ def test_a_wrong_contract_answers_otherwise_than_its_source(arm: str, name: str,
     assert main([str(tmp_path / "bundle"), "--recording", str(log)]) == 1
 
 
+def test_a_slow_policy_of_the_wrong_order_is_found(tmp_path: Path) -> None:
+    """A thousandth of the full scale is all that it ever asks for."""
+    rng = np.random.default_rng(1)
+    raw, model = right("ur5e", rng)
+    raw["action"] |= {"scale": 1e-3, "offset": 0.0}
+    log = recording(raw, model, tmp_path / "source.npz", rng)
+    wrong = deepcopy(raw)
+    swapped("action")(wrong)
+    for contract, agrees in ((raw, True), (wrong, False)):
+        bundle = bundle_of(contract, model, tmp_path / f"bundle{agrees}")
+        assert replayed(bundle, load_recorded(log, bundle)).agrees is agrees
+
+
 @pytest.mark.parametrize("arm", ARMS)
 def test_no_right_contract_is_refused(arm: str, tmp_path: Path) -> None:
     for seed in range(34):  # about a hundred on the three
@@ -135,21 +158,25 @@ def test_no_right_contract_is_refused(arm: str, tmp_path: Path) -> None:
         assert found.agrees, (seed, found)
 
 
-def moved(arm: GuardedArm, bundle: Bundle) -> list[str]:
-    """Every entry's move behind the gate, and what is found wrong."""
-    tool, wrong, period = bundle.tool(), list[str](), arm.config.period
+def moved(arm: GuardedArm, bundle: Bundle, speed: float = 1.0) -> tuple[list[str], float, float]:
+    """Every entry's move behind the gate: what is found wrong, and how far tool [m] and joints [rad] went."""
+    tool, wrong, period, far, wide = bundle.tool(), list[str](), arm.config.period, 0.0, 0.0
     for entry in range(len(bundle.task.action)):
-        start = arm.measured().joint_position
-        move, seen = moves(bundle, tool, start)[entry], None
-        for tick in range(round(2.0 * (SECONDS + SETTLED) / period)):
-            if tick == round((SECONDS + 0.75 * SETTLED) / period):
+        start, begin = arm.measured().joint_position, arm.position
+        one, seen = move(bundle, tool, start, entry, speed), None
+        for tick in range(round(lasts(speed) / period)):
+            if tick == round((SECONDS + 0.75 * settled(speed)) / period):
                 seen = arm.measured().joint_position - start
-            arm.period(asked(move, bundle, start, tick * period))
+            arm.period(asked(one, bundle, start, tick * period, speed))
+            far = max(
+                far, float(np.linalg.norm(tool.pose(arm.position).position - tool.pose(begin).position))
+            )
+            wide = max(wide, float(np.abs(arm.position - begin).max()))
             if arm.decision.mode is not Mode.FOLLOWING:
-                return [*wrong, f"{move.name}: {arm.decision.reason.name}"]
+                return [*wrong, f"{one.name}: {arm.decision.reason.name}"], far, wide
         assert seen is not None
-        wrong += [words] if (words := fault(move, seen, bundle.robot.joint_names)) else []
-    return wrong
+        wrong += [words] if (words := fault(one, seen, bundle.robot.joint_names)) else []
+    return wrong, far, wide
 
 
 def swap(q: Vec) -> Vec:
@@ -178,29 +205,63 @@ def test_small_moves_find_what_the_driver_has_wrong(arm: str, task: str, tmp_pat
     bundle = bundle_of(raw, linear(np.zeros((count, entries))).SerializeToString(), tmp_path / "bundle")
     sensed = {sensor.name: np.array([0.5, 0.0, 0.4]) for sensor in bundle.task.sensors}
 
-    def found(states: Callable[[Vec], Vec]) -> list[str]:
-        driven = GuardedArm(bundle, bundle.robot.rest, sensed, states)
+    def found(states: Callable[[Vec], Vec], slowed: float = 1.0) -> list[str]:
+        driven = GuardedArm(bundle, bundle.robot.rest, sensed, states, slowed)
         rest = driven.measured().joint_position if task == "joint_positions" else np.zeros(entries)
         driven.open(rest)
         if driven.decision.mode is not Mode.FOLLOWING:
             return [driven.decision.reason.name]  # the monitor does not open
-        start, tool = driven.position, bundle.tool()
-        wrong = moved(driven, bundle)
-        assert np.linalg.norm(tool.pose(driven.position).position - tool.pose(start).position) < 0.02
+        wrong, far, wide = moved(driven, bundle, slowed)
+        # A driver that is wrong moves the arm from another posture than it says.
+        assert wrong or (far <= TOOL + 1e-3 and wide <= JOINT + 5e-3)
         return wrong
 
     assert found(lambda q: q) == []
+    assert found(lambda q: q, 0.1) == []
     for states in (swap, sign, np.degrees):
         assert found(states) != [], states.__name__
 
 
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_reversed_action_is_found_wherever_a_move_is_made(arm: str, tmp_path: Path) -> None:
+    """Off its rest posture a redundant arm drifts: what an action adds counts, or nothing is moved."""
+    count = len(load_robot(arm).joint_names)
+    raw = {
+        "robot": arm,
+        "task": "reach",
+        "policy_rate": 20.0,
+        "observation": ["joint_position"],
+        "action": {"kind": "twist"},
+    }
+    bundle = bundle_of(raw, linear(np.zeros((count, 6))).SerializeToString(), tmp_path / "bundle")
+    tool, rng, judged = bundle.tool(), np.random.default_rng(4), 0
+    for _ in range(12):
+        q = bundle.robot.rest + rng.uniform(-0.2, 0.2, count)
+        for entry in range(6):
+            try:
+                one = move(bundle, tool, q, entry)
+            except ValueError as error:
+                assert "bring the arm there first" in str(error) or "choose another" in str(error)
+                continue
+            judged += 1
+            assert fault(
+                one, one.drift + one.expected, bundle.robot.joint_names
+            ) == "" or "too little" in fault(one, one.drift + one.expected, bundle.robot.joint_names)
+            assert fault(one, one.drift - one.expected, bundle.robot.joint_names) != ""
+            assert fault(one, one.drift + 0.5 * one.expected, bundle.robot.joint_names) != ""
+    assert judged > 0
+
+
 def test_the_pendant_shows_an_offset_that_no_move_can() -> None:
-    names, shown = ("a", "b", "c"), np.array([0.1, -1.2, 2.0])
-    assert posture_fault(shown, shown + 0.01, names) == ""
-    assert posture_fault(shown, shown + np.array([0.0, 0.1, 0.0]), names) == (
+    names, shown, span = ("a", "b", "c"), np.array([0.1, -1.2, 2.0]), np.array([4.0, np.inf, 12.0])
+    assert posture_fault(shown, shown + 0.01, names, span) == ""
+    assert posture_fault(shown, shown + np.array([0.0, 0.1, 0.0]), names, span) == (
         "b -63.03 deg, the pendant shows -68.75"
     )
-    assert posture_fault(shown, np.full(3, np.nan), names) != ""
+    assert posture_fault(shown, np.full(3, np.nan), names, span) != ""
+    # A pendant may count from 0 to 360 degrees, but two turns of a joint that has both are two postures.
+    assert posture_fault(shown + 2.0 * np.pi * np.array([1.0, 1.0, 0.0]), shown, names, span) == ""
+    assert posture_fault(shown + 2.0 * np.pi * np.array([0.0, 0.0, 1.0]), shown, names, span) != ""
 
 
 def test_a_recording_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> None:
@@ -215,6 +276,7 @@ def test_a_recording_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> 
         ({"action": whole["action"][:, :3]}, "finite numbers of the shape"),
         ({"joint_position": np.full_like(whole["joint_position"], np.nan)}, "finite numbers"),
         ({"episode": np.zeros(3)}, "episode of"),
+        ({"joint_position": np.zeros_like(whole["joint_position"])}, "shows too little: joint_1"),
     ):
         kept = {name: value for name, value in (whole | changed).items() if value is not None}
         np.savez(tmp_path / "b.npz", **kept)

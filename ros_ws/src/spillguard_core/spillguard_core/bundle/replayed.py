@@ -8,7 +8,7 @@ Shapes: N steps, J joints, A entries of the action.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,9 @@ from spillguard_core.bundle.graphs import PolicyRun
 Values = NDArray[np.float64]
 Change = Callable[[Values], Values]
 OF_JOINTS = ("joint_position", "joint_velocity")
-AGREEMENT = 1e-3  # of an action of 1
+AGREEMENT = 0.01  # of the largest action that was recorded for an entry; metadata is rounded now and then
+SMALL = 1e-5  # of an action of 1: as good as none
+MOVES = 1e-3  # [rad] that each joint has to move in a recording, for its order and sign to show
 EXPLAINED = 0.05  # of the difference, that is left of it
 MOST_STEPS = 100_000
 TRIED = 200  # steps on which explanations are tried
@@ -45,7 +47,7 @@ class Agreement(NamedTuple):
     """What came of it."""
 
     steps: int
-    worst: float  # largest difference, of an action of 1
+    worst: float  # largest difference, of the largest action recorded for its entry
     at: int  # step of it
     entry: str  # of the action
     explanation: str  # empty: none was found, or none is needed
@@ -60,9 +62,11 @@ def load_recorded(path: Path, bundle: Bundle) -> Recorded:
     """Read an .npz of `joint_names` (J,), the bundle's terms by name, `action_names` (A,), `action` (N, A)
     and optionally `episode` (N,). ValueError says what was got and what is needed."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             raw = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile archive does
         raise ValueError(f"{path} is no readable .npz of arrays: {error}") from error
     wanted = {"joint_names", "action", "action_names", *bundle.terms}
     if not wanted <= raw.keys():
@@ -70,7 +74,7 @@ def load_recorded(path: Path, bundle: Bundle) -> Recorded:
         raise ValueError(f"{path} lacks {lacks}; it has {has}")
     joints = _order(raw["joint_names"], bundle.robot.joint_names, f"joint_names of {path}")
     entries = _order(raw["action_names"], [a.name for a in bundle.task.action], f"action_names of {path}")
-    count = len(raw["action"])
+    count = len(np.atleast_1d(raw["action"]))
     terms = {}
     for name in bundle.terms:
         width = bundle.task.terms[name].width
@@ -80,9 +84,22 @@ def load_recorded(path: Path, bundle: Bundle) -> Recorded:
     episode = raw.get("episode", np.zeros(count))
     if episode.shape != (count,):
         raise ValueError(f"episode of {path} has the shape {episode.shape}, needed is {(count,)}")
+    _check_shown(terms, bundle.robot.joint_names, path)
     first = np.ones(count, dtype=bool)
     first[1:] = episode[1:] != episode[:-1]
     return Recorded(terms, action, first)
+
+
+def _check_shown(terms: Mapping[str, Values], names: Sequence[str], path: Path) -> None:
+    """ValueError if a recording is too poor to tell joints apart."""
+    for name in (name for name in OF_JOINTS[:1] if name in terms):
+        still = [
+            joint for joint, moved in zip(names, np.ptp(terms[name], axis=0), strict=True) if moved < MOVES
+        ]
+        if still:
+            raise ValueError(
+                f"{path} shows too little: {', '.join(still)} never moves by {MOVES} rad in {name}"
+            )
 
 
 def _order(names: NDArray[Any], wanted: Any, what: str) -> list[int]:
@@ -115,7 +132,8 @@ def answers(bundle: Bundle, terms: Mapping[str, Values], first: NDArray[np.bool_
 
 def replayed(bundle: Bundle, recorded: Recorded) -> Agreement:
     """Whether the bundle answers what was recorded with what was recorded."""
-    difference = np.abs(answers(bundle, recorded.terms, recorded.first) - recorded.action) / bundle.scale
+    largest = np.maximum(np.abs(recorded.action).max(axis=0), SMALL * bundle.scale)
+    difference = np.abs(answers(bundle, recorded.terms, recorded.first) - recorded.action) / largest
     at, entry = np.unravel_index(int(difference.argmax()), difference.shape)
     worst = float(difference[at, entry])
     name = bundle.task.action[int(entry)].name

@@ -14,6 +14,10 @@ from spillguard_core.robot.arm import ArmLimits, Robot, Vec, compact, joint_diff
 DAMPING = 0.02  # of the least squares; bounds joint speed near singularities
 POSTURE_GAIN = 0.5  # [1/s] in the null space
 TWIST = 6  # entries of a twist
+BRAKING = (
+    0.7  # of the speed from which a joint could just brake to its target: it is decided period by period
+)
+NEAR = 1e-6  # [rad]
 APPROACH = 10.0  # [1/s] of the way left to a target: of two periods of a policy at 20 Hz, all but a seventh
 
 
@@ -101,8 +105,12 @@ def within(qd: Vec, limit: Vec) -> Vec:
 
 
 def towards(target: Vec, q: Vec, limits: ArmLimits) -> Vec:
-    """Joint velocities (J,) [rad/s] straight from q to a target (J,) [rad], slower when near.
+    """Joint velocities (J,) [rad/s] straight from q to a target (J,) [rad], no faster than it takes to rest
+    there within the acceleration limits.
 
     Joints without end stops take the shorter way round.
     """
-    return within(APPROACH * np.array(joint_differences(target, q, limits.turn)), limits.velocity)
+    left = np.array(joint_differences(target, q, limits.turn))
+    room = np.maximum(np.abs(left), NEAR)
+    rate = min(APPROACH, float((BRAKING * np.sqrt(2.0 * limits.acceleration / room)).min()))
+    return within(rate * left, limits.velocity)

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import TwistStamped
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -16,6 +16,7 @@ from spillguard_core.gate.task import Carrier, Task
 from spillguard_core.robot.arm import Robot, Vec
 from spillguard_ros.node.convert import frame_fault, number_fault, shown
 
+FARTHEST = 4.0 * math.pi  # [rad] of a position to go to: two turns
 FIELDS = ("positions", "velocities", "accelerations", "effort")
 
 
@@ -75,7 +76,14 @@ class ActionMessages:
         if given != {field: len(self._joints) * (field == wanted) for field in FIELDS}:
             told = ", ".join(f"{count} {field}" for field, count in given.items() if count)
             return f"got {told or 'nothing'}; needed are {len(self._joints)} {wanted} and nothing else"
-        return number_fault(dict(zip(msg.joint_names, getattr(msg.points[0], wanted), strict=True)))
+        if msg.points[0].time_from_start != Duration():
+            return "got a time_from_start; needed is 0, an action holds from now until the next"
+        said = dict(zip(msg.joint_names, getattr(msg.points[0], wanted), strict=True))
+        far = [name for name, value in said.items() if abs(value) > FARTHEST]
+        if far and self._carrier is Carrier.POSITIONS:
+            got = f"got {far[0]} {said[far[0]]:.4g} rad"
+            return f"{got}, allowed are {FARTHEST:.4g} either way; is it in degrees?"
+        return number_fault(said)
 
     def _of_joints(self, msg: JointTrajectory) -> Vec:
         said = dict(zip(msg.joint_names, getattr(msg.points[0], self._carrier.value), strict=True))

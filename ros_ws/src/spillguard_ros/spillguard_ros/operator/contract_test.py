@@ -11,7 +11,7 @@ between policy and bundle, pendant and moves those between bundle and arm.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,11 +24,13 @@ from rich.console import Console
 from rich.progress import track
 
 from spillguard_core.bundle.bundle import Bundle, load_bundle
-from spillguard_core.bundle.moves import SECONDS, SETTLED, asked, fault, moves, posture_fault
+from spillguard_core.bundle.moves import SECONDS, asked, fault, lasts, move, posture_fault, settled, turned
 from spillguard_core.bundle.replayed import load_recorded, replayed
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.operator.caller import OperatorError
 from spillguard_ros.operator.proposer import APPEAR, FOLLOWING, PERIOD, Proposer
+
+BRAKED = ("HOLD", "STOP")
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ def _loaded(args: ContractTest) -> Bundle:
 def _of_recording(path: Path, bundle: Bundle, console: Console) -> list[str]:
     found = replayed(bundle, load_recorded(path, bundle))
     if found.agrees:
-        told = f"{found.steps} steps, the same to {found.worst:.1e} of an action"
+        told = f"{found.steps} steps, the same to {100 * found.worst:.2g} % of the largest action"
         console.print(f"the source's own answers: {told}", highlight=False)
         return []
     why = f"; it would agree if {found.explanation}" if found.explanation else ""
     return [
         "the bundle answers otherwise than its source, by "
-        f"{found.worst:.2g} of an action of 1 at step {found.at} "
+        f"{100 * found.worst:.2g} % of the largest action at step {found.at} "
         f"({found.entry}){why}"
     ]
 
@@ -117,7 +119,9 @@ def _posture(args: ContractTest, bundle: Bundle, proposer: Proposer, console: Co
         raise OperatorError(f"no joint states within {APPEAR:.0f} s; does the driver run?")
     measured = proposer.posture()
     assert measured is not None
-    found = posture_fault(np.radians(args.pendant), measured, bundle.robot.joint_names)
+    limits = bundle.robot.limits
+    span = limits.position_max - limits.position_min
+    found = posture_fault(np.radians(args.pendant), measured, bundle.robot.joint_names, span)
     if not found:
         console.print("the pendant's posture is that of the joint states")
     return [found] if found else []
@@ -127,26 +131,31 @@ def _moved(args: ContractTest, bundle: Bundle, proposer: Proposer, console: Cons
     proposer.meet()
     words = "It begins when an operator resumes: spillguard operator reset, then resume."
     console.print(f"Every command passes the monitor. {words}", soft_wrap=True)
-    tool, names, wrong = bundle.tool(), bundle.robot.joint_names, list[str]()
+    tool, names, limits = bundle.tool(), bundle.robot.joint_names, bundle.robot.limits
     proposer.await_resume(args.wait)
+    speed = _speed(proposer.status)
     entries = range(len(bundle.task.action))
     for entry in track(entries, "moving", console=console):
         start = proposer.posture()
         if start is None:
             raise OperatorError("the joint states have ended")
-        move, began, turned = moves(bundle, tool, start)[entry], time.monotonic(), None
-        while (since := time.monotonic() - began) < 2.0 * (SECONDS + SETTLED):
-            if proposer.mode != FOLLOWING:
+        one, began, there = move(bundle, tool, start, entry, speed), time.monotonic(), None
+        while (since := time.monotonic() - began) < lasts(speed):
+            if proposer.mode != FOLLOWING or proposer.status.get("verdict") in BRAKED:
                 reason = proposer.status.get("reason", "unknown")
-                return [*wrong, f"{move.name}: the monitor is {proposer.mode} ({reason})"]
+                return [f"{one.name}: the monitor is {proposer.mode}, and brakes ({reason})"]
             here = proposer.posture()
-            if turned is None and since >= SECONDS + 0.75 * SETTLED:
-                turned = here
-            proposer.propose(asked(move, bundle, start, since))
+            if there is None and since >= SECONDS + 0.75 * settled(speed):
+                there = here
+            proposer.propose(asked(one, bundle, start, since, speed))
             proposer.spin(PERIOD - (time.monotonic() - began - since))
-        seen = np.full(len(names), math.nan) if turned is None else turned - start
-        found = fault(move, seen, names)
-        wrong += [found] if found else []
-    if not wrong:
-        console.print(f"{len(entries)} entries of the action move the arm as they mean")
-    return wrong
+        seen = np.full(len(names), math.nan) if there is None else turned(there, start, limits.turn)
+        if found := fault(one, seen, names):
+            return [found]  # an arm that does something else is not moved any further
+    console.print(f"{len(entries)} entries of the action move the arm as they mean")
+    return []
+
+
+def _speed(status: Mapping[str, str]) -> float:
+    """Share of its speed at which the monitor lets the arm move."""
+    return float(status.get("speed", "100 %").rstrip(" %")) / 100.0
