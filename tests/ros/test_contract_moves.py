@@ -1,4 +1,4 @@
-"""`spillguard contract-test --move` and `--pendant` on a running graph: the arm moves a little, and is judged."""
+"""`spillguard contract-test --move` and `--pendant` on a running graph: small moves, and what they show."""
 
 import os
 import subprocess
