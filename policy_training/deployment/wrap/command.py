@@ -51,10 +51,11 @@ TABLE = Shape("table", "box", (0.0, 0.0, -0.1), (1.0, 0.0, 0.0, 0.0), (2.0, 2.0,
 
 
 def wrap(
-    model: bytes, contract: Contract, out: Path, *, overwrite: bool = False, key: Path | None = None
-) -> int:
+    model: bytes, contract: Contract, out: Path, *, overwrite: bool = False, key: Path | None = None,
+    said: str = "",
+) -> int:  # fmt: skip
     """Write the bundle `out`, or raise and leave nothing new behind. Returns how many values the policy
-    remembers."""
+    remembers. `said`: the contract's text, which the bundle keeps for audits."""
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists; remove it, choose another place, or say --overwrite")
     if out.exists():
@@ -73,7 +74,7 @@ def wrap(
         (part / robot.GUARD).write_bytes(_world(contract))
         np.savez(part / robot.SAMPLES, obs=observations, action=policy(observations))
         hashes = {name: robot.sha256((part / name).read_bytes()) for name in robot.NEEDED}
-        (part / robot.MANIFEST).write_text(_manifest(contract, hashes).to_json())
+        (part / robot.MANIFEST).write_text(_manifest(contract, hashes, said).to_json())
         if key is not None:
             (part / SIGNATURE).write_bytes(sign((part / robot.MANIFEST).read_bytes(), key))
         robot.load_bundle(part, contract.robot)
@@ -121,7 +122,7 @@ def _world(contract: Contract) -> bytes:
     return with_site(path.read_bytes(), site, contract.robot, contract.task)
 
 
-def _manifest(contract: Contract, hashes: dict[str, str]) -> Manifest:
+def _manifest(contract: Contract, hashes: dict[str, str], said: str) -> Manifest:
     task, arm = contract.task, contract.robot
     terms = [(name, task.terms[name]) for name in contract.terms]
     made = provenance()
@@ -133,8 +134,8 @@ def _manifest(contract: Contract, hashes: dict[str, str]) -> Manifest:
         joint_names=arm.joint_names, policy_rate=contract.policy_rate, monitor_rate=1.0 / MONITOR_PERIOD,
         limits=Limits.of(replace(arm.limits, velocity=SPEED_SHARE * arm.limits.velocity)),
         threshold=Threshold(None, "uncalibrated: no safety critic"),
-        provenance=Provenance("wrapped", 0, str(made["commit"]), {}, versions, {}), files=hashes,
-        robot=arm.name, trained_latency=contract.trained_latency,
+        provenance=Provenance("wrapped", 0, str(made["commit"]), {"contract": said}, versions, {}),
+        files=hashes, robot=arm.name, trained_latency=contract.trained_latency,
     )  # fmt: skip
 
 
@@ -183,7 +184,8 @@ def main(words: Sequence[str]) -> int:
         raise ValueError("--normalize is of a model of Stable-Baselines3 (.zip)")
     else:
         model = args.model.read_bytes()
-    memory = wrap(model, contract, args.out, overwrite=args.overwrite, key=args.key)
+    said = args.contract.read_text()
+    memory = wrap(model, contract, args.out, overwrite=args.overwrite, key=args.key, said=said)
     remembers = f", remembers {memory} values" if memory else ""
     Console(markup=False).print(
         f"{args.out}: {contract.task.name} on {contract.robot.name}, {contract.policy_rate:g} Hz{remembers}; "

@@ -194,7 +194,9 @@ def test_the_command_writes_the_bundle(tmp_path: Path, capsys: pytest.CaptureFix
     ]
     assert main(words) == 0
     assert "joint_velocities on gen3, 20 Hz; no safety critic" in capsys.readouterr().out
-    assert load_bundle(tmp_path / "b").task.name == "joint_velocities"
+    made = load_bundle(tmp_path / "b")
+    assert made.task.name == "joint_velocities"
+    assert "policy_rate: 20.0" in str(made.manifest.provenance.config["contract"])
     assert main(words) == 1
     assert "say --overwrite" in capsys.readouterr().err
 
