@@ -20,6 +20,11 @@ from sim.robots.urdf import Shapes, read_arm
 from spillguard_core.bundle.guard import checked_xml
 from spillguard_core.robot.arm import Robot, load_robot
 
+STUCK = (
+    "Nothing shows that it is harmless, and the arm cannot be moved as it is: give these links shapes that "
+    "are closer to the arm, or, if you know that it is harmless, write an <exclude> into model.xml"
+)
+
 
 @dataclass(frozen=True)
 class RobotArguments:
@@ -137,10 +142,15 @@ def _show(console: Console, model: ArmModel, fat: dict[str, float]) -> None:
     for first, second in model.always:
         console.print(f"left out: {first} and {second}, which always touch", highlight=False)
     for (first, second), gap in model.apart.items():
-        text = f"left out: {first} and {second}, which their joints keep {1e3 * gap:.0f} mm apart or more"
+        text = (
+            f"left out: {first} and {second}, which their joints keep apart; least seen: {1e3 * gap:.0f} mm"
+        )
         console.print(text, highlight=False)
     for (first, second), share in model.touching.items():
-        if share >= OFTEN:
+        if share == 1.0:
+            text = f"kept: {first} and {second}, which touch in every sampled posture. {STUCK}"
+            console.print(text, style="red", highlight=False, soft_wrap=True)
+        elif share >= OFTEN:
             console.print(
                 f"kept: {first} and {second}, which touch in {share:.0%} of the sampled postures",
                 highlight=False,
