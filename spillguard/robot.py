@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -94,6 +95,7 @@ def main(words: Sequence[str]) -> int:
     model = arm_model(arm, args.margin)
     text = robot_yaml(arm, figures, model.tools)
     checked_xml(model.text.encode())
+    _try(args.out, text)
     args.out.mkdir(parents=True, exist_ok=True)
     write_atomically(xml, model.text.encode())
     write_atomically(yaml, text.encode())
@@ -107,6 +109,16 @@ def main(words: Sequence[str]) -> int:
     count = len(robot.joint_names)
     console.print(f"{robot.name}, {count} joints: {yaml}, {xml}", soft_wrap=True, highlight=False)
     return int(bool(faults))
+
+
+def _try(out: Path, text: str) -> None:
+    """Refuses a robot.yaml that could not be read again, before it replaces anything."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "robot.yaml").write_text(text, encoding="utf-8")
+        try:
+            load_robot(folder)
+        except ValueError as error:
+            raise ValueError(str(error).replace(folder, str(out))) from error
 
 
 def _faults_at_rest(text: str, robot: Robot) -> Iterator[str]:

@@ -67,6 +67,10 @@ def read_arm(
     for name in held:
         if name not in tree.joints:
             raise ValueError(f"{path} has no joint {name!r} to be held; it has {', '.join(tree.joints)}")
+        joint = tree.joints[name]
+        low, high = joint.low, joint.high
+        if low is not None and high is not None and not low <= held[name] <= high:
+            raise ValueError(f"{path}: {name}={held[name]:g} is outside its limits, {low:g} to {high:g}")
     chain = tree.chain(tool)
     joints = tuple(joint for joint in chain if joint.kind != "fixed" and joint.name not in held)
     _check(tree, joints, held, tool)

@@ -90,13 +90,13 @@ def test_a_foot_plate_is_seen_by_a_link_that_is_always_close_to_the_column(tmp_p
 
 
 def test_links_that_always_touch_get_more_capsules(tmp_path):
-    """A rod hinged 7 cm above a plate of 60 x 60 cm, which three capsules make 10 cm thick on each side."""
+    """A rod hinged 7 cm above a plate of 60 x 60 cm, which three capsules make 7.6 cm thick there."""
     model = made(
         tmp_path,
         link("base", "0 0 0|0 0 0|box size='0.6 0.6 0.02'"),
         link("l1", "0 0 0|0 0 0|cylinder radius='0.02' length='0.02'"),
         link("l2", "0 0 0.2|0 0 0|cylinder radius='0.01' length='0.4'"), link("tool"),
-        joint("base", "l1", "0 0 0.07", "0 0 1"), joint("l1", "l2", "0 0.05 0", "0 1 0"),
+        joint("base", "l1", "0 0 0.07", "0 0 1"), joint("l1", "l2", "0 0 0", "0 1 0"),
         joint("l2", "tool", "0 0 0.4"),
     )  # fmt: skip
     assert 0.0 < model.touching["base", "l2"] < 1.0
