@@ -132,6 +132,8 @@ def _row(values: Sequence[float] | Numbers) -> str:
 def _number(value: float) -> str:
     if math.isinf(value):
         return ".inf" if value > 0 else "-.inf"
+    if math.isnan(value):
+        return ".nan"
     text = f"{value:.9g}"
     return text if any(mark in text for mark in ".e") else f"{text}.0"
 

@@ -56,6 +56,7 @@ def read_tree(path: Path) -> UrdfTree:
         )
     if robot.tag != "robot":
         raise ValueError(f"{path} begins with <{robot.tag}>; a URDF begins with <robot>")
+    _check_numbers(robot, path)
     for kind in ("link", "joint"):
         _check_names(robot, kind, path)
     joints = {element.get("name", ""): _joint(element, path) for element in robot.iterfind("joint")}
@@ -73,6 +74,14 @@ def read_tree(path: Path) -> UrdfTree:
     if not joints:
         raise ValueError(f"{path} has no joints, so it is no arm")
     return UrdfTree(path, robot, joints, links, above)
+
+
+def _check_numbers(robot: ElementTree.Element, path: Path) -> None:
+    """MuJoCo answers numbers that are not finite in several lines."""
+    for element in robot.iter():
+        for key in ("xyz", "rpy", "scale", "size", "radius", "length"):
+            if any(word in element.get(key, "").lower() for word in ("nan", "inf")):
+                raise ValueError(f"{path}: <{element.tag} {key}={element.get(key)!r}> is not finite")
 
 
 def _check_names(robot: ElementTree.Element, kind: str, path: Path) -> None:

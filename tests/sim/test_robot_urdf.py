@@ -268,6 +268,7 @@ def test_options_that_do_not_fit_the_arm_are_refused(options, words, urdf, capsy
         ('name="upper"', 'name=""', "the name of a link is ''"),
         ('name="tilt"', 'name="turn"', "has two of the name 'turn' among its joints"),
         ('velocity="1" ', 'velocity="inf" ', "'tilt' has no finite velocity limit in the URDF"),
+        ('xyz="0 0 0.5"', 'xyz="0 nan 0.5"', "<origin xyz='0 nan 0.5'> is not finite"),
         ("0.001 0.001 0.001", "1", "MuJoCo cannot use it"),
         ("0.001 0.001 0.001", "0 1 1", "MuJoCo cannot use it"),
     ],
