@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,11 @@ from sim.robots.robot_yaml import RobotFigures, robot_yaml
 from sim.robots.urdf import Shapes, read_arm
 from spillguard_core.bundle.guard import checked_xml
 from spillguard_core.robot.arm import Robot, load_robot
+
+STUCK = (
+    "Nothing shows that it is harmless, and the arm cannot be moved as it is: give these links shapes that "
+    "are closer to the arm, or, if you know that it is harmless, write an <exclude> into model.xml"
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def main(words: Sequence[str]) -> int:
     model = arm_model(arm, args.margin)
     text = robot_yaml(arm, figures, model.tools)
     checked_xml(model.text.encode())
+    _try(args.out, text)
     args.out.mkdir(parents=True, exist_ok=True)
     write_atomically(xml, model.text.encode())
     write_atomically(yaml, text.encode())
@@ -102,6 +109,16 @@ def main(words: Sequence[str]) -> int:
     count = len(robot.joint_names)
     console.print(f"{robot.name}, {count} joints: {yaml}, {xml}", soft_wrap=True, highlight=False)
     return int(bool(faults))
+
+
+def _try(out: Path, text: str) -> None:
+    """Refuses a robot.yaml that could not be read again, before it replaces anything."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "robot.yaml").write_text(text, encoding="utf-8")
+        try:
+            load_robot(folder)
+        except ValueError as error:
+            raise ValueError(str(error).replace(folder, str(out))) from error
 
 
 def _faults_at_rest(text: str, robot: Robot) -> Iterator[str]:
@@ -137,10 +154,15 @@ def _show(console: Console, model: ArmModel, fat: dict[str, float]) -> None:
     for first, second in model.always:
         console.print(f"left out: {first} and {second}, which always touch", highlight=False)
     for (first, second), gap in model.apart.items():
-        text = f"left out: {first} and {second}, which their joints keep {1e3 * gap:.0f} mm apart or more"
+        text = (
+            f"left out: {first} and {second}, which their joints keep apart; least seen: {1e3 * gap:.0f} mm"
+        )
         console.print(text, highlight=False)
     for (first, second), share in model.touching.items():
-        if share >= OFTEN:
+        if share == 1.0:
+            text = f"kept: {first} and {second}, which touch in every sampled posture. {STUCK}"
+            console.print(text, style="red", highlight=False, soft_wrap=True)
+        elif share >= OFTEN:
             console.print(
                 f"kept: {first} and {second}, which touch in {share:.0%} of the sampled postures",
                 highlight=False,

@@ -10,11 +10,12 @@ import numpy as np
 
 from sim.robots.capsules import WORTH, Capsule, Numbers, enclosing_capsules, filled, worthwhile
 from sim.robots.meshes import link_triangles
-from sim.robots.neighbours import APART, MOST_JOINTS, least_gap, pieces
-from sim.robots.postures import TOOL_SITE, meetings, sampled_postures
+from sim.robots.neighbours import APART, least_gap, pieces
+from sim.robots.postures import TOOL_SITE, Pair, meetings, sampled_postures
 from sim.robots.urdf import UrdfArm
 from sim.robots.urdf_tree import UrdfJoint
 
+FINEST = 6  # capsules of a link whose fewer ones touch another link in every posture
 OFTEN, TIGHT_WORTH = (
     0.1,
     0.05,
@@ -24,13 +25,16 @@ SHADES = ("0.78 0.78 0.8 1", "0.86 0.86 0.88 1")
 SMALLEST = 1e-10  # below it a number is written as 0
 
 
+Capsules = Mapping[str, tuple[Capsule, ...]]  # link -> in its frame
+
+
 @dataclass(frozen=True, eq=False)
 class ArmModel:
     """The world model of an arm alone, and what sampling its postures (2000, J) [rad] has shown."""
 
     text: str  # MJCF
-    capsules: Mapping[str, tuple[Capsule, ...]]  # link -> in its frame
-    always: tuple[tuple[str, str], ...]  # pairs of links that always touch, so that it counts for nothing
+    capsules: Capsules
+    always: tuple[tuple[str, str], ...]  # the base and the link on its first joint, if they always touch
     apart: Mapping[
         tuple[str, str], float
     ]  # pairs that their joints keep apart, and how far [m]; left out, too
@@ -87,6 +91,22 @@ class _Tree:
             moving.append(found)
         return [joint for name, joint in names.items() if name in moving[0] ^ moving[1]]
 
+    def carriers(self, shaped: Iterable[str]) -> set[tuple[str, str]]:
+        """(fixed link, link on the first joint) with nothing else that has a shape between them.
+
+        MuJoCo compares them, unlike other neighbours.
+        """
+        found, shaped = set(), set(shaped)
+        for body in self.kept:
+            if self.name(body) in shaped:
+                above = self.parent(body)
+                while above and self.name(above) not in shaped:
+                    above = self.parent(above)
+                moved = self.moved_by(body)
+                if above and moved and not self.moved_by(above):
+                    found.add((self.name(above), self.name(body)))
+        return found
+
     def pose(self, body: int, parent: int) -> dict[str, str]:
         """Attributes pos and quat of a body in another; in the base frame for the world, 0."""
         frame = parent or self.arm.body(self.arm.base)
@@ -105,52 +125,58 @@ def written(values: Sequence[float] | Numbers) -> str:
 def arm_model(arm: UrdfArm, margin: float = 0.0, seed: int = 0) -> ArmModel:
     """Capsules around every link, `margin` [m] thicker than its surface needs, and the pairs to be left out.
 
-    Left out are pairs of links that touch in every posture: a fixed base and what its first joint carries,
-    and neighbours of neighbours whose capsules always overlap; and pairs whose shapes are kept apart by the
-    joints between them while their capsules are not. ValueError if a moving link has no shape.
+    Left out are pairs whose shapes are kept apart by the joints between them while their capsules are not;
+    and the fixed base and the link on its first joint if they touch in every posture. Any other pair stays,
+    even one that always touches: its links get more capsules then. ValueError if a moving link has no shape.
     """
     tree = _Tree(arm)
     surfaces = {tree.name(body): link_triangles(arm.model, body) for body in tree.kept}
     fits = {link: enclosing_capsules(surface) for link, surface in surfaces.items() if len(surface)}
     _check(tree, fits)
-    first = tree.moved_by(arm.body(arm.joints[0].child))
-    fixed = [
-        (tree.name(base), tree.name(body))
-        for base in tree.kept for body in tree.kept
-        if not tree.moved_by(base) and tree.moved_by(body) == first
-        and tree.name(base) in fits and tree.name(body) in fits
-    ]  # fmt: skip
-    postures = sampled_postures(arm.joints, seed)
+    carriers, postures = tree.carriers(fits), sampled_postures(arm.joints, seed)
+
+    def meet(capsules: Capsules) -> tuple[dict[Pair, float], set[Pair], Numbers]:
+        return meetings(_mjcf(tree, capsules, {}), arm.joints, postures)
+
+    def always(shares: Mapping[Pair, float]) -> set[Pair]:
+        return {pair for pair in carriers if shares.get(pair) == 1.0}
+
     capsules, tight = {}, set[str]()
     for _ in range(2):  # the second time with more capsules where links are often in each other's way
         capsules = {
-            link: tuple(
-                Capsule(rod.start, rod.end, rod.radius + margin)
-                for rod in worthwhile(found, TIGHT_WORTH if link in tight else WORTH)
-            )
+            link: _thicker(worthwhile(found, TIGHT_WORTH if link in tight else WORTH), margin)
             for link, found in fits.items()
         }
-        bare = _mjcf(tree, capsules, {"": fixed})
-        shares, near, tools = meetings(bare, arm.joints, postures)
-        tight = {link for pair, share in shares.items() if share >= OFTEN for link in pair}
-    always = [pair for pair, share in shares.items() if share == 1.0]
+        shares, near, tools = meet(capsules)
+        tight = {
+            link for pair, share in shares.items()
+            if share >= OFTEN and pair not in always(shares) for link in pair
+        }  # fmt: skip
     apart = {}
-    for pair in near.difference(always):
-        between = tree.between(*pair)
-        if len(between) <= MOST_JOINTS:
-            parts = {link: pieces(surfaces[link], capsules[link]) for link in pair}
-            gap = least_gap(bare, pair, parts, between) - 2.0 * margin
-            if gap >= APART:
-                apart[pair] = gap
-    touching = {pair: share for pair, share in shares.items() if pair not in always and pair not in apart}
-    text = _mjcf(tree, capsules, {
-        "": fixed, f"overlap in each of {len(postures)} postures sampled within the position limits": always,
-        KEPT_APART: sorted(apart),
-    })  # fmt: skip
-    return ArmModel(text, capsules, (*fixed, *always), apart, touching, tools)
+    for pair in near - always(shares):
+        parts = {link: pieces(surfaces[link], capsules[link]) for link in pair}
+        gap = least_gap(_mjcf(tree, capsules, {}), pair, parts, tree.between(*pair), APART + 2.0 * margin)
+        if gap >= APART + 2.0 * margin:
+            apart[pair] = gap - 2.0 * margin
+    stuck = {
+        link for pair, share in shares.items()
+        if share == 1.0 and pair not in always(shares) and pair not in apart for link in pair
+    }  # fmt: skip
+    if stuck:
+        finer = {link: _thicker(enclosing_capsules(surfaces[link], FINEST)[-1], margin) for link in stuck}
+        capsules |= finer
+        shares, _, tools = meet(capsules)
+    left_out = sorted(always(shares))
+    touching = {pair: share for pair, share in shares.items() if pair not in left_out and pair not in apart}
+    text = _mjcf(tree, capsules, {"": left_out, KEPT_APART: sorted(apart)})
+    return ArmModel(text, capsules, tuple(left_out), apart, touching, tools)
 
 
-def fatness(arm: UrdfArm, capsules: Mapping[str, tuple[Capsule, ...]]) -> dict[str, float]:
+def _thicker(rods: tuple[Capsule, ...], margin: float) -> tuple[Capsule, ...]:
+    return tuple(Capsule(rod.start, rod.end, rod.radius + margin) for rod in rods)
+
+
+def fatness(arm: UrdfArm, capsules: Capsules) -> dict[str, float]:
     """Link -> the volume of its capsules over that of the convex hull of its shapes."""
     from scipy.spatial import ConvexHull
 
@@ -173,7 +199,7 @@ def _check(tree: _Tree, links: Iterable[str]) -> None:
 
 def _mjcf(
     tree: _Tree,
-    capsules: Mapping[str, tuple[Capsule, ...]],
+    capsules: Capsules,
     excluded: Mapping[str, Sequence[tuple[str, str]]],
 ) -> str:
     """MJCF; `excluded` maps a remark to pairs of links."""

@@ -1,6 +1,8 @@
 """Meshes of a URDF: where their files are, and the triangles of every shape that MuJoCo made of them."""
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -10,7 +12,9 @@ from scipy.spatial import ConvexHull
 
 from sim.robots.capsules import Numbers
 
-READ = (".stl", ".obj")  # by MuJoCo itself
+FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])  # of an STL file
+Signs = tuple[float, float, float]
+UPRIGHT: Signs = (1.0, 1.0, 1.0)
 ROUND = 48  # sides of what stands for a circle
 
 
@@ -45,20 +49,60 @@ def _places(name: str, urdf: Path, meshes: Path | None) -> Iterator[Path]:
         yield folder / package / inside
 
 
-def stl_bytes(file: Path, name: str) -> tuple[str, bytes]:
-    """A mesh as MuJoCo takes it: a file name with its ending, and the bytes. Others are read by trimesh."""
-    ending, data = file.suffix.lower(), file.read_bytes()
-    if ending in READ and not (ending == ".stl" and _is_text(data)):
-        return name + ending, data
-    try:
-        import trimesh  # optional
+def mesh_bytes(file: Path, name: str, signs: Signs = UPRIGHT) -> tuple[str, bytes]:
+    """A mesh as MuJoCo takes it: a file name with its ending, and the bytes. Others are read by trimesh.
 
-        scene = trimesh.load_scene(file)
-        return f"{name}.stl", bytes(trimesh.exchange.stl.export_stl(scene.to_geometry()))
-    except Exception as error:
-        raise ValueError(
-            f"{file} cannot be read ({error}); binary STL and OBJ can, .dae with trimesh and pycollada"
-        ) from error
+    `signs` (x, y, z) of its scale: MuJoCo takes none that is negative, so that they are worked in here.
+    """
+    ending, data = file.suffix.lower(), file.read_bytes()
+    if ending == ".obj":
+        try:
+            return f"{name}.obj", _one_object(data.decode("utf-8", "replace"), signs).encode()
+        except ValueError as error:
+            raise ValueError(f"{file} cannot be read ({error})") from error
+    if ending != ".stl" or _is_text(data):
+        try:
+            import trimesh  # optional
+
+            scene = trimesh.load_scene(file)
+            data = bytes(trimesh.exchange.stl.export_stl(scene.to_geometry()))
+        except Exception as error:
+            raise ValueError(
+                f"{file} cannot be read ({error}); binary STL and OBJ can, .dae with trimesh and pycollada"
+            ) from error
+    return f"{name}.stl", _mirrored(data, signs)
+
+
+def _mirrored(data: bytes, signs: Signs) -> bytes:
+    """A binary STL file with signs worked in; its triangles keep their outer side."""
+    count = int.from_bytes(data[80:84], "little")
+    if signs == UPRIGHT or len(data) < 84 + FACET.itemsize * count:
+        return data  # of a file cut short MuJoCo says so
+    table = np.frombuffer(data, FACET, count, 84).copy()
+    order = [0, 1, 2] if math.prod(signs) > 0 else [0, 2, 1]
+    table["corners"] = table["corners"][:, order] * np.array(signs)
+    return data[:84] + table.tobytes()
+
+
+def _one_object(text: str, signs: Signs) -> str:
+    """An OBJ file of all triangles of all objects of one: MuJoCo reads the first object alone."""
+    corners, faces = list[str](), list[tuple[int, ...]]()
+    for number, line in enumerate(text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines(), 1):
+        key, *words = line.partition("#")[0].split() or [""]
+        if key == "v":
+            corners.append(" ".join(f"{s * float(word):.9g}" for s, word in zip(signs, words, strict=False)))
+        elif key == "f":
+            places = [int(word.partition("/")[0]) for word in words]
+            places = [len(corners) + 1 + place if place < 0 else place for place in places]
+            if len(places) < 3 or min(places) < 1:
+                raise ValueError(f"line {number} is no face")
+            faces += [(places[0], *pair[:: int(math.prod(signs))]) for pair in pairwise(places[1:])]
+        elif key in ("surf", "curv", "curv2"):
+            raise ValueError(f"line {number} begins a free-form surface; only triangles and polygons can")
+    if not faces or max(map(max, faces)) > len(corners):
+        raise ValueError("its faces name a corner that is not there" if faces else "it has no faces")
+    lines = [f"v {corner}" for corner in corners] + [f"f {a} {b} {c}" for a, b, c in faces]
+    return "\n".join(lines) + "\n"
 
 
 def _is_text(data: bytes) -> bool:

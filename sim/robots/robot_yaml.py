@@ -1,6 +1,7 @@
 """`robot.yaml` of an arm from its URDF. What the URDF lacks is given, or chosen and marked as chosen."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ import numpy as np
 from sim.robots.capsules import Numbers
 from sim.robots.postures import TOOL_SITE
 from sim.robots.urdf import UrdfArm
-from spillguard_core.robot.plain_yaml import is_name
+from spillguard_core.robot.plain_yaml import is_name, plain_yaml
 
 ACCELERATION = 2.0  # [rad/s^2] where none is given: half a second from rest to 1 rad/s
+TOPIC = re.compile(r"[~/]?[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*|~/[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*")
 CHOSEN = "chosen here, not published"
 
 Corner = tuple[float, float, float] | None
@@ -36,6 +38,10 @@ def robot_yaml(arm: UrdfArm, figures: RobotFigures, tools: Numbers) -> str:
     if not is_name(figures.name):
         raise ValueError(f"the name {figures.name!r} cannot be used; give another with --name")
     low, high = (np.array([getattr(joint, end) for joint in arm.joints]) for end in ("low", "high"))
+    if not TOPIC.fullmatch(figures.command_topic):
+        raise ValueError(
+            f"--command-topic is {figures.command_topic!r}; a topic has letters, digits, _ and /"
+        )
     velocity, slower = _velocity(arm, figures.velocity)
     count = len(arm.joints)
     acceleration = _each(figures.acceleration, count, "acceleration") or [ACCELERATION] * count
@@ -54,6 +60,11 @@ def robot_yaml(arm: UrdfArm, figures: RobotFigures, tools: Numbers) -> str:
         figures.workspace_min or np.floor(100 * tools.min(axis=0)) / 100,
         figures.workspace_max or np.ceil(100 * tools.max(axis=0)) / 100,
     ]
+    if not all(low < high for low, high in zip(*corners, strict=True)) and len(tools) > 1:
+        text = f"{_row(corners[0])} to {_row(corners[1])}"
+        raise ValueError(
+            f"the workspace is {text}; every number has to be one, and the first corner the lower"
+        )
     whole = f"; {CHOSEN}: all that {len(tools)} sampled postures reach, narrow it"
     lines = [
         f"# {figures.name}: limits of position and speed as in its URDF. A bundle may only tighten them.",
@@ -81,6 +92,10 @@ def _velocity(arm: UrdfArm, given: Sequence[float]) -> tuple[list[float], str]:
     published = [joint.velocity or 0.0 for joint in arm.joints]
     chosen = _each(given, len(published), "velocity")
     for joint, most, wanted in zip(arm.joints, published, chosen or published, strict=True):
+        if math.isinf(wanted):
+            raise ValueError(
+                f"the joint {joint.name!r} has no finite velocity limit in the URDF; give one with --velocity"
+            )
         if not wanted > 0.0:
             raise ValueError(
                 f"the joint {joint.name!r} has no velocity limit in the URDF; give it with --velocity"
@@ -117,11 +132,17 @@ def _row(values: Sequence[float] | Numbers) -> str:
 def _number(value: float) -> str:
     if math.isinf(value):
         return ".inf" if value > 0 else "-.inf"
+    if math.isnan(value):
+        return ".nan"
     text = f"{value:.9g}"
     return text if any(mark in text for mark in ".e") else f"{text}.0"
 
 
 def _text(word: str) -> str:
     """Plain where YAML reads it as a text, in quotes otherwise."""
-    plain = word.replace("_", "a").replace("/", "a").replace("-", "a")
-    return word if plain.isalnum() and word[0].isalpha() else "'" + word.replace("'", "''") + "'"
+    plain = re.sub("[_/-]", "a", word)
+    return (
+        word
+        if plain.isalnum() and word[0].isalpha() and plain_yaml(word) == word
+        else "'" + word.replace("'", "''") + "'"
+    )

@@ -4,6 +4,8 @@ Only links and joints are handed on to MuJoCo, each mesh under a name of its own
 and equal file names need no care there.
 """
 
+import copy
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +16,14 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 
-from sim.robots.meshes import find_mesh, stl_bytes
+from sim.robots.meshes import UPRIGHT, Signs, find_mesh, mesh_bytes
 from sim.robots.urdf_tree import UrdfJoint, UrdfTree, read_tree
 from spillguard_core.robot.arm import Vec
 
 Shapes = Literal["collision", "visual", "both"]
 HINGES, SLIDES = ("revolute", "continuous"), ("prismatic",)
 JOINT = mujoco.mjtObj.mjOBJ_JOINT
+PARTS = ("origin", "parent", "child", "axis", "limit")  # of a joint
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +31,18 @@ class UrdfArm:
     """An arm between its base and its tool, everything else of the URDF held still."""
 
     name: str
-    model: mujoco.MjModel  # links of the URDF are bodies of the same name
+    model: mujoco.MjModel  # links of the URDF are bodies of the same name, but for `world`
     qpos: Vec  # of the model, with the arm's joints at 0 and the others where they are held
     joints: tuple[UrdfJoint, ...]  # of the arm, from the base on
     base: str  # link whose frame is the base frame
     tool: str  # link whose frame is the tool's
     notes: tuple[str, ...] = ()  # what was taken for granted
+    world: str = "world"  # body that a link `world` is
 
     def body(self, link: str) -> int:
-        """Number of a link's body; the world's for a root of that name."""
-        return max(int(mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, link)), 0)
+        """Number of a link's body."""
+        name = self.world if link == "world" else link
+        return max(int(mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, name)), 0)
 
 
 def read_arm(
@@ -62,6 +67,10 @@ def read_arm(
     for name in held:
         if name not in tree.joints:
             raise ValueError(f"{path} has no joint {name!r} to be held; it has {', '.join(tree.joints)}")
+        joint = tree.joints[name]
+        low, high = joint.low, joint.high
+        if low is not None and high is not None and not low <= held[name] <= high:
+            raise ValueError(f"{path}: {name}={held[name]:g} is outside its limits, {low:g} to {high:g}")
     chain = tree.chain(tool)
     joints = tuple(joint for joint in chain if joint.kind != "fixed" and joint.name not in held)
     _check(tree, joints, held, tool)
@@ -77,7 +86,8 @@ def read_arm(
     notes = tuple(
         f"{link} has no mass in the URDF: taken from its shape as if of water" for link in _weighed(tree)
     )
-    return UrdfArm(tree.robot.get("name") or "arm", model, qpos, joints, base, tool, notes)
+    name = tree.robot.get("name") or "arm"
+    return UrdfArm(name, model, qpos, joints, base, tool, notes, _stand_in(tree))
 
 
 def _tool(tree: UrdfTree) -> str:
@@ -130,7 +140,7 @@ def _compiled(tree: UrdfTree, meshes: Path | None, shapes: Shapes) -> mujoco.MjM
             mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
         return spec.compile()
     except ValueError as error:
-        said = str(error)
+        said = " ".join(str(error).split())
         for name, file in files.items():
             said = re.sub(rf"\b{name}\b", str(file), said)
         raise ValueError(f"{tree.path}: MuJoCo cannot use it: {said}") from error
@@ -140,26 +150,50 @@ def _cleaned(
     tree: UrdfTree, meshes: Path | None, shapes: Shapes
 ) -> tuple[str, dict[str, Path], dict[str, bytes]]:
     """URDF of links, joints and chosen shapes alone; meshes by the names used there: files and contents."""
-    robot = ElementTree.Element("robot", name="arm")
+    robot, world = ElementTree.Element("robot", name="arm"), _stand_in(tree)
     compiler = ElementTree.SubElement(ElementTree.SubElement(robot, "mujoco"), "compiler")
     compiler.attrib.update(fusestatic="false", discardvisual="false")
     files: dict[str, Path] = {}
     assets: dict[str, bytes] = {}
     for link in tree.robot.iterfind("link"):
-        copy = ElementTree.SubElement(robot, "link", name=link.get("name", ""))
-        copy.extend(link.findall("inertial"))
+        name = link.get("name", "")
+        made = ElementTree.SubElement(robot, "link", name=world if name == "world" else name)
+        made.extend(link.findall("inertial"))
         for shape in _shapes(link, shapes):
-            kept = ElementTree.SubElement(copy, "collision")
-            kept.extend(part for part in shape if part.tag in ("origin", "geometry"))
+            kept = ElementTree.SubElement(made, "collision")
+            kept.extend(copy.deepcopy(part) for part in shape if part.tag in ("origin", "geometry"))
             for mesh in kept.iter("mesh"):
                 file = find_mesh(mesh.get("filename", ""), tree.path, meshes)
-                name, data = stl_bytes(file, f"mesh{len(assets)}")
+                name, data = mesh_bytes(file, f"mesh{len(assets)}", _upright(mesh))
                 files[name], assets[name] = file, data
                 mesh.set("filename", name)
     for joint in tree.robot.iterfind("joint"):
-        copy = ElementTree.SubElement(robot, "joint", name=joint.get("name", ""), type=joint.get("type", ""))
-        copy.extend(part for part in joint if part.tag in ("origin", "parent", "child", "axis", "limit"))
+        made = ElementTree.SubElement(robot, "joint", name=joint.get("name", ""), type=joint.get("type", ""))
+        made.extend(copy.deepcopy(part) for part in joint if part.tag in PARTS)
+        for end in (*made.findall("parent"), *made.findall("child")):
+            if end.get("link") == "world":
+                end.set("link", world)
     return ElementTree.tostring(robot, encoding="unicode"), files, assets
+
+
+def _stand_in(tree: UrdfTree) -> str:
+    """Body of a link `world`, whose shapes are lost where MuJoCo takes it for its own world."""
+    name = "world_link"
+    while name in tree.links:
+        name += "_"
+    return name
+
+
+def _upright(mesh: ElementTree.Element) -> Signs:
+    """Takes the signs out of a mesh's scale, and gives them. One that is no scale is left to MuJoCo."""
+    try:
+        scale = [float(word) for word in mesh.get("scale", "1 1 1").split()]
+    except ValueError:
+        return UPRIGHT
+    if len(scale) != 3 or min(scale) >= 0.0:
+        return UPRIGHT
+    mesh.set("scale", " ".join(str(abs(value)) for value in scale))
+    return (math.copysign(1.0, scale[0]), math.copysign(1.0, scale[1]), math.copysign(1.0, scale[2]))
 
 
 def _shapes(link: ElementTree.Element, shapes: Shapes) -> list[ElementTree.Element]:

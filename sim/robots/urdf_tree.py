@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from spillguard_core.robot.plain_yaml import is_name
+
 
 @dataclass(frozen=True)
 class UrdfJoint:
@@ -54,6 +56,9 @@ def read_tree(path: Path) -> UrdfTree:
         )
     if robot.tag != "robot":
         raise ValueError(f"{path} begins with <{robot.tag}>; a URDF begins with <robot>")
+    _check_numbers(robot, path)
+    for kind in ("link", "joint"):
+        _check_names(robot, kind, path)
     joints = {element.get("name", ""): _joint(element, path) for element in robot.iterfind("joint")}
     links = tuple(element.get("name", "") for element in robot.iterfind("link"))
     above: dict[str, UrdfJoint] = {}
@@ -69,6 +74,25 @@ def read_tree(path: Path) -> UrdfTree:
     if not joints:
         raise ValueError(f"{path} has no joints, so it is no arm")
     return UrdfTree(path, robot, joints, links, above)
+
+
+def _check_numbers(robot: ElementTree.Element, path: Path) -> None:
+    """MuJoCo answers numbers that are not finite in several lines."""
+    for element in robot.iter():
+        for key in ("xyz", "rpy", "scale", "size", "radius", "length"):
+            if any(word in element.get(key, "").lower() for word in ("nan", "inf")):
+                raise ValueError(f"{path}: <{element.tag} {key}={element.get(key)!r}> is not finite")
+
+
+def _check_names(robot: ElementTree.Element, kind: str, path: Path) -> None:
+    seen = set[str]()
+    for element in robot.iterfind(kind):
+        name = element.get("name", "")
+        if not is_name(name):
+            raise ValueError(f"{path}: the name of a {kind} is {name!r}; a text in one line is needed")
+        if name in seen:
+            raise ValueError(f"{path} has two of the name {name!r} among its {kind}s")
+        seen.add(name)
 
 
 def _joint(element: ElementTree.Element, path: Path) -> UrdfJoint:
