@@ -26,13 +26,15 @@ class NotedMonitor(SafetyMonitor):
         self._notes = os.open(self.get_parameter("notes").value, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._sent: list[Any] = []
         super().configure()
-        publish = self._command.publish
+        assert self._arm is not None, "a monitor in shadow commands nothing"
+        publisher = self._arm.publisher
+        publish = publisher.publish
 
         def publish_and_keep(msg: Any) -> None:
             publish(msg)
             self._sent.append(msg)
 
-        self._command.publish = publish_and_keep  # type: ignore[method-assign]
+        publisher.publish = publish_and_keep  # type: ignore[method-assign]
 
     def _tick(self) -> None:
         super()._tick()
