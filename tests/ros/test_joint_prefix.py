@@ -1,5 +1,6 @@
 """One of several arms in a graph: its joints and its base frame carry a prefix in every message."""
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -157,7 +158,7 @@ def test_who_excites_is_told_whose_joint_states_come(monkeypatch: pytest.MonkeyP
 def test_the_launch_hands_the_prefix_to_every_node_as_text() -> None:
     nodes, sim = ((LAUNCH / f"pour_{name}.launch.py").read_text() for name in ("nodes", "sim"))
     assert 'robot = {"robot": text("robot"), "joint_prefix": text("joint_prefix")}' in nodes
-    assert nodes.count("robot, ") + nodes.count("robot)") >= 4
+    assert len(re.findall(r"\s(?:robot)[,)]", nodes)) >= 4
     assert '"joint_prefix": ParameterValue(LaunchConfiguration("joint_prefix"), value_type=str)' in sim
 
 
