@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from spillguard_core.robot.arm import load_robot
+from spillguard_core.tasks.carry import carry
 from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_sim.graph import NODES as MODULES
 
+CARRY = carry(load_robot("fr3"))
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
@@ -69,7 +71,11 @@ def declared(node: str) -> dict[str, bool]:
     if node in ("safety_monitor", "policy"):
         shared.append(import_module("spillguard_ros.node.sensors").frame_parameters(POURING))
     if node == "safety_monitor":
-        shared.append(import_module("spillguard_ros.monitor.parameters").settings_parameters(POURING.rules))
+        shared.append(
+            import_module("spillguard_ros.monitor.parameters").settings_parameters(
+                (*POURING.rules, *CARRY.rules)
+            )
+        )
     return {entry.name: entry.default is MISSING for cls in (own, *shared) for entry in fields(cls)}
 
 

@@ -147,8 +147,7 @@ def test_message_that_is_no_twist_in_the_base_frame_holds(
     joystick.push_until(values, stage.witness.still, frame)
     stage.until(lambda: reported(stage)["reason"] != "TELEOP_INVALID", PATIENCE, "silence")
     assert reported(stage)["reason"] == "TELEOP_SILENT" or stage.halted_for_being_late()
-    stage.witness.open_gate()  # for a moment a resume is refused: it may have been for the teleoperator
-    stage.goes_on()
+    stage.drive()  # a resume is refused for a moment, and a message under way for long holds once more
 
 
 def test_suspension_is_told_and_ends_by_itself(stage: Stage) -> None:

@@ -161,7 +161,12 @@ def test_latency_that_no_training_can_have(bundle: Path, edit: Edit, latency: ob
 
 def test_bundle_for_another_robot(bundle: Path, edit: Edit) -> None:
     edit(lambda raw: raw.update(robot="ur5e"))
-    refused(bundle, "robot 'ur5e' has no .*robot.yaml; known are gen3")
+    refused(bundle, "made for other joints: .*joint_1.*, this arm has .*shoulder_pan_joint")
+
+
+def test_bundle_for_a_robot_that_nobody_knows(bundle: Path, edit: Edit) -> None:
+    edit(lambda raw: raw.update(robot="ur50"))
+    refused(bundle, "robot 'ur50' has no .*robot.yaml; known are fr3, gen3, ur5e")
 
 
 def test_bundle_on_an_arm_that_it_was_not_made_for(bundle: Path) -> None:
@@ -178,7 +183,9 @@ def test_bundle_whose_robot_is_a_path(bundle: Path, edit: Edit) -> None:
 
 def test_bundle_of_an_unknown_task(bundle: Path, edit: Edit) -> None:
     edit(lambda raw: raw.update(task="juggling"))
-    refused(bundle, "unknown task 'juggling'; known are joint_positions, joint_velocities, pouring, reach")
+    refused(
+        bundle, "unknown task 'juggling'; known are carry, joint_positions, joint_velocities, pouring, reach"
+    )
 
 
 def test_limits_wider_than_the_arm(bundle: Path, edit: Edit) -> None:
