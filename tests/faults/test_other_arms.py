@@ -8,9 +8,12 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 import pytest
 
 from spillguard_sim.graph import Graph
-from tests.ros.harness import PATIENCE, STILL
+from tests.ros.harness import LATE, PATIENCE, STILL
 from tests.ros.private_graph import private_ros
 from tests.ros.sides import Side
+
+STOPPED = ("STATE_STALE", "TRACKING_ERROR", "NOT_SETTLING")
+"""Stops that a hung driver makes; the first latches."""
 
 
 @pytest.fixture(params=["ur5e", "fr3"])
@@ -31,7 +34,8 @@ def at_rest(side: Side) -> bool:
 
 def test_a_policy_that_dies_leaves_the_arm_held(side: Side) -> None:
     side.graph.signal("arm_policy", SIGKILL)
-    assert side.operator.wait(lambda: side.reasons[-1] in ("PROPOSAL_STALE", "POLICY_SILENT"), PATIENCE)
+    # A busy machine may have stopped it already, which is as safe.
+    assert side.operator.wait(lambda: side.reasons[-1] in LATE, PATIENCE), side.reasons[-3:]
     assert at_rest(side)
     assert side.operator.outcome["contact"] == side.operator.outcome["limit_broken"] == "false"
 
@@ -44,10 +48,11 @@ def test_a_monitor_that_dies_leaves_the_arm_at_rest(side: Side) -> None:
 
 def test_a_driver_that_hangs_stops_the_arm_until_a_reset(side: Side) -> None:
     side.graph.signal("arm_arm", SIGSTOP)
-    assert side.operator.wait(lambda: side.reasons[-1] == "STATE_STALE", PATIENCE), side.reasons[-3:]
+    assert side.operator.wait(lambda: side.reasons[-1] in STOPPED, PATIENCE), side.reasons[-3:]
+    told = side.reasons[-1]
     side.graph.signal("arm_arm", SIGCONT)
     heard = len(side.reasons)
     assert side.operator.wait(lambda: len(side.reasons) > heard + 50, PATIENCE)
-    assert side.reasons[-1] == "STATE_STALE"  # latched, although it is back
+    assert side.reasons[-1] == told  # latched, although it is back
     assert at_rest(side)
     side.set_going()  # and after a reset it goes on
