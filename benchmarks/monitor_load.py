@@ -28,7 +28,7 @@ from benchmarks.record import Ratio, report
 from spillguard_core.gate.reasons import Verdict
 from spillguard_ros.monitor.driver import CONTROLLERS, JOINS
 from spillguard_ros.operator.client import Operator, OperatorError
-from spillguard_sim.demo import START_TIMEOUT, is_up
+from spillguard_sim.demo import START_TIMEOUT
 from spillguard_sim.graph import Graph, private_environment
 
 MONITOR = "safety_monitor"
@@ -141,7 +141,7 @@ def measure(args: LoadBenchArguments, rate: int, heard: bool, folder: Path) -> L
             )
         bench = LoadBench(args, graph, operator)
         try:
-            if not operator.wait(lambda: is_up(operator), START_TIMEOUT):
+            if not operator.wait(operator.hears_a_graph, START_TIMEOUT):
                 raise OperatorError(f"the graph was not up within {START_TIMEOUT:.0f} s")
             for number in range(1, args.repeats + 1):
                 bench.cup(number)

@@ -32,7 +32,7 @@ from benchmarks.record import Ratio, report
 from spillguard_ros.operator.client import Operator, OperatorError
 from spillguard_ros.recording import flight
 from spillguard_ros.recording.mcap_files import parts, records
-from spillguard_sim.demo import START_TIMEOUT, is_up, pour
+from spillguard_sim.demo import START_TIMEOUT, pour
 from spillguard_sim.graph import Graph, private_environment
 
 NODES = ("sim_arm", "safety_monitor", "policy")
@@ -195,7 +195,7 @@ class Soak:
         """Cup after cup. The time counts from the moment when all processes are up."""
         operator = Operator(watch=self.watch)
         try:
-            operator.wait(lambda: is_up(operator), START_TIMEOUT)
+            operator.wait(operator.hears_a_graph, START_TIMEOUT)
             self.operator, self.begun = operator, time.monotonic()
             while time.monotonic() - self.begun < 60.0 * self.args.minutes:
                 self.cups.append(pour(operator, len(self.cups) + 1, self.args.time_limit).success)

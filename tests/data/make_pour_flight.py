@@ -23,7 +23,7 @@ from mcap.writer import CompressionType, Writer
 from spillguard_ros.recording import flight
 from spillguard_ros.recording.recorder import CHUNK_SIZE
 from spillguard_ros.recording.recording import read_flight
-from spillguard_sim.demo import Demo, Operator, is_up
+from spillguard_sim.demo import Demo, Operator
 from spillguard_sim.graph import Graph, private_environment
 from tests.arithmetic import MADE_ON, fingerprint
 
@@ -52,7 +52,7 @@ def fly(folder: Path) -> Path:
 
 def pour(operator: Operator) -> None:
     """With one event of each kind before the cup tilts."""
-    assert operator.wait(lambda: is_up(operator), PATIENCE)
+    assert operator.wait(operator.hears_a_graph, PATIENCE)
     hand = operator.node.create_publisher(TwistStamped, "teleop/twist", 1)
     operator.open_gate()
     operator.spin(0.3)

@@ -159,18 +159,6 @@ def _stay_open(graph: Graph, console: Console, news: Callable[[], None]) -> None
             time.sleep(0.2)
 
 
-def _check_alive(graph: Graph) -> None:
-    for name in set(graph.dead()) - {PAGE}:  # nothing depends on it
-        lines = graph.log(name).read_text(errors="replace").strip().splitlines() or ["(no output)"]
-        raise OperatorError(f"{name} ended: {lines[-1]}")
-
-
-def is_up(operator: Operator) -> bool:
-    """Arm and monitor are publishing, and the policy is about to."""
-    speaks = bool(operator.outcome) and not math.isnan(operator.verdict)
-    return speaks and operator.node.count_publishers("policy/proposal") > 0
-
-
 def pour(operator: Operator, number: int, time_limit: float) -> PouredCup:
     """Place cup `number` (from 1) in the cell and let the policy pour."""
     if number > 1:
@@ -199,13 +187,13 @@ def _pour_all(graph: Graph, demo: Demo, console: Console, news: Callable[[], Non
 
     def watch() -> None:
         news()
-        _check_alive(graph)
+        graph.check_alive(PAGE)  # nothing depends on it
 
     operator = Operator(watch=watch)
     try:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("starting the graph", total=demo.cups)
-            if not operator.wait(lambda: is_up(operator), START_TIMEOUT):
+            if not operator.wait(lambda: operator.hears_a_graph(), START_TIMEOUT):
                 raise OperatorError(f"arm, monitor and policy were not up within {START_TIMEOUT:.0f} s")
             for number in range(1, demo.cups + 1):
                 cups.append(pour(operator, number, demo.time_limit))
@@ -229,6 +217,7 @@ def run(demo: Demo, console: Console) -> int:
             "spillguard train and spillguard export, or spillguard wrap"
         )
         return 2
+    signal.signal(signal.SIGTERM, _interrupt)
     if demo.task != "pouring":
         return reach_demo.run(demo, demo.folder, console)
     folder = demo.out / datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -238,7 +227,6 @@ def run(demo: Demo, console: Console) -> int:
     if demo.page:
         environment[TOKEN_VARIABLE] = new_token()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Graph(folder / "logs", environment) as graph:
             _start(graph, demo, recording)

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from spillguard_core.bundle.gate_config import LAUNCH
 from spillguard_ros.node.runtime import STARTER
+from spillguard_ros.operator.caller import OperatorError
 
 NODES = {
     "any_arm": "spillguard_sim.any_arm",
@@ -96,6 +97,12 @@ class Graph:
     def dead(self) -> list[str]:
         """Names of processes that ended without being asked to."""
         return [name for name, process in self._processes.items() if process.poll() is not None]
+
+    def check_alive(self, *spared: str) -> None:
+        """OperatorError with its last words if a process ended on which something depends."""
+        for name in set(self.dead()) - set(spared):
+            lines = self.log(name).read_text(errors="replace").strip().splitlines() or ["(no output)"]
+            raise OperatorError(f"{name} ended: {lines[-1]}")
 
     def stop(self) -> None:
         """SIGINT to all, SIGKILL to those that do not end."""

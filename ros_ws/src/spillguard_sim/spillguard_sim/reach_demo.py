@@ -95,18 +95,6 @@ def start(graph: Graph, bundle: Path, robot: str, seed: int, recording: Path) ->
     graph.start("policy", "policy", {**told, "patience": 0.0})
 
 
-def _check_alive(graph: Graph) -> None:
-    for name in graph.dead():
-        lines = graph.log(name).read_text(errors="replace").strip().splitlines() or ["(no output)"]
-        raise OperatorError(f"{name} ended: {lines[-1]}")
-
-
-def is_up(operator: Operator) -> bool:
-    """Arm and monitor are publishing, and the policy is about to."""
-    speaks = bool(operator.outcome) and operator.verdict == operator.verdict
-    return speaks and operator.node.count_publishers("policy/proposal") > 0
-
-
 def reach(operator: Operator, number: int, time_limit: float) -> Attempt:
     """Set goal `number` (from 1), and let the policy go for it."""
     if number > 1:
@@ -145,11 +133,11 @@ def run(demo: AskedGoals, bundle: Path, console: Console) -> int:
         with Graph(folder / "logs", environment) as graph:
             start(graph, bundle, demo.robot, demo.seed, recording)
             command = load_robot(demo.robot).command_topic
-            operator = Operator(watch=lambda: _check_alive(graph), arm="any_arm", command=command)
+            operator = Operator(watch=graph.check_alive, arm="any_arm", command=command)
             try:
                 with Progress(*columns, console=console) as progress:
                     task = progress.add_task("starting the graph", total=demo.cups)
-                    if not operator.wait(lambda: is_up(operator), START_TIMEOUT):
+                    if not operator.wait(lambda: operator.hears_a_graph(), START_TIMEOUT):
                         raise OperatorError(
                             f"arm, monitor and policy were not up within {START_TIMEOUT:.0f} s"
                         )

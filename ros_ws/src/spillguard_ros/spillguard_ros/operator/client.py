@@ -42,6 +42,11 @@ class Operator(Caller):
         del msg
         self.command_received = time.monotonic()
 
+    def hears_a_graph(self) -> bool:
+        """Arm and monitor are publishing, and the policy is about to."""
+        speaks = bool(self.outcome) and not math.isnan(self.verdict)
+        return speaks and self.node.count_publishers("policy/proposal") > 0
+
     def insist(self, service: str, timeout: float) -> None:
         """Repeat the call until it is granted; on timeout report why it was refused."""
         deadline = time.monotonic() + timeout
