@@ -138,19 +138,6 @@ def test_a_wrong_contract_answers_otherwise_than_its_source(arm: str, name: str,
     assert main([str(tmp_path / "bundle"), "--recording", str(log)]) == 1
 
 
-def test_a_slow_policy_of_the_wrong_order_is_found(tmp_path: Path) -> None:
-    """A thousandth of the full scale is all that it ever asks for."""
-    rng = np.random.default_rng(1)
-    raw, model = right("ur5e", rng)
-    raw["action"] |= {"scale": 1e-3, "offset": 0.0}
-    log = recording(raw, model, tmp_path / "source.npz", rng)
-    wrong = deepcopy(raw)
-    swapped("action")(wrong)
-    for contract, agrees in ((raw, True), (wrong, False)):
-        bundle = bundle_of(contract, model, tmp_path / f"bundle{agrees}")
-        assert replayed(bundle, load_recorded(log, bundle)).agrees is agrees
-
-
 @pytest.mark.parametrize("arm", ARMS)
 def test_no_right_contract_is_refused(arm: str, tmp_path: Path) -> None:
     for seed in range(34):  # about a hundred on the three
