@@ -37,13 +37,15 @@ def test_a_policy_that_dies_leaves_the_arm_held(side: Side) -> None:
     # A busy machine may have stopped it already, which is as safe.
     assert side.operator.wait(lambda: side.reasons[-1] in LATE, PATIENCE), side.reasons[-3:]
     assert at_rest(side)
-    assert side.operator.outcome["contact"] == side.operator.outcome["limit_broken"] == "false"
+    outcome = side.operator.outcome_now(PATIENCE)
+    assert outcome["contact"] == outcome["limit_broken"] == "false"
 
 
 def test_a_monitor_that_dies_leaves_the_arm_at_rest(side: Side) -> None:
     side.graph.signal("arm_monitor", SIGKILL)
     assert at_rest(side)
-    assert side.operator.outcome["contact"] == side.operator.outcome["limit_broken"] == "false"
+    outcome = side.operator.outcome_now(PATIENCE)
+    assert outcome["contact"] == outcome["limit_broken"] == "false"
 
 
 def test_a_driver_that_hangs_stops_the_arm_until_a_reset(side: Side) -> None:

@@ -48,5 +48,6 @@ def test_the_arm_follows_within_its_limits(stage: Stage) -> None:
         if not stage.halted_for_being_late():
             assert stage.status["mode"] == "following", (stage.status, stage.logs())
             followed = len(witness.heard.status)
-    assert (witness.outcome["contact"], witness.outcome["limit_broken"]) == ("false", "false")
+    outcome = witness.outcome_now(PATIENCE)
+    assert (outcome["contact"], outcome["limit_broken"]) == ("false", "false")
     witness.bring_to_rest()

@@ -60,7 +60,8 @@ def test_an_arm_that_does_what_its_bundle_means_is_right(running: tuple[Operator
         running[0].bring_to_rest()
     assert status == 0, told
     assert "6 entries of the action move the arm as they mean" in told
-    assert running[0].outcome["contact"] == running[0].outcome["limit_broken"] == "false"
+    outcome = running[0].outcome_now(PATIENCE)
+    assert outcome["contact"] == outcome["limit_broken"] == "false"
 
 
 def test_an_arm_that_is_not_where_it_says_is_not_moved(running: tuple[Operator, dict[str, str]]) -> None:

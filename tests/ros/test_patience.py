@@ -35,4 +35,5 @@ def test_a_pour_that_takes_too_long_ends_upright_at_rest_and_says_why(stage: Sta
     stage.until(silent, PATIENCE, "a silent policy")
     assert stage.status["mode"] == "held"
     stage.rest()
-    assert (witness.outcome["contact"], witness.outcome["limit_broken"]) == ("false", "false")
+    outcome = witness.outcome_now(PATIENCE)
+    assert (outcome["contact"], outcome["limit_broken"]) == ("false", "false")

@@ -59,4 +59,4 @@ def test_two_arms_in_two_namespaces_do_not_touch_each_other(sides: dict[str, Sid
     # What ended on the left is nothing to the right; only the machine may have delayed it.
     strange = {*right.reasons} - {"OK", "NOT_RESET", "OPERATOR_HOLD", *LATE}
     assert not strange & {"DRIVER_FAULT", "FOREIGN_WRITER", "OPERATOR_STOP", "STATE_INVALID"}, strange
-    assert right.operator.outcome["contact"] == "false"
+    assert right.operator.outcome_now(PATIENCE)["contact"] == "false"

@@ -42,6 +42,13 @@ class Operator(Caller):
         del msg
         self.command_received = time.monotonic()
 
+    def outcome_now(self, timeout: float = 60.0) -> dict[str, str]:
+        """What the simulated arm says from now on, not what it may have said before."""
+        self.outcome = {}
+        if not self.wait(lambda: bool(self.outcome), timeout):
+            raise OperatorError(f"the arm has told no outcome for {timeout:.0f} s")
+        return self.outcome
+
     def hears_a_graph(self) -> bool:
         """Arm and monitor are publishing, and the policy is about to."""
         speaks = bool(self.outcome) and not math.isnan(self.verdict)
