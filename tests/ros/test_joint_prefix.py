@@ -17,8 +17,6 @@ from sim.pouring.gen3 import GEN3
 from spillguard.identify import main as identify
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.robot.arm import Robot
-from spillguard_core.tasks.pouring import TASK as POURING
-from spillguard_core.tasks.pouring.lip import LipKinematics
 from spillguard_ros.monitor.driver import CONTROLLERS, JOINS
 from spillguard_ros.node.outputs import FORWARD_CONTROLLER, Output
 from spillguard_ros.operator import excite, page, page_command, proposer
@@ -136,10 +134,9 @@ def test_the_verbs_hand_the_prefix_on(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_who_excites_is_told_whose_joint_states_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposer, "APPEAR", 0.2)
-    tool = load_bundle(SHIPPED).tool()
-    assert isinstance(tool, LipKinematics)
+    bundle = load_bundle(SHIPPED)
     with private_ros():
-        exciter = Proposer(LEFT, POURING, tool)
+        exciter = Proposer(bundle, LEFT)
         try:
             exciter._on_joints(joints_of(RIGHT, 0.0))
             with pytest.raises(

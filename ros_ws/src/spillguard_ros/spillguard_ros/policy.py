@@ -1,6 +1,5 @@
 """The policy node: sensor readings in, a proposed action out. It commands nothing itself."""
 
-import math
 import sys
 import time
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.lifecycle import LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 
 from spillguard_core.bundle.bundle import load_bundle
@@ -15,8 +15,8 @@ from spillguard_core.bundle.graphs import Array32, PolicyRun
 from spillguard_core.gate.decision import Measurement
 from spillguard_core.gate.patience import Patience, watched
 from spillguard_core.gate.task import observe_from
-from spillguard_core.robot.arm import Vec, load_robot
-from spillguard_ros.node.actions import ActionMessages
+from spillguard_core.robot.arm import load_robot
+from spillguard_ros.node.actions import proposal_messages
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
 from spillguard_ros.node.sensors import Sensors, read_frames
@@ -51,7 +51,8 @@ class Policy(ShellNode):
         key = self._settings.public_key
         robot = load_robot(self._settings.robot, self._settings.joint_prefix)
         self._bundle = bundle = load_bundle(Path(self._settings.bundle), robot, Path(key) if key else None)
-        self._tool, self._messages = bundle.tool(), ActionMessages(bundle.task, robot)
+        self._tool = bundle.tool()
+        self._messages = proposal_messages(bundle.task, robot, bundle.manifest.ahead)
         width = sum(term.width for term in self._bundle.manifest.observation)
         self._run = PolicyRun(bundle.policy)
         self._propose(np.zeros(width, dtype=np.float32))  # the first call is slow
@@ -81,9 +82,9 @@ class Policy(ShellNode):
                 self.destroy_subscription(subscription)
             self.destroy_lifecycle_publisher(self._proposal)
 
-    def _propose(self, obs: Array32) -> Vec:
-        """Action (A,) in the task's units for an observation (O,)."""
-        return np.asarray(self._run(obs) * self._bundle.scale, dtype=np.float64)
+    def _propose(self, obs: Array32) -> NDArray[np.float64]:
+        """Actions (H, A) in the task's units for an observation (O,); one action but of a chunk."""
+        return np.asarray(self._bundle.actions(self._run(obs)), dtype=np.float64)
 
     def _tick(self) -> None:
         now, parameters, sensors = time.monotonic(), self._settings, self._sensors
@@ -101,10 +102,10 @@ class Policy(ShellNode):
         if self._gave_up(now, measurement, ending is None):
             if ending is None:
                 return  # silence: the monitor holds, and needs a resume
-            action = np.clip(ending, -bundle.scale, bundle.scale)
+            action = np.tile(np.clip(ending, -bundle.scale, bundle.scale), (bundle.manifest.actions, 1))
         else:
             action = self._propose(observe_from(bundle.task, bundle.terms, measurement, state))
-        if all(map(math.isfinite, action)):
+        if np.isfinite(action).all():
             self._proposal.publish(self._messages.message(action, sensors.state_stamp))
 
     def _gave_up(self, now: float, measurement: Measurement, ended: bool) -> bool:

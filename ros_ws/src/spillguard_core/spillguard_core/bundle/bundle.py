@@ -1,6 +1,7 @@
 """The bundle that training hands to the robot: a directory, verified as a whole or refused with the reason.
 
-policy.onnx         obs (B, O) -> action (B, A) in [-1, 1]; one with a memory also state -> next_state (B, S)
+policy.onnx         obs (B, O) -> action (B, A) in [-1, 1], or (B, H * A) of one that says H actions at once;
+                    one with a memory also state -> next_state (B, S)
 safety_critic.onnx  optional: obs (B, O), action (B, A) -> q_c (B,); without it the hard checks act alone
 guard.xml           MJCF of arm, tool, table and fixtures
 samples.npz         recorded obs, action and, of a critic, q_c, reproduced at every load
@@ -15,11 +16,12 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from spillguard_core.bundle.certificate import UNCALIBRATED, promise, why_uncalibrated
 from spillguard_core.bundle.files import read_file
 from spillguard_core.bundle.graph_trial import check_graphs
-from spillguard_core.bundle.graphs import OnnxCritic, OnnxPolicy
+from spillguard_core.bundle.graphs import Array32, OnnxCritic, OnnxPolicy
 from spillguard_core.bundle.guard import guard_model
 from spillguard_core.bundle.manifest import BundleError, Manifest, Threshold, refusing
 from spillguard_core.bundle.onnx_wire import check_self_contained
@@ -28,6 +30,7 @@ from spillguard_core.bundle.site import Site, with_site
 from spillguard_core.gate.arm_rules import ARM_RULES
 from spillguard_core.gate.decision import MARGINS, GateConfig
 from spillguard_core.gate.gate import Models
+from spillguard_core.gate.proposals import MOST_ACTIONS
 from spillguard_core.gate.rule import Rule, Tool, checked
 from spillguard_core.gate.task import Task
 from spillguard_core.robot.arm import ArmLimits, Robot, Vec, load_robot
@@ -46,6 +49,7 @@ LARGEST = {
 """Largest size [bytes] of each file."""
 RATES = (1.0, 1000.0)  # [Hz] allowed for policy and monitor
 LONGEST_LATENCY = 10.0  # [s]
+LONGEST_CHUNK = 5.0  # [s] for which a policy that has died may still move the arm
 LONGEST_TEXT = 500  # characters; repeated in every status
 LONGEST_REASON = 1000  # characters of a refusal, which may quote the file
 
@@ -93,6 +97,10 @@ class Bundle:
     def scale(self) -> Vec:
         """Physical units (A,) at an action of 1."""
         return np.array([term.scale for term in self.manifest.action])
+
+    def actions(self, output: Array32) -> NDArray[np.float64]:
+        """Actions (H, A) in the task's units of an output of the policy's graph (H * A,)."""
+        return np.asarray(output.reshape(-1, len(self.scale)) * self.scale, dtype=np.float64)
 
     def promise(self, config: GateConfig, *, allow_uncalibrated: bool) -> str:
         """Guarantee of the threshold behind a gate of this configuration.
@@ -169,7 +177,7 @@ def _loaded(path: Path, robot: Robot | None, public_key: Path | None, site: Site
     if critic:
         check_self_contained(CRITIC, critic)
     width = sum(term.width for term in manifest.observation)
-    check_graphs(policy, critic, data[SAMPLES], width, len(manifest.action))
+    check_graphs(policy, critic, data[SAMPLES], width, len(manifest.action), manifest.actions)
     judge = OnnxCritic(critic) if critic else None
     return Bundle(manifest, OnnxPolicy(policy), judge, guard, robot, task, xml.decode(), site)
 
@@ -224,6 +232,7 @@ def _check_meaning(manifest: Manifest, robot: Robot, task: Task) -> None:
                 f"{here.width} x [{here.unit}] here"
             )
     _check_action(manifest, task)
+    _check_ahead(manifest)
     latency = manifest.trained_latency
     if latency is not None and not 0.0 < latency <= LONGEST_LATENCY:
         raise BundleError(f"trained_latency is {latency} s, allowed is above 0 and up to {LONGEST_LATENCY} s")
@@ -248,6 +257,23 @@ def _check_action(manifest: Manifest, task: Task) -> None:
                 f"the scale of {term.name} is {term.scale} {term.unit}, "
                 f"allowed is above 0 and up to {axis.scale}"
             )
+
+
+def _check_ahead(manifest: Manifest) -> None:
+    """A chunk has to last until the next one can come, and not for long."""
+    ahead = manifest.ahead
+    if ahead is None:
+        return
+    if not (1 <= ahead.actions <= MOST_ACTIONS and 0.0 < ahead.lasts <= LONGEST_CHUNK):
+        raise BundleError(
+            f"{MANIFEST}: ahead is {ahead.actions} actions of {ahead.period} s; allowed are 1 to "
+            f"{MOST_ACTIONS} that last {LONGEST_CHUNK} s at most"
+        )
+    if ahead.lasts < 1.0 / manifest.policy_rate:
+        raise BundleError(
+            f"{MANIFEST}: ahead lasts {ahead.lasts:.3g} s, less than the {1.0 / manifest.policy_rate:.3g} s "
+            "until the policy speaks again"
+        )
 
 
 def _check_threshold(threshold: Threshold) -> None:

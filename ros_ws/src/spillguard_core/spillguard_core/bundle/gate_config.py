@@ -10,7 +10,7 @@ from spillguard_core.gate.decision import GateConfig
 
 LAUNCH = Path(spillguard_core.__file__).parent / "launch"
 """The launch folder, as installed with this package."""
-FROM_BUNDLE = {"limits", "period", "critic_threshold", "settings"}
+FROM_BUNDLE = {"limits", "period", "critic_threshold", "settings", "longest_chunk"}
 WAYS = ("shadow", "speed_scale")
 """How the gate is brought to an arm. What is not given is as `GateConfig` has it: guarded, full speed."""
 NAMES = tuple(name for name in GateConfig.__dataclass_fields__ if name not in {*FROM_BUNDLE, *WAYS})
@@ -36,7 +36,8 @@ def gate_config(parameters: Mapping[str, Any], bundle: Bundle) -> GateConfig:
             f"command_timeout is {parameters['command_timeout']} s, allowed are two periods of the policy, "
             f"{2.0 / manifest.policy_rate} s"
         )
-    if not parameters["policy_timeout"] >= 2.0 / manifest.policy_rate:
+    ahead = 0.0 if manifest.ahead is None else manifest.ahead.lasts
+    if not parameters["policy_timeout"] >= 2.0 / manifest.policy_rate - ahead:
         raise ValueError(
             f"policy_timeout is {parameters['policy_timeout']} s, needed are two periods of the policy, "
             f"{2.0 / manifest.policy_rate} s, or more"
@@ -45,6 +46,7 @@ def gate_config(parameters: Mapping[str, Any], bundle: Bundle) -> GateConfig:
         limits=manifest.limits.arrays(),
         period=1.0 / manifest.monitor_rate,
         critic_threshold=manifest.threshold.value,
+        longest_chunk=ahead,
         settings={name: float(parameters[name]) for name in settings},
         **{name: parameters[name] for name in NAMES},
         **{name: parameters[name] for name in WAYS if name in parameters},

@@ -32,11 +32,13 @@ LONGEST_REASON = 500
 
 
 @lru_cache(maxsize=2)  # the same bytes give the same answer
-def check_graphs(policy: bytes, critic: bytes, samples: bytes, width: int, actions: int) -> None:
-    """Check ports, shapes and recorded outputs, or raise `BundleError`; `width` of obs, number of actions.
-    No bytes of a critic: there is none."""
+def check_graphs(
+    policy: bytes, critic: bytes, samples: bytes, width: int, entries: int, actions: int = 1
+) -> None:
+    """Check ports, shapes and recorded outputs, or raise `BundleError`; `width` of obs, `entries` of an
+    action, number of actions in an output. No bytes of a critic: there is none."""
     parts = (policy, critic, samples)
-    head = json.dumps([width, actions, *map(len, parts)]).encode() + b"\n"
+    head = json.dumps([width, entries, actions, *map(len, parts)]).encode() + b"\n"
     command = [sys.executable, "-P", "-m", __name__]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -60,10 +62,10 @@ def main() -> int:
     _bound(resource.RLIMIT_CORE, 0)
     _bound(resource.RLIMIT_CPU, PROCESSOR_TIME)
     _bound(resource.RLIMIT_AS, MEMORY)
-    width, actions, *sizes = json.loads(sys.stdin.buffer.readline())
+    width, entries, actions, *sizes = json.loads(sys.stdin.buffer.readline())
     policy, critic, samples = (sys.stdin.buffer.read(size) for size in sizes)
     try:
-        check_here(policy, critic, samples, width, actions)
+        check_here(policy, critic, samples, width, entries, actions)
     except BundleError as error:
         sys.stdout.buffer.write(str(error).encode(errors="replace"))
         return 1
@@ -77,18 +79,20 @@ def _bound(what: int, wanted: int) -> None:
     resource.setrlimit(what, (allowed, hard))
 
 
-def check_here(policy: bytes, critic: bytes, samples: bytes, width: int, actions: int) -> None:
+def check_here(
+    policy: bytes, critic: bytes, samples: bytes, width: int, entries: int, actions: int = 1
+) -> None:
     """`check_graphs` in this process, without resource limits."""
-    obs, action = ("obs", width), ("action", actions)
+    obs, action = ("obs", width), ("action", actions * entries)
     memory = _memory(policy)
     state, after = ([("state", memory)], [("next_state", memory)]) if memory else ([], [])
     _check_graph(POLICY, policy, [obs, *state], [action, *after])
     if critic:
-        _check_graph(CRITIC, critic, [obs, action], [("q_c", 0)])
+        _check_graph(CRITIC, critic, [obs, ("action", entries)], [("q_c", 0)])
     with refusing(f"{SAMPLES} is not a readable recording"):
         recorded = _recorded(samples, ("obs", "action", "q_c") if critic else ("obs", "action"))
     shapes, rows = tuple(array.shape for array in recorded), recorded[0].shape[:1]
-    if rows in ((), (0,)) or shapes != ((*rows, width), (*rows, actions), rows)[: len(recorded)]:
+    if rows in ((), (0,)) or shapes != ((*rows, width), (*rows, actions * entries), rows)[: len(recorded)]:
         raise BundleError(f"{SAMPLES} has the shapes {shapes}, which do not fit the manifest")
     seen, done = recorded[:2]
     with refusing(f"{POLICY} does not run"):
@@ -99,7 +103,7 @@ def check_here(policy: bytes, critic: bytes, samples: bytes, width: int, actions
         raise BundleError(f"{POLICY} gives a next_state {then.shape} that is not finite or not {start.shape}")
     if critic:
         with refusing(f"{CRITIC} does not run"):
-            q_c = OnnxCritic(critic)(_float32(seen), _float32(done))
+            q_c = OnnxCritic(critic)(_float32(seen), _float32(done[:, :entries]))
         _compare(CRITIC, q_c, recorded[2])
 
 

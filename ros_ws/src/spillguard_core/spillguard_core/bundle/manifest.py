@@ -58,6 +58,19 @@ class ActionTerm:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """How far ahead a policy says what to do: its output is the next actions, one after the other."""
+
+    actions: int  # of each output
+    period: float  # [s] between two of them; the first is over that long after the observation
+
+    @property
+    def lasts(self) -> float:
+        """[s] since the observation."""
+        return self.actions * self.period
+
+
+@dataclass(frozen=True)
 class Limits:
     """`ArmLimits` for JSON; None stands for a joint without end stops."""
 
@@ -164,6 +177,12 @@ class Manifest:
     files: Mapping[str, str]  # name -> sha256 of its bytes
     robot: str = FIRST_ROBOT
     trained_latency: float | None = None  # [s] oldest measurement that the policy answered in training
+    ahead: Ahead | None = None  # the policy puts out chunks of actions; None: one action, until the next
+
+    @property
+    def actions(self) -> int:
+        """Number of actions in each output of the policy."""
+        return 1 if self.ahead is None else self.ahead.actions
 
     @property
     def interface(self) -> str:
@@ -173,7 +192,8 @@ class Manifest:
         meaning = (
             self.robot, self.task, self.joint_names, self.policy_rate, self.monitor_rate, observed, asked,
         )  # fmt: skip
-        return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
+        more = () if self.ahead is None else (self.ahead.actions, self.ahead.period)
+        return hashlib.sha256(json.dumps(meaning + more).encode()).hexdigest()
 
     def to_json(self) -> str:
         """JSON text; floats keep all their digits, NaN and infinities are refused."""

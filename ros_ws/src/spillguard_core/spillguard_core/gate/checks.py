@@ -92,7 +92,8 @@ def policy_silence(cycle: Cycle) -> str:
     held the arm meanwhile.
     """
     inputs, allowed = cycle.inputs, cycle.config.policy_timeout
-    age = 0.0 if inputs.proposal is None else inputs.now - inputs.proposal.received
+    spoke = inputs.proposal
+    age = 0.0 if spoke is None else inputs.now - spoke.received - spoke.lasts
     quiet = inputs.now - cycle.spoken
     if quiet <= allowed and age <= allowed:  # an unknown time is too long
         return ""
@@ -243,7 +244,7 @@ def input_fault(cycle: Cycle, mode: Mode, task: Task) -> Finding:
 def _teleop_fault(cycle: Cycle, entries: int) -> Finding:
     """The mode already follows from its age, and it answers no joint state whose age could be checked."""
     wanted = cycle.wanted
-    if wanted is not None and is_action(wanted.twist, entries):
+    if wanted is not None and wanted.chunk is None and is_action(wanted.twist, entries):
         return FINE
     return reasons.TELEOP_INVALID, "" if wanted is None else f"got {wanted.twist}"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillguard_core.gate.reasons import Reason, Verdict
 from spillguard_core.robot.arm import ArmLimits, Vec
@@ -87,6 +88,7 @@ class GateConfig:
     max_suspension: float  # [s] longest suspension of the critic; 0: never
     settings: Mapping[str, float] = field(default_factory=dict)  # of rules that have one, see `rule.Setting`
     shadow: bool = False  # decide from the measured arm, which somebody else moves, and send nothing
+    longest_chunk: float = 0.0  # [s] after the state that it answers that a proposal may last; 0: one action
     speed_scale: float = 1.0  # share of its speed at which every motion is made; braking keeps all of its own
 
     def __post_init__(self) -> None:
@@ -119,15 +121,55 @@ class GateConfig:
             raise ValueError(f"speed_scale must be in [{SLOWEST}, 1], got {self.speed_scale}")
         if not isinstance(self.shadow, bool):
             raise ValueError(f"shadow must be true or false, got {self.shadow!r}")
+        if not 0.0 <= self.longest_chunk < math.inf:
+            raise ValueError(f"longest_chunk must be finite and >= 0, got {self.longest_chunk}")
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Future actions in order: see `chunk.py`."""
+
+    actions: NDArray[np.float64]  # (H, A) in the units of the task's action
+    ends: Vec  # (H,) [s] since the state that they answer: when each is over; a position is reached then
+
+    @property
+    def lasts(self) -> float:
+        """[s] since the state that it answers; 0 if it does not say."""
+        last = float(self.ends[-1]) if self.ends.size else 0.0
+        return last if math.isfinite(last) else 0.0
+
+    def index(self, seconds: float) -> int:
+        """Number of the action that is due `seconds` after that state; the last one from its end on."""
+        return min(int(np.searchsorted(self.ends, seconds, side="right")), len(self.ends) - 1)
+
+    def due(self, seconds: float) -> Vec:
+        """(A,) that action."""
+        action: Vec = self.actions[self.index(seconds)]
+        return action
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
     """The action requested by the policy or a teleoperator."""
 
-    twist: Vec  # (A,) in the units of the task's action
+    twist: Vec  # (A,) in the units of the task's action; of a chunk the first
     received: float  # [s] steady clock
     stamp: float  # [s] stamp of the joint state it was computed from; NaN from a teleoperator
+    chunk: Chunk | None = None  # the actions that follow, too; None: this one, until the next proposal
+
+    @property
+    def lasts(self) -> float:
+        """[s] for which it is meant, beyond the time in which the next one has to come; 0 of one action."""
+        return 0.0 if self.chunk is None else self.chunk.lasts
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far the gate has carried out a chunk: memory for the next decision."""
+
+    stamp: float  # [s] of the proposal
+    seconds: float  # [s] on the chunk's own clock
+    pace: float  # of that clock until the next decision, to the monitor's
 
 
 @dataclass(frozen=True)
@@ -210,3 +252,4 @@ class Decision:
     held_since: float  # [s] steady time since which the arm has been commanded to rest; NaN while it may move
     suspension: Suspension | None  # of the critic; None while it acts
     stillness: Stillness  # of the measured arm
+    progress: Progress | None = None  # of the proposal's chunk

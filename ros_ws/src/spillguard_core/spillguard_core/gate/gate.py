@@ -34,7 +34,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from spillguard_core.gate import reasons
+from spillguard_core.gate import chunk, reasons
 from spillguard_core.gate.arm_rules import ARM_RULES
 from spillguard_core.gate.checks import (
     FINE,
@@ -52,6 +52,7 @@ from spillguard_core.gate.decision import (
     Inputs,
     Measurement,
     Mode,
+    Progress,
     Stillness,
 )
 from spillguard_core.gate.limits import Feasible, Hard, Margins, Start, feasible, whole
@@ -66,7 +67,6 @@ from spillguard_core.robot.motion import step
 from spillguard_core.robot.world import World
 
 MOST_TRIED = 3  # critic choices tried in place of the proposal
-LONGEST_WORDS = 300  # characters of an error
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,20 +122,8 @@ def decide(inputs: Inputs, previous: Decision, config: GateConfig, models: Model
         if fault[0] is reasons.OK:
             return _followed(cycle, mode, models)
     except (Exception, SystemExit) as error:  # a task's, a lab's or the critic's, who did not say their piece
-        fault = reasons.CHECK_FAILED, _words(error)
+        fault = reasons.CHECK_FAILED, reasons.error_words(error)
     return _braked(cycle, mode, fault, models)
-
-
-def _words(error: BaseException) -> str:
-    """For one line of a status, whatever the error's own text does."""
-    text = "an error that does not let itself be told"
-    for form in ("{0.__name__}: {1}", "{0.__name__}"):
-        try:
-            text = form.format(type(error), error)[:LONGEST_WORDS]
-            break
-        except Exception:
-            continue
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _anchored(cycle: Cycle, mode: Mode) -> Cycle:
@@ -157,8 +145,7 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     """The wanted action, as far as critic and hard limits allow it. All inputs are known to be valid."""
     measurement, proposal = cycle.inputs.measurement, cycle.wanted
     assert measurement is not None and proposal is not None
-    aim = models.task.aim
-    wanted = proposal.twist if aim is None else aim(proposal.twist, cycle.q, cycle.config.limits)
+    asked, wanted, progress = chunk.wanted(proposal, cycle, models.task)
     excess = max((np.abs(wanted) / models.scale).tolist())
     twist = wanted if excess <= 1.0 else wanted / excess
     speed = cycle.config.speed_scale
@@ -179,11 +166,12 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     clipped = reasons.OK if excess <= 1.0 else reasons.TWIST_LIMIT
     # On equal severity the hard limit gives the reason.
     reason = max(result.reason, choice.reason, clipped, key=lambda reason: reason.verdict)
-    detail = "" if reason is reasons.OK else _asked(proposal.twist, choice.q_c)
+    detail = "" if reason is reasons.OK else _asked(asked, choice.q_c)
     if reason.verdict >= Verdict.HOLD:
         return _braked(cycle, mode, (reason, detail), models)
     sent = choice._replace(twist=result.twist)
-    return _decision(cycle, mode, (reason, detail), result.motion, sent, models, result.margins)
+    progress = chunk.sent(progress, wanted, result.twist, models.scale)
+    return _decision(cycle, mode, (reason, detail), result.motion, sent, models, result.margins, progress)
 
 
 def _place_fault(cycle: Cycle, models: Models) -> Finding:
@@ -264,12 +252,13 @@ def _rest(cycle: Cycle) -> Motion:
 def _braked(cycle: Cycle, mode: Mode, finding: Finding, models: Models) -> Decision:
     """Brake to rest, then stay there."""
     choice = Choice(np.zeros(len(models.task.action)), math.nan, reasons.OK, 0)
-    return _decision(cycle, mode, finding, _rest(cycle), choice, models)
+    progress = chunk.paused(cycle.last.progress)
+    return _decision(cycle, mode, finding, _rest(cycle), choice, models, None, progress)
 
 
 def _decision(
     cycle: Cycle, mode: Mode, finding: Finding, motion: Motion, choice: Choice, models: Models,
-    margins: Margins | None = None,
+    margins: Margins | None, progress: Progress | None,
 ) -> Decision:  # fmt: skip
     reason, detail = finding
     verdict = reason.verdict
@@ -285,7 +274,7 @@ def _decision(
         anchored=cycle.last.anchored and (mode is not Mode.STOPPED or bool(motion.qd.any())),
         off_track=cycle.off_track, state_stamp=cycle.stamp, state_advanced=cycle.advanced,
         spoken=cycle.spoken, held_since=math.nan if moving else since, stillness=cycle.stillness,
-        suspension=None if mode is Mode.STOPPED else cycle.suspension,
+        suspension=None if mode is Mode.STOPPED else cycle.suspension, progress=progress,
     )  # fmt: skip
 
 

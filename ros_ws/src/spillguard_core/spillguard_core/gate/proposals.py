@@ -2,10 +2,15 @@
 
 import math
 
+import numpy as np
+
 from spillguard_core.gate import reasons
-from spillguard_core.gate.decision import GateConfig, Inputs
+from spillguard_core.gate.decision import Chunk, GateConfig, Inputs
 from spillguard_core.gate.reasons import Reason
 from spillguard_core.robot.arm import Vec, all_finite
+
+MOST_ACTIONS = 128  # of a chunk: a message of them for seven joints has 12 kB
+ROUNDING = 1e-6  # [s]
 
 
 def proposal_fault(inputs: Inputs, entries: int, config: GateConfig) -> tuple[Reason, str]:
@@ -15,13 +20,29 @@ def proposal_fault(inputs: Inputs, entries: int, config: GateConfig) -> tuple[Re
         return reasons.PROPOSAL_MISSING, ""
     if not is_action(proposal.twist, entries):
         return reasons.PROPOSAL_INVALID, f"got {proposal.twist}"
-    age = inputs.now - proposal.received
-    if not 0.0 <= age <= config.command_timeout:
-        return reasons.PROPOSAL_STALE, f"received {age:.3f} s ago, allowed {config.command_timeout} s"
-    behind = inputs.state_stamp - proposal.stamp
-    if not -config.command_timeout <= behind <= config.answer_timeout:
-        return reasons.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {config.answer_timeout} s"
+    if proposal.chunk is not None and (why := chunk_fault(proposal.chunk, entries, config)):
+        return reasons.PROPOSAL_INVALID, why
+    age, longest = inputs.now - proposal.received, config.command_timeout + proposal.lasts
+    if not 0.0 <= age <= longest:
+        return reasons.PROPOSAL_STALE, f"received {age:.3f} s ago, allowed {longest:.6g} s"
+    behind, longest = inputs.state_stamp - proposal.stamp, config.answer_timeout + proposal.lasts
+    if not -config.command_timeout <= behind <= longest:
+        return reasons.PROPOSAL_STALE, f"its state is {behind:.3f} s old, allowed {longest:.6g} s"
     return reasons.OK, ""
+
+
+def chunk_fault(chunk: Chunk, entries: int, config: GateConfig) -> str:
+    """What is wrong with the actions of a chunk; empty if nothing."""
+    actions, ends = chunk.actions, chunk.ends
+    if not (ends.ndim == 1 and 1 <= len(ends) <= MOST_ACTIONS and actions.shape == (len(ends), entries)):
+        return f"its chunk has actions {actions.shape} and ends {ends.shape}"
+    if not (np.isfinite(actions).all() and np.isfinite(ends).all()):
+        return "its chunk is not finite"
+    if not (ends[0] > 0.0 and (np.diff(ends) > 0.0).all()):
+        return "the times of its chunk do not increase from 0"
+    if not chunk.lasts <= config.longest_chunk + ROUNDING:
+        return f"its chunk lasts {chunk.lasts:.3f} s, allowed {config.longest_chunk:.6g} s"
+    return ""
 
 
 SILENT = 0.2  # [s] since the last proposal, after which its age says nothing about the graph
@@ -32,9 +53,12 @@ def answer_age(inputs: Inputs) -> float:
 
     Until the next proposal comes the same one answers an older and older state: an age counts all of it.
     """
-    if inputs.proposal is None or not 0.0 <= inputs.now - inputs.proposal.received <= SILENT:
+    proposal = inputs.proposal
+    if proposal is None or not 0.0 <= inputs.now - proposal.received <= SILENT:
         return math.nan
-    return inputs.state_stamp - inputs.proposal.stamp + inputs.now - inputs.state_received
+    age = inputs.state_stamp - proposal.stamp + inputs.now - inputs.state_received
+    # A chunk is meant for later times, too: what counts is how old its state was when it came.
+    return age if proposal.chunk is None else age - (inputs.now - proposal.received)
 
 
 def is_action(action: Vec, entries: int) -> bool:

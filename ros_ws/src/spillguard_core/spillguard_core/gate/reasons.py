@@ -94,3 +94,18 @@ STATE_INVALID = Reason("STATE_INVALID", "joint state is not finite or has the wr
 STATE_OUT_OF_LIMITS = Reason("STATE_OUT_OF_LIMITS", "joint outside its position limits")
 TRACKING_ERROR = Reason("TRACKING_ERROR", "arm does not follow its command")
 NOT_SETTLING = Reason("NOT_SETTLING", "arm still moves while held")
+
+
+LONGEST_WORDS = 300  # characters of an error
+
+
+def error_words(error: BaseException) -> str:
+    """For one line of a status, whatever the error's own text does."""
+    text = "an error that does not let itself be told"
+    for form in ("{0.__name__}: {1}", "{0.__name__}"):
+        try:
+            text = form.format(type(error), error)[:LONGEST_WORDS]
+            break
+        except Exception:
+            continue
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -80,7 +80,7 @@ class SafetyMonitor(ShellNode):
         calibration = at_speed(promised, self._config.speed_scale)
         self._robot, self._task = robot, bundle.task
         self._models = bundle.models(self._config)
-        self._wishes = Wishes(self, robot, bundle.task, self._record)
+        self._wishes = Wishes(self, robot, bundle.task, bundle.manifest.ahead, self._record)
         self._close_gate()
         if parameters.record:
             self._recorder = FlightRecorder(

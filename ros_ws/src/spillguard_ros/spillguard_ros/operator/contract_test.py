@@ -103,7 +103,7 @@ def _of_recording(path: Path, bundle: Bundle, console: Console) -> list[str]:
 def _on_the_arm(args: ContractTest, bundle: Bundle, console: Console) -> list[str]:
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        proposer = Proposer(bundle.robot, bundle.task, bundle.tool(), args.namespace)
+        proposer = Proposer(bundle, bundle.robot, args.namespace)
         try:
             wrong = _posture(args, bundle, proposer, console) if args.pendant else []
             # An arm that is not where it is said to be is not moved.

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ValueError(f"the task {bundle.manifest.task} has no lip to move; excite is for pouring")
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        exciter = Proposer(robot, bundle.task, tool, args.namespace)
+        exciter = Proposer(bundle, robot, args.namespace)
         try:
             return _run(exciter, tool, args, console)
         finally:

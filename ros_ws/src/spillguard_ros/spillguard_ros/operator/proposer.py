@@ -9,11 +9,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import JointState
 
-from spillguard_core.gate.rule import Tool
-from spillguard_core.gate.task import Carrier, Task
+from spillguard_core.bundle.bundle import Bundle
+from spillguard_core.gate.task import Carrier
 from spillguard_core.robot.arm import Robot, Vec
 from spillguard_ros.node import convert
-from spillguard_ros.node.actions import ActionMessages
+from spillguard_ros.node.actions import proposal_messages
 from spillguard_ros.node.sensors import SENSOR_QOS
 from spillguard_ros.operator.caller import Caller, OperatorError
 
@@ -28,10 +28,11 @@ PROPOSAL, STATUS = "policy/proposal", "safety_monitor/status"
 class Proposer(Caller):
     """Proposes, and listens to the arm and to the monitor."""
 
-    def __init__(self, robot: Robot, task: Task, tool: Tool, namespace: str = "") -> None:
+    def __init__(self, bundle: Bundle, robot: Robot, namespace: str = "") -> None:
+        """`robot`: as the bundle's, with the prefix of its messages."""
         super().__init__(namespace)
-        self._robot, self._task, self._tool = robot, task, tool
-        self._messages = ActionMessages(task, robot)
+        self._robot, self._task, self._tool = robot, bundle.task, bundle.tool()
+        self._messages = proposal_messages(bundle.task, robot, bundle.manifest.ahead)
         self._state: JointState | None = None
         self._received = -np.inf
         self._others: tuple[str, ...] = ()  # names in the newest joint state that is not this arm's

@@ -114,7 +114,7 @@ def _config(raw: dict[str, Any]) -> GateConfig:
         "policy_timeout": 1e9,
         "teleop_timeout": raw["command_timeout"], "max_suspension": 0.0,
         "still_time": raw["period"], "target_reach": 1e3, "target_tolerance": 0.0,
-        "shadow": False, "speed_scale": 1.0,
+        "shadow": False, "speed_scale": 1.0, "longest_chunk": 0.0,
         # Before the two were told apart, one held in every direction.
         "target_height_tolerance": raw.get("target_tolerance", 0.0),
         "settings": {"free_tilt": raw.get("free_tilt", math.pi)},
