@@ -27,11 +27,16 @@ class GuardedArm:
 
     def __init__(
         self, bundle: Bundle, q: Vec, sensed: dict[str, Vec] | None = None,
-        states: Callable[[Vec], Vec] = lambda q: q, speed: float = 1.0,
+        states: Callable[[Vec], Vec] = lambda q: q, speed: float = 1.0, longest_chunk: float = 0.0,
     ) -> None:  # fmt: skip
         """At rest at q (J,) [rad]; `sensed`: readings of the task's sensors. `states`: what the driver makes
-        of the joints (J,) in its joint states; `speed`: share of the arm's."""
-        self.bundle, self.config = bundle, replace(deployed_config(bundle, None), speed_scale=speed)
+        of the joints (J,) in its joint states; `speed`: share of the arm's; `longest_chunk` [s], 0: as the
+        bundle says."""
+        deployed = deployed_config(bundle, None)
+        self.bundle, self.config = (
+            bundle,
+            replace(deployed, speed_scale=speed, longest_chunk=longest_chunk or deployed.longest_chunk),
+        )
         self.models, self.sensed, self._states = bundle.models(self.config), dict(sensed or {}), states
         turns = np.array(bundle.robot.limits.turn) > 0.0
         self._controller = JointTrajectoryController(q, turns)
@@ -48,11 +53,20 @@ class GuardedArm:
         q, qd = self._states(self.position), self._drive.servo.qd
         return Measurement(q, qd, self.sensed)
 
-    def period(self, action: Vec | None, *requests: Request) -> None:
-        """One decision about an action (A,) in the task's units, and what the arm makes of it."""
+    def period(self, action: Vec | Proposal | None, *requests: Request) -> None:
+        """One decision about an action (A,) in the task's units, just proposed, or about a proposal; and what
+        the arm makes of it."""
+        proposal = Proposal(action, self.now, self.now) if isinstance(action, np.ndarray) else action
+        self.decide(self.inputs(proposal, *requests))
+
+    def inputs(self, proposal: Proposal | None, *requests: Request) -> Inputs:
+        """Of a decision now."""
         now = self.now
-        proposal = None if action is None else Proposal(action, now, now)
-        inputs = Inputs(now, self.measured(), now, now, now, proposal, requests)
+        return Inputs(now, self.measured(), now, now, now, proposal, requests)
+
+    def decide(self, inputs: Inputs) -> None:
+        """One decision, and what the arm makes of it."""
+        now = self.now
         self.decision = decide(inputs, self.decision, self.config, self.models)
         if self.decision.send:
             path = braking_trajectory(self.decision, self.config)

@@ -1,10 +1,10 @@
 """Does any arm stay inside its limits, whatever is proposed and whenever decisions come?
 
-Sequences of constant and changing proposals from a random posture. Decisions come 1 to 200 ms apart, evenly
-or at random, and each sequence ends in silence. The arm is ideal and follows its path exactly, or it is a
-joint trajectory controller that receives each message late. The whole path, silence included, is checked
-every few milliseconds. No physics: only what the gate allows is checked. For the pouring arm, its cup and its
-tilt `sim/pouring/spacing.py` does the same.
+Sequences of constant and changing proposals, single actions and chunks, from a random posture. Decisions
+come 1 to 200 ms apart, evenly or at random, and each sequence ends in silence. The arm is ideal and follows
+its path exactly, or it is a joint trajectory controller that receives each message late. The whole path,
+silence included, is checked every few milliseconds. No physics: only what the gate allows is checked. For the
+pouring arm, its cup and its tilt `sim/pouring/spacing.py` does the same.
 
 Shapes: J joints, A entries of the action.
 """
@@ -17,9 +17,10 @@ import numpy as np
 from sim.pouring.controller import PERIOD, JointTrajectoryController
 from sim.pouring.deployed_config import deployed_config
 from sim.pouring.guarded import seen_at_rest
-from spillguard_core.bundle.bundle import Bundle
-from spillguard_core.gate.decision import Inputs, Measurement, Proposal, Request
+from spillguard_core.bundle.bundle import LONGEST_CHUNK, Bundle
+from spillguard_core.gate.decision import Chunk, Inputs, Measurement, Proposal, Request
 from spillguard_core.gate.gate import decide
+from spillguard_core.gate.task import Carrier
 from spillguard_core.gate.trajectory import Trajectory, braking_trajectory, state_at
 from spillguard_core.robot.arm import Vec
 
@@ -38,6 +39,11 @@ SOONEST = 1e-9  # [s] a stamp of 0 would mean none
 AWAY = 0.01  # [m, rad] from every limit at the start
 ROOM = 2.0  # [m] half width of a workspace box too wide to have an effect
 MOST_DRAWS = 100_000
+CHUNKED = 0.3  # share of the sequences whose proposals are chunks
+MOST_ACTIONS = 30  # of a chunk
+PERIODS = (0.005, 0.1)  # [s] between two actions of a chunk
+MOST_AGE = 0.04  # [s] of the state that a chunk answers
+STEP = 0.2  # [rad] of a joint between two positions of a tame chunk
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Sequence:
     workspace: float  # [m] of the tool
     clearance: float  # [m] beyond the required clearance
     moved: float  # [rad] of a joint, at most
+    chunked: bool
     at_rest: bool
 
     @property
@@ -67,7 +74,9 @@ class Sequences:
 
     def __init__(self, bundle: Bundle, seed: int) -> None:
         self._robot, self._task = bundle.robot, bundle.task
-        self._deployed = replace(deployed_config(bundle, None), state_timeout=STATE_TIMEOUT)
+        self._deployed = replace(
+            deployed_config(bundle, None), state_timeout=STATE_TIMEOUT, longest_chunk=LONGEST_CHUNK
+        )
         self._models, self._rng = bundle.models(self._deployed), np.random.default_rng(seed)
 
     def sequence(self) -> Sequence:
@@ -75,7 +84,9 @@ class Sequences:
         rng = self._rng
         kind, spacing, exact = str(rng.choice(KINDS)), float(rng.choice(SPACINGS)), bool(rng.random() < 0.7)
         self._begin(wide=bool(rng.random() < 0.5), exact=exact)
-        even, says, start = bool(rng.random() < 0.5), self._proposals(kind), self._q
+        chunked = bool(rng.random() < CHUNKED)
+        even, start = bool(rng.random() < 0.5), self._q
+        says = self._chunks(self._proposals(kind)) if chunked else self._single(self._proposals(kind))
         for number in range(APPROACH + DECISIONS):
             self._decide(next(says), {0: (Request.RESET,), 1: (Request.RESUME,)}.get(number, ()))
             late = spacing if even else float(rng.uniform(SHORTEST, spacing))
@@ -84,7 +95,7 @@ class Sequences:
         joint, speed, workspace, clearance = np.min(self._margins, axis=0).tolist()
         still = bool((np.abs(self._qd) < STILL).all())
         moved = float(np.abs(self._q - start).max())
-        return Sequence(kind, spacing, exact, joint, speed, workspace, clearance, moved, still)
+        return Sequence(kind, spacing, exact, joint, speed, workspace, clearance, moved, chunked, still)
 
     def _begin(self, *, wide: bool, exact: bool) -> None:
         limits = self._deployed.limits
@@ -119,9 +130,9 @@ class Sequences:
         sensed = {sensor.name: np.zeros(sensor.kind.width) for sensor in self._task.sensors}
         return Measurement(self._q, self._qd, sensed)
 
-    def _decide(self, action: Vec, requests: tuple[Request, ...]) -> None:
+    def _decide(self, proposal: Proposal, requests: tuple[Request, ...]) -> None:
         now = self._now
-        inputs = Inputs(now, self._measured(), now, now, now, Proposal(action, now, now), requests)
+        inputs = Inputs(now, self._measured(), now, now, now, proposal, requests)
         self._decision = decide(inputs, self._decision, self._config, self._models)
         if self._decision.send and not self._exact:
             path, late = (
@@ -173,6 +184,24 @@ class Sequences:
         if least < self._config.clearance - SLACK:
             least = max(least, *(world.near([q + by], []).least for by in (-NUDGE, NUDGE)))
         return least
+
+    def _single(self, actions: Iterator[Vec]) -> Iterator[Proposal]:
+        for action in actions:
+            yield Proposal(action, self._now, self._now)
+
+    def _chunks(self, actions: Iterator[Vec]) -> Iterator[Proposal]:
+        """Each for some decisions, in answer to a state that was measured a little earlier."""
+        rng, positions = self._rng, self._task.carrier is Carrier.POSITIONS
+        while True:
+            count, period = int(rng.integers(1, MOST_ACTIONS + 1)), float(rng.uniform(*PERIODS))
+            if positions and rng.random() < 0.7:
+                told = self._q + np.cumsum(rng.uniform(-STEP, STEP, (count, self._joints)), axis=0)
+            else:
+                told = np.array([next(actions) for _ in range(count)])
+            chunk = Chunk(told, period * np.arange(1.0, count + 1.0))
+            now, age = self._now, float(rng.uniform(0.0, MOST_AGE))
+            for _ in range(int(rng.integers(1, DECISIONS))):
+                yield Proposal(told[0], now, now - age, chunk)
 
     def _proposals(self, kind: str) -> Iterator[Vec]:
         rng, scale = self._rng, self._models.scale if self._task.aim is None else self._task.scale

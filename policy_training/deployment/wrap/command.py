@@ -32,6 +32,7 @@ from spillguard_core.bundle.graphs import OnnxPolicy, PolicyRun
 from spillguard_core.bundle.manifest import (
     SCHEMA,
     ActionTerm,
+    Ahead,
     Limits,
     Manifest,
     ObservationTerm,
@@ -98,7 +99,7 @@ def _compare(graph: bytes, model: bytes, contract: Contract, observations: NDArr
     ends = np.cumsum([contract.task.terms[name].width for name in contract.terms])[:-1]
     for step, obs in enumerate(observations[:STEPS]):
         terms = dict(zip(contract.terms, np.split(obs.astype(np.float64), ends), strict=True))
-        got, meant = run(obs), wanted(terms) / contract.task.scale
+        got, meant = run(obs), (wanted(terms) / contract.task.scale).ravel()
         error = float(np.abs(got - meant).max() / max(1.0, float(np.abs(meant).max())))
         if not error <= TOLERANCE:
             raise ValueError(
@@ -135,8 +136,12 @@ def _manifest(contract: Contract, hashes: dict[str, str], said: str) -> Manifest
         limits=Limits.of(replace(arm.limits, velocity=SPEED_SHARE * arm.limits.velocity)),
         threshold=Threshold(None, "uncalibrated: no safety critic"),
         provenance=Provenance("wrapped", 0, str(made["commit"]), {"contract": said}, versions, {}),
-        files=hashes, robot=arm.name, trained_latency=contract.trained_latency,
+        files=hashes, robot=arm.name, trained_latency=contract.trained_latency, ahead=_ahead(contract),
     )  # fmt: skip
+
+
+def _ahead(contract: Contract) -> Ahead | None:
+    return None if contract.chunk is None else Ahead(contract.chunk.used, contract.chunk.period)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spillguard_core.bundle.bundle import LONGEST_CHUNK
+from spillguard_core.gate.proposals import MOST_ACTIONS, ROUNDING
 from spillguard_core.gate.task import Carrier, Task
 from spillguard_core.robot.arm import Robot, load_robot
 from spillguard_core.robot.plain_yaml import is_name, plain_yaml, read_text
@@ -33,7 +35,8 @@ KEYS = {
     "trained_latency",
 }  # fmt: skip
 ENTRY_KEYS = {"term", "joints", "shift", "scale", "input"}
-ACTION_KEYS = {"kind", "entries", "offset", "scale", "clip", "output"}
+ACTION_KEYS = {"kind", "entries", "offset", "scale", "clip", "output", "chunk"}
+CHUNK_KEYS = {"actions", "period", "used"}
 HISTORY_KEYS = {"steps", "newest", "of"}
 MOST_STEPS = 100
 
@@ -56,6 +59,14 @@ class History(NamedTuple):
     of: str = "all"  # the whole observation at each step; "term": the steps of each term together
 
 
+class Chunked(NamedTuple):
+    """Several actions in each output, the first one first."""
+
+    actions: int  # of an output
+    used: int  # of those, the first ones
+    period: float  # [s] between two
+
+
 @dataclass(frozen=True)
 class Contract:
     """The meaning of a policy's numbers."""
@@ -66,7 +77,7 @@ class Contract:
     observation: tuple[Given, ...]
     history: History
     clip_observation: float  # after shift and scale; infinite: none
-    columns: tuple[int, ...]  # (Z,) entry of the task's action that each output is
+    columns: tuple[int, ...]  # (Z,) entry of the task's action that each output is, of one action
     offset: Values  # (Z,) in the units of the task's action
     scale: Values  # (Z,)
     clip: float  # of the output; infinite: none
@@ -74,6 +85,12 @@ class Contract:
     state: tuple[tuple[str, str], ...]  # (input, output) of recurrent states, zero at first
     site: Path | None  # of the arm's surroundings; None: a table at the height of its base
     trained_latency: float | None  # [s]
+    chunk: Chunked | None = None  # None: an output is one action
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the graph puts out."""
+        return len(self.columns) * (1 if self.chunk is None else self.chunk.actions)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -97,7 +114,7 @@ def contract_of(raw: Any, folder: Path) -> Contract:
     path = Path(name).expanduser()  # a folder is beside the contract, not where the command is given
     robot = load_robot(str((folder / path).resolve()) if "/" in name else name)
     task = find_task(_text(said["task"], "task"), robot)
-    columns, offset, scale, clip, output = _action(
+    columns, offset, scale, clip, output, chunk = _action(
         said["action"], task, _number(said["policy_rate"], "policy_rate")
     )
     observation = said["observation"]
@@ -106,12 +123,14 @@ def contract_of(raw: Any, folder: Path) -> Contract:
     entries = tuple(_entry(one, task, robot, len(columns)) for one in observation)
     if all(entry.term == LAST_OUTPUT for entry in entries):
         raise ValueError("observation has no term of the task")
+    if chunk is not None and any(entry.term == LAST_OUTPUT for entry in entries):
+        raise ValueError(f"a policy that puts out chunks of actions cannot be given its {LAST_OUTPUT}")
     site = folder / Path(_text(said["site"], "site")).expanduser() if "site" in said else None
     latency = _number(said["trained_latency"], "trained_latency") if "trained_latency" in said else None
     return Contract(
         robot, task, _number(said["policy_rate"], "policy_rate"), entries, _history(said.get("history", 1)),
         _number(said.get("clip_observation", np.inf), "clip_observation"),
-        columns, offset, scale, clip, output, _states(said.get("state", [])), site, latency,
+        columns, offset, scale, clip, output, _states(said.get("state", [])), site, latency, chunk,
     )  # fmt: skip
 
 
@@ -136,7 +155,9 @@ def _entry(raw: Any, task: Task, robot: Robot, outputs: int) -> Given:
     return Given(name, columns, shift, scale, _text(said["input"], "input") if "input" in said else "")
 
 
-def _action(raw: Any, task: Task, rate: float) -> tuple[tuple[int, ...], Values, Values, float, str]:
+def _action(
+    raw: Any, task: Task, rate: float
+) -> tuple[tuple[int, ...], Values, Values, float, str, Chunked | None]:
     said = _mapping(raw, ACTION_KEYS, {"kind"}, "action")
     kind, allowed = _text(said["kind"], "kind"), KINDS[task.carrier]
     if kind not in allowed:
@@ -146,10 +167,28 @@ def _action(raw: Any, task: Task, rate: float) -> tuple[tuple[int, ...], Values,
         if "entries" in said else tuple(range(len(names)))  # fmt: skip
     offset = _values(said.get("offset", 0.0), len(columns), "offset of action")
     scale = _values(said.get("scale", 1.0), len(columns), "scale of action")
+    chunk = _chunk(said["chunk"], rate) if "chunk" in said else None
     if kind == "delta":  # of each step
-        offset, scale = offset * rate, scale * rate
+        steps = rate if chunk is None else 1.0 / chunk.period
+        offset, scale = offset * steps, scale * steps
     clip = _number(said.get("clip", np.inf), "clip of action")
-    return columns, offset, scale, clip, _text(said["output"], "output") if "output" in said else ""
+    return columns, offset, scale, clip, _text(said["output"], "output") if "output" in said else "", chunk
+
+
+def _chunk(raw: Any, rate: float) -> Chunked:
+    said = _mapping(raw, CHUNK_KEYS, {"actions", "period"}, "chunk of action")
+    actions, period = said["actions"], _number(said["period"], "chunk.period")
+    used = said.get("used", actions)
+    for key, value, most in (("actions", actions, MOST_ACTIONS), ("used", used, actions)):
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"chunk.{key} has to be a whole number, 1 to {most}, got {value!r}")
+    lasts = used * period
+    if not 1.0 / rate <= lasts + ROUNDING <= LONGEST_CHUNK + 2.0 * ROUNDING:
+        raise ValueError(
+            f"the chunk's {used} actions last {lasts:.3g} s; allowed are {1.0 / rate:.3g} s, when the next "
+            f"one comes, to {LONGEST_CHUNK} s"
+        )
+    return Chunked(actions, used, period)
 
 
 def _history(raw: Any) -> History:

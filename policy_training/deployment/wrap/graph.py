@@ -31,7 +31,7 @@ def wrapped(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     inputs, outputs = ports(model)
     states = dict(contract.state)
     output = _checked(inputs, outputs, contract)
-    draw, outs = Drawing(), len(contract.columns)
+    draw, outs = Drawing(), contract.outputs
     flag = draw.remembered(1)
     begun = draw("Greater", flag, draw.constant([[0.0]]))
     last = ""
@@ -98,9 +98,10 @@ def _checked(inputs: Shapes, outputs: Shapes, contract: Contract) -> str:
             f"the policy's graph has the outputs {', '.join(left)}; action.output has to name one"
         )
     output = contract.output or left[0]
-    if (found := numbers(outputs[output], output)) != len(contract.columns):
+    if (found := numbers(outputs[output], output)) != contract.outputs:
+        chunk = "" if contract.chunk is None else f" in each of {contract.chunk.actions} actions of a chunk"
         raise ValueError(
-            f"{output!r} of the policy's graph has {found} numbers, action has {len(contract.columns)}"
+            f"{output!r} of the policy's graph has {found} numbers, action has {len(contract.columns)}{chunk}"
         )
     for into, out in states.items():
         if numbers(inputs[into], into) != numbers(outputs[out], out):
@@ -138,19 +139,28 @@ def _entry(draw: Drawing, entry: Given, contract: Contract, last: str) -> str:
 
 
 def _draw_action(draw: Drawing, raw: str, contract: Contract) -> None:
-    """The task's action of the policy's output: a product with a matrix (Z, A), and an offset."""
-    entries = len(contract.task.action)
+    """The task's action of the policy's output: a product with a matrix (Z, A), and an offset. The actions of
+    a chunk are rows meanwhile."""
+    entries, chunk, out = len(contract.task.action), contract.chunk, "action"
+    if chunk is not None:
+        kept = draw.constant(np.arange(chunk.used * len(contract.columns)), np.int64)
+        raw = draw("Gather", raw, kept, axis=1)
+        raw = draw("Reshape", raw, draw.constant([-1, len(contract.columns)], np.int64))
+        out = ""
     weights, offset = np.zeros((len(contract.columns), entries)), np.zeros((1, entries))
     for row, column in enumerate(contract.columns):
         weights[row, column] = contract.scale[row] / contract.task.scale[column]
         offset[0, column] = contract.offset[row] / contract.task.scale[column]
-    draw("Add", draw("MatMul", raw, draw.constant(weights)), draw.constant(offset), out="action")
+    action = draw("Add", draw("MatMul", raw, draw.constant(weights)), draw.constant(offset), out=out)
+    if chunk is not None:
+        draw("Reshape", action, draw.constant([-1, chunk.used * entries], np.int64), out="action")
 
 
 def _finished(draw: Drawing, inner: onnx.ModelProto, contract: Contract, memory: int) -> onnx.ModelProto:
     """The whole graph, without what nothing needs."""
     width = sum(contract.task.terms[name].width for name in contract.terms)
-    inputs, outputs = [port("obs", width)], [port("action", len(contract.task.action))]
+    actions = 1 if contract.chunk is None else contract.chunk.used
+    inputs, outputs = [port("obs", width)], [port("action", actions * len(contract.task.action))]
     if memory:
         inputs, outputs = [*inputs, port("state", memory)], [*outputs, port("next_state", memory)]
     nodes = needed(draw.nodes, [one.name for one in outputs])

@@ -17,14 +17,14 @@ class Meaning:
 
     def __init__(self, model: bytes, contract: Contract) -> None:
         self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        self._contract, self._last = contract, np.zeros(len(contract.columns))
+        self._contract, self._last = contract, np.zeros(contract.outputs)
         self._past: list[list[Values]] = []  # of each step, of each entry, oldest first
         into = {name for name, _ in contract.state}
         self._state = {p.name: np.zeros(_one(p.shape), np.float32) for p in self._session.get_inputs()
                        if p.name in into}  # fmt: skip
 
     def __call__(self, terms: dict[str, Values]) -> Values:
-        """Values of the task's terms -> action (A,) in the task's units."""
+        """Values of the task's terms -> action (A,) in the task's units; of a chunk those used, (H, A)."""
         contract, steps = self._contract, self._contract.history.steps
         said, most = terms | {LAST_OUTPUT: self._last}, contract.clip_observation
         now = [
@@ -42,9 +42,10 @@ class Meaning:
         self._state = {into: found[out] for into, out in contract.state}
         name = contract.output or next(o for o in outs if o not in {out for _, out in contract.state})
         self._last = np.clip(found[name].astype(np.float64).ravel(), -contract.clip, contract.clip)
-        action = np.zeros(len(contract.task.action))
-        action[list(contract.columns)] = contract.offset + contract.scale * self._last
-        return action
+        rows = self._last.reshape(-1, len(contract.columns))
+        action = np.zeros((len(rows), len(contract.task.action)))
+        action[:, list(contract.columns)] = contract.offset + contract.scale * rows
+        return action[0] if contract.chunk is None else action[: contract.chunk.used]
 
     def _told(self, entries: list[int]) -> Values:
         """What the graph is given of these entries, with their history."""

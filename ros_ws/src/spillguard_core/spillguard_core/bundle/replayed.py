@@ -59,8 +59,9 @@ class Agreement(NamedTuple):
 
 
 def load_recorded(path: Path, bundle: Bundle) -> Recorded:
-    """Read an .npz of `joint_names` (J,), the bundle's terms by name, `action_names` (A,), `action` (N, A)
-    and optionally `episode` (N,). ValueError says what was got and what is needed."""
+    """Read an .npz of `joint_names` (J,), the bundle's terms by name, `action_names` (A,), `action` (N, A),
+    of a policy of chunks (N, H, A), and optionally `episode` (N,). ValueError says what was got and what is
+    needed."""
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             raw = {name: archive[name] for name in archive.files}
@@ -80,7 +81,8 @@ def load_recorded(path: Path, bundle: Bundle) -> Recorded:
         width = bundle.task.terms[name].width
         values = _numbers(raw[name], (count, width), f"{name} of {path}")
         terms[name] = values[:, joints] if name in OF_JOINTS else values
-    action = _numbers(raw["action"], (count, len(entries)), f"action of {path}")[:, entries]
+    ahead = () if bundle.manifest.ahead is None else (bundle.manifest.actions,)
+    action = _numbers(raw["action"], (count, *ahead, len(entries)), f"action of {path}")[..., entries]
     episode = raw.get("episode", np.zeros(count))
     if episode.shape != (count,):
         raise ValueError(f"episode of {path} has the shape {episode.shape}, needed is {(count,)}")
@@ -110,7 +112,7 @@ def _order(names: NDArray[Any], wanted: Any, what: str) -> list[int]:
     return [got.index(name) for name in wanted]
 
 
-def _numbers(values: NDArray[Any], shape: tuple[int, int], what: str) -> Values:
+def _numbers(values: NDArray[Any], shape: tuple[int, ...], what: str) -> Values:
     if values.shape != shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         got = f"{values.dtype} {values.shape}"
         raise ValueError(f"{what} has to be finite numbers of the shape {shape}, got {got}")
@@ -120,22 +122,24 @@ def _numbers(values: NDArray[Any], shape: tuple[int, int], what: str) -> Values:
 
 
 def answers(bundle: Bundle, terms: Mapping[str, Values], first: NDArray[np.bool_]) -> Values:
-    """The bundle's actions (N, A) in the task's units."""
+    """The bundle's actions (N, A) in the task's units; chunks (N, H, A)."""
     seen = np.concatenate([terms[name] for name in bundle.terms], axis=1).astype(np.float32)
     run, found = PolicyRun(bundle.policy), []
     for obs, begins in zip(seen, first, strict=True):
         if begins:
             run.reset()
-        found.append(run(obs) * bundle.scale)
-    return np.array(found, dtype=np.float64)
+        found.append(bundle.actions(run(obs)))
+    actions = np.array(found)
+    return actions if bundle.manifest.ahead is not None else actions[:, 0]
 
 
 def replayed(bundle: Bundle, recorded: Recorded) -> Agreement:
     """Whether the bundle answers what was recorded with what was recorded."""
-    largest = np.maximum(np.abs(recorded.action).max(axis=0), SMALL * bundle.scale)
+    entries = recorded.action.reshape(-1, len(bundle.scale))
+    largest = np.maximum(np.abs(entries).max(axis=0), SMALL * bundle.scale)
     difference = np.abs(answers(bundle, recorded.terms, recorded.first) - recorded.action) / largest
-    at, entry = np.unravel_index(int(difference.argmax()), difference.shape)
-    worst = float(difference[at, entry])
+    at, *_, entry = np.unravel_index(int(difference.argmax()), difference.shape)
+    worst = float(difference.max())
     name = bundle.task.action[int(entry)].name
     explanation = "" if worst <= AGREEMENT else _explanation(bundle, recorded)
     return Agreement(len(difference), worst, int(at), name, explanation)
@@ -166,7 +170,7 @@ def _mistakes(names: Any) -> Iterator[tuple[str, Change]]:
     count = len(names)
 
     def picked(order: list[int]) -> Change:
-        return lambda values: values[:, order]
+        return lambda values: values[..., order]
 
     def changed(column: int | None, factor: float = 1.0, offset: float = 0.0) -> Change:
         factors, offsets = np.full(count, factor), np.full(count, offset)
