@@ -21,14 +21,14 @@ ROOT = Path(__file__).parents[2]
 class Side:
     """One arm of two: its graph in a namespace, and what is heard of it."""
 
-    def __init__(self, name: str, robot: str, graph: Graph, logs: Path) -> None:
-        self.name, self.graph, self.reasons = name, graph, list[str]()
+    def __init__(self, name: str, robot: str, graph: Graph, logs: Path, bundle: Path | None = None) -> None:
+        self.name, self.robot, self.graph, self.reasons = name, robot, graph, list[str]()
         self.speed, self.heard_joints = math.inf, 0
         arm = load_robot(robot)
         self._first: np.ndarray | None = None
         self.moved = 0.0
         told = {
-            "bundle": ROOT / f"artifacts/reach_{arm.name}",
+            "bundle": bundle or ROOT / f"artifacts/reach_{arm.name}",
             "robot": arm.folder,
             "joint_prefix": f"{name}_",
         }
