@@ -30,7 +30,7 @@ from spillguard_core.bundle.site import Site, with_site
 from spillguard_core.gate.arm_rules import ARM_RULES
 from spillguard_core.gate.decision import MARGINS, GateConfig
 from spillguard_core.gate.gate import Models
-from spillguard_core.gate.proposals import MOST_ACTIONS, ROUNDING
+from spillguard_core.gate.proposals import MOST_ACTIONS, ROUNDING, SHORTEST
 from spillguard_core.gate.rule import Rule, Tool, checked
 from spillguard_core.gate.task import Task
 from spillguard_core.robot.arm import ArmLimits, Robot, Vec, load_robot
@@ -264,7 +264,8 @@ def _check_ahead(manifest: Manifest) -> None:
     ahead = manifest.ahead
     if ahead is None:
         return
-    if not (1 <= ahead.actions <= MOST_ACTIONS and 0.0 < ahead.lasts <= LONGEST_CHUNK + ROUNDING):
+    fits = ahead.period >= SHORTEST and ahead.lasts <= LONGEST_CHUNK + ROUNDING
+    if not (fits and 1 <= ahead.actions <= MOST_ACTIONS):
         raise BundleError(
             f"{MANIFEST}: ahead is {ahead.actions} actions of {ahead.period} s; allowed are 1 to "
             f"{MOST_ACTIONS} that last {LONGEST_CHUNK} s at most"

@@ -56,6 +56,13 @@ def wanted(proposal: Proposal, cycle: Cycle, task: Task) -> Wanted:
     return Wanted(asked, asked if task.aim is None else task.aim(asked, cycle.q, limits), progress)
 
 
+def asked(proposal: Proposal, progress: Progress | None) -> Vec:
+    """(A,) what a proposal asked for in a decision that has been made, as the policy put it."""
+    if proposal.chunk is None or progress is None or progress.stamp != proposal.stamp:
+        return proposal.twist
+    return proposal.chunk.due(progress.seconds)
+
+
 def _window(proposal: Proposal, chunk: Chunk, cycle: Cycle) -> tuple[float, float]:
     """[s] between which the chunk's clock may stand now: as it stood at the last decision, and as it stands
     if nothing slowed the arm since."""

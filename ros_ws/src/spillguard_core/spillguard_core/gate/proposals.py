@@ -10,6 +10,8 @@ from spillguard_core.gate.reasons import Reason
 from spillguard_core.robot.arm import Vec, all_finite
 
 MOST_ACTIONS = 128  # of a chunk: a message of them for seven joints has 12 kB
+LARGEST = 1e6  # of an action in a chunk, in any unit
+SHORTEST = 0.001  # [s] between two actions of a chunk
 ROUNDING = 1e-6  # [s]
 
 
@@ -36,10 +38,10 @@ def chunk_fault(chunk: Chunk, entries: int, config: GateConfig) -> str:
     actions, ends = chunk.actions, chunk.ends
     if not (ends.ndim == 1 and 1 <= len(ends) <= MOST_ACTIONS and actions.shape == (len(ends), entries)):
         return f"its chunk has actions {actions.shape} and ends {ends.shape}"
-    if not (np.isfinite(actions).all() and np.isfinite(ends).all()):
-        return "its chunk is not finite"
-    if not (ends[0] > 0.0 and (np.diff(ends) > 0.0).all()):
-        return "the times of its chunk do not increase from 0"
+    if not (np.isfinite(ends).all() and (np.abs(actions) <= LARGEST).all()):
+        return f"its chunk is not finite, or beyond {LARGEST:g}"
+    if not (np.diff(ends, prepend=0.0) >= SHORTEST).all():
+        return f"the times of its chunk do not increase from 0, by {SHORTEST:g} s or more"
     if not chunk.lasts <= config.longest_chunk + ROUNDING:
         return f"its chunk lasts {chunk.lasts:.3f} s, allowed {config.longest_chunk:.6g} s"
     return ""

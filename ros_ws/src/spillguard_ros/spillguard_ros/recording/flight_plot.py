@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from spillguard_core.gate import chunk
 from spillguard_core.gate.decision import Mode
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.gate.rule import Tool
@@ -153,7 +154,10 @@ def _draw_actions(
     def column(actions: Sequence[Vec | None], number: int) -> list[float]:
         return [np.nan if action is None else float(action[number]) for action in actions]
 
-    asked = [None if c.inputs.proposal is None else c.inputs.proposal.twist for c in cycles]
+    asked = [
+        None if c.inputs.proposal is None else chunk.asked(c.inputs.proposal, c.decision.progress)
+        for c in cycles
+    ]
     looked_on = any(c.decision.mode is Mode.SHADOW for c in cycles)
     sent = [c.decision.twist_sent if c.decision.send or looked_on else None for c in cycles]
     done = "that would be sent" if looked_on else "sent"

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spillguard_core.gate import chunk
 from spillguard_core.gate.decision import Measurement, Mode
 from spillguard_core.gate.proposals import is_action
 from spillguard_core.gate.reasons import Reason, Verdict
 from spillguard_core.gate.rule import Tool
-from spillguard_core.gate.task import Task
+from spillguard_core.gate.task import Carrier, Task
 from spillguard_core.robot.arm import Vec, all_finite
 from spillguard_ros.recording.recording import OPERATORS, Flight
 
@@ -178,11 +179,14 @@ def compared(recorded: Flight, seen: Judged, task: Task, tool: Tool) -> Compared
         if measurement is None or proposal is None or not is_action(proposal.twist, entries):
             continue
         q, qd = measurement.joint_position, measurement.joint_velocity
-        if q.shape == qd.shape and all_finite(q) and all_finite(qd):
-            joints = speed * tool.joint_velocity(q, proposal.twist) - qd
-            rows.append((number, speed * proposal.twist, arm_action(measurement, task, tool), joints))
+        said = chunk.asked(proposal, recorded.cycles[number].decision.progress)
+        if q.shape == qd.shape and all_finite(q) and all_finite(qd) and is_action(said, entries):
+            followed = said if task.aim is None else task.aim(said, q, recorded.config.limits)
+            joints = speed * tool.joint_velocity(q, followed) - qd
+            wish = said if task.carrier is Carrier.POSITIONS else speed * said  # a place has no speed
+            rows.append((number, wish, arm_action(measurement, task, tool), joints))
     if not rows:
         nothing = np.zeros((0, entries))
         return Compared(np.zeros(0, dtype=np.intp), nothing, nothing, np.zeros((0, 1)))
-    numbers, asked, done, away = zip(*rows, strict=True)
-    return Compared(np.array(numbers), np.array(asked), np.array(done), np.array(away))
+    numbers, wishes, done, away = zip(*rows, strict=True)
+    return Compared(np.array(numbers), np.array(wishes), np.array(done), np.array(away))

@@ -21,6 +21,7 @@ from rich.text import Text
 from spillguard_core.bundle.bundle import Bundle, load_bundle
 from spillguard_core.bundle.manifest import Manifest, refusing
 from spillguard_core.bundle.site import site_of
+from spillguard_core.gate import chunk
 from spillguard_core.gate.decision import Decision, Mode
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.recording import flight
@@ -154,7 +155,7 @@ def explained(recorded: Flight, index: int) -> list[tuple[str, str]]:
     decision, teleop = cycle.decision, cycle.decision.mode is Mode.TELEOP
     proposal, running = cycle.inputs.teleop if teleop else cycle.inputs.proposal, decision.suspension
     first, last = stretch(recorded, index)
-    asked = "nothing" if proposal is None else _action(proposal.twist, recorded)
+    asked = "nothing" if proposal is None else _action(chunk.asked(proposal, decision.progress), recorded)
     verdict = f"{decision.verdict.name}: {decision.reason.value}"
     return [
         ("time", f"{elapsed[index]:.3f} s, cycle {decision.cycle}, at {_clock(recorded.times[index])}"),
