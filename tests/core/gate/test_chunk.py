@@ -148,13 +148,36 @@ def test_chunks_that_overlap_are_one_motion(stage: Stage) -> None:
     assert stage.arm.decision.q == pytest.approx(there(np.ones(1))[0], abs=0.03)
 
 
-def test_the_first_actions_of_a_late_chunk_are_over() -> None:
-    stage = Stage("joint_velocities")
+@pytest.mark.parametrize("speed", [1.0, 0.5])
+def test_the_first_actions_of_a_late_chunk_are_over(speed: float) -> None:
+    """As much of them as the arm can have done meanwhile."""
+    stage = Stage("joint_velocities", speed)
     asked = stage.chunk()
     late = replace(asked, stamp=asked.stamp - 0.12)
     stage.arm.period(late)
     progress = stage.arm.decision.progress
-    assert progress is not None and progress.seconds == pytest.approx(0.12, abs=1e-9)
+    assert progress is not None and progress.seconds == pytest.approx(0.12 * speed, abs=1e-9)
+
+
+def test_after_the_last_velocity_comes_rest() -> None:
+    """Before the chunk is stale, too."""
+    stage = Stage("joint_velocities")
+    asked = stage.chunk(count=10)
+    stage.follow(asked, 10 * PERIOD + 3.0 * stage.arm.config.period)
+    decision = stage.arm.decision
+    assert decision.reason.name == "OK" and not decision.twist_sent.any()
+
+
+def test_in_shadow_the_chunks_clock_is_the_monitors() -> None:
+    """What the gate would have slowed is not slower for who moves the arm."""
+    stage = Stage("joint_velocities")
+    stage.arm.config = replace(stage.arm.config, shadow=True)
+    chunk = Chunk(np.full((10, 6), 100.0), PERIOD * np.arange(1.0, 11.0))
+    asked = Proposal(chunk.actions[0], stage.arm.now, stage.arm.now, chunk)
+    stage.follow(asked, 0.2)
+    progress = stage.arm.decision.progress
+    assert stage.arm.decision.verdict is Verdict.LIMIT
+    assert progress is not None and progress.seconds == pytest.approx(0.2 - stage.arm.config.period, abs=1e-9)
 
 
 def test_an_arm_beside_the_path_first_returns_to_it() -> None:
