@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.arms import still
 from sim.reaching.guarded import GuardedArm
 from spillguard_core.gate import chunk as chunks
-from spillguard_core.gate.decision import Chunk, Mode, Proposal, Request
+from spillguard_core.gate.decision import Chunk, Mode, Progress, Proposal, Request
 from spillguard_core.gate.proposals import MOST_ACTIONS
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.robot.arm import Vec, load_robot
@@ -275,3 +275,18 @@ def test_whatever_a_chunk_says_the_command_keeps_the_limits(
         assert ((limits.position_min <= decision.q) & (decision.q <= limits.position_max)).all()
         progress = decision.progress
         assert progress is None or (0.0 <= progress.seconds <= asked.lasts and 0.0 <= progress.pace <= 1.0)
+
+
+@pytest.mark.parametrize(("done", "pace"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0), (-1.0, 0.0), (3.0, 1.0)])
+def test_a_chunks_clock_never_goes_back_and_never_ahead(done: float, pace: float) -> None:
+    """Also where the arm is led back out of a limit, or faster than it was asked to go."""
+    asked, scale = np.array([0.1, -0.2, 0.0]), np.array([1.0, 2.0, 3.0])
+    found = chunks.sent(Progress(1.0, 0.3, 0.0), asked, done * asked, scale)
+    assert found is not None and (found.stamp, found.seconds) == (1.0, 0.3)
+    assert found.pace == pytest.approx(pace)
+    assert chunks.sent(None, asked, asked, scale) is None
+
+
+def test_while_a_chunk_asks_for_rest_its_time_passes() -> None:
+    found = chunks.sent(Progress(1.0, 0.3, 0.0), np.zeros(3), np.zeros(3), np.ones(3))
+    assert found is not None and found.pace == 1.0
