@@ -113,7 +113,9 @@ def _compare(graph: bytes, model: bytes, contract: Contract, observations: NDArr
 
 
 def _world(contract: Contract) -> bytes:
-    """The robot's own model among the shapes of the site. FileNotFoundError if it has no model."""
+    """The robot's own model among the shapes of the site, or a world as it is. FileNotFoundError."""
+    if contract.world is not None:
+        return contract.world.read_bytes()
     path = contract.robot.folder / "model.xml"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is lacking: the arm's shapes, which `spillguard robot` writes")
