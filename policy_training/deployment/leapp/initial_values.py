@@ -27,20 +27,21 @@ def read_initial_values(path: Path) -> dict[str, Array32]:
         head = json.loads(data[LENGTH:begin])
         told = {name: one for name, one in head.items() if name != "__metadata__"}
         kinds = {name: one["dtype"] for name, one in told.items()}
-        places = {name: (begin + one["data_offsets"][0], begin + one["data_offsets"][1])
-                  for name, one in told.items()}  # fmt: skip
+        places = {
+            name: (int(one["data_offsets"][0]), int(one["data_offsets"][1])) for name, one in told.items()
+        }
         shapes = {name: tuple(map(int, one["shape"])) for name, one in told.items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{path.name} is no safetensors file: {type(error).__name__}: {error}") from error
     for name, kind in kinds.items():
         if kind != "F32":
             raise ValueError(f"{path.name} has {name} as {kind}; allowed are 32-bit floats, F32")
-    found = dict[str, Array32]()
+    found, values = dict[str, Array32](), data[begin:]
     for name, (first, end) in places.items():
-        values = np.frombuffer(data[first:end], "<f4") if (end - first) % 4 == 0 else np.zeros(0)
-        if not 0 <= first <= end <= len(data) or values.size != int(np.prod(shapes[name], dtype=int)):
+        count = int(np.prod(shapes[name], dtype=int))
+        if not 0 <= first <= end <= len(values) or end - first != 4 * count:
             raise ValueError(f"{path.name} is damaged: {name} does not have the size of its shape")
-        found[name] = values.astype(np.float32).reshape(shapes[name])
+        found[name] = np.frombuffer(values[first:end], "<f4").astype(np.float32).reshape(shapes[name])
     return found
 
 
