@@ -30,6 +30,7 @@ MAYBE = {
 TASKS = {"position": "joint_positions", "velocity": "joint_velocities", "twist": "reach"}
 """Task of each kind of action, where the pipeline does not say."""
 FILL_IN = "fill_in"
+TAKEN = ("null", "true", "false")  # words that YAML has for itself
 DEFAULT_RATE = 50.0  # [Hz]
 HEAD = """\
 # Drafted from the LEAPP pipeline {name}: read every line, then `spillguard contract-test`.
@@ -49,7 +50,7 @@ def draft_of_pipeline(pipeline: LeappPipeline, robot: Robot, named: str, rate: f
     name = said if said in {task.name for task in known_tasks().values()} else TASKS.get(kind, "")
     task = find_task(name or TASKS["position"], robot)
     lines = [
-        HEAD.format(name=pipeline.name) + f"robot: {_word(named)}",
+        HEAD.format(name=_comment(pipeline.name)) + f"robot: {_word(named)}",
         f"task: {task.name}" if name else f"task: {FILL_IN}  # joint_velocities, joint_positions or reach",
         _rate(pipeline.rate, rate),
         "observation:",
@@ -180,15 +181,12 @@ def _twist(ports: list[LeappPort], task: Task) -> str:
 
 
 def _word(text: str) -> str:
-    """A name as YAML."""
+    """A name as YAML, in quotes where it could be read as something else."""
     return (
         text
-        if re.fullmatch(r"[A-Za-z_./~][\w./~-]*", text) and text.lower() not in _TAKEN
+        if re.fullmatch(r"(\.{0,2}/)?[A-Za-z_][\w./-]*", text) and text.lower() not in TAKEN
         else json.dumps(text)
     )
-
-
-_TAKEN = ("null", "true", "false", "~")
 
 
 def _comment(text: str) -> str:

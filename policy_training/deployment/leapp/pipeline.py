@@ -234,14 +234,15 @@ def _port(raw: Any, what: str) -> LeappPort:
     )  # fmt: skip
 
 
-def _edges(raw: Any, what: str) -> dict[str, str]:
+def _edges(wires: Any, what: str) -> dict[str, str]:
     """Output -> inputs, turned round."""
     found = dict[str, str]()
-    for source, targets in _mapping(raw, set(), what).items():
-        for target in _sequence(targets, f"{what} of {source}"):
+    for source, targets in _mapping(wires, set(), what).items():
+        for raw in _sequence(targets, f"{what} of {source}"):
+            target = _name(raw, f"a target of {source}")
             if target in found:
                 raise ValueError(f"{what} brings {found[target]} and {source} to {target}; allowed is one")
-            found[str(target)] = str(source)
+            found[target] = str(source)
     return found
 
 

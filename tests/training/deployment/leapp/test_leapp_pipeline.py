@@ -11,8 +11,8 @@ import pytest
 from onnx import helper
 
 from policy_training.deployment.leapp.initial_values import initial_values_file, read_initial_values
-from policy_training.deployment.leapp.merging import merged, ports_of
-from policy_training.deployment.leapp.pipeline import read_pipeline
+from policy_training.deployment.leapp.merging import check_one_moment, merged, ports_of
+from policy_training.deployment.leapp.pipeline import LeappPort, read_pipeline
 from policy_training.deployment.wrap.command import main
 from tests.training.deployment.leapp.pipelines import changed, joints, node, port, written
 
@@ -191,3 +191,29 @@ def test_initial_values_come_back_as_they_were_and_damage_is_told(tmp_path: Path
         path.write_bytes(wrong)
         with pytest.raises(ValueError, match=words):
             read_initial_values(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "fine"),
+    [((1, 7), 1, True), ((7,), 1, True), ((16, 7), 1, False), ((1, 16, 7), 1, False), ((16, 1), 16, False)],
+)
+def test_an_action_of_several_moments_is_told_from_one(
+    shape: tuple[int, ...], steps: int, fine: bool
+) -> None:
+    one = LeappPort("y", "float32", shape, "target/joint/position", steps=steps)
+    if fine:
+        check_one_moment("policy/y", one)
+    else:
+        with pytest.raises(ValueError, match=r"policy/y is \[.*\], several moments in one; allowed is one"):
+            check_one_moment("policy/y", one)
+
+
+def test_the_axis_of_time_is_read_where_it_stands(tmp_path: Path) -> None:
+    folder = joints(tmp_path / "pipe")
+    place = ("models", "obs", "inputs", 0)
+    changed(folder, *place, "shape", value=[3, 2])
+    for names, steps in (([None, "__temporal_axis__"], 2), (["__temporal_axis__", None], 3), (None, 1)):
+        changed(folder, *place, "element_names", value=names or ["a", "b", "c", "d", "e", "f"])
+        one = read_pipeline(folder).inputs["obs/joint_pos"]
+        assert (one.steps, one.numbers) == (steps, 6)
+    assert one.elements == ("a", "b", "c", "d", "e", "f")
