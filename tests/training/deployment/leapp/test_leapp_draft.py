@@ -147,3 +147,22 @@ def test_parts_of_a_twist_are_joined_in_the_tasks_words(tmp_path: Path) -> None:
     bundle = load_bundle(tmp_path / "b")
     got = PolicyRun(bundle.policy)(np.array([0.1, 0.2, -0.1, 0.0, 0.0, 0.4], np.float32)) * bundle.scale
     np.testing.assert_allclose(got, [0.1, 0.2, -0.1, 0.0, 0.0, 0.4], atol=1e-6)
+
+
+def test_joints_of_two_outputs_are_joined_in_their_order(tmp_path: Path) -> None:
+    (folder := tmp_path / "pipe").mkdir()
+    kind = "target/joint/position"
+    parts = {"wrist": UR5E[3:], "arm": UR5E[2::-1]}
+    model = node(
+        folder, "policy", [port("q", [1, 6], kind="state/joint/position", element_names=[UR5E])],
+        [port(name, [1, 3], kind=kind, element_names=names) for name, names in parts.items()],
+        [helper.make_node("Gather", ["q", f"{out}_at"], [out], axis=1) for out in parts],
+        {f"{out}_at": np.array([UR5E.index(name) for name in names]) for out, names in parts.items()},
+    )  # fmt: skip
+    written(folder, {"policy": model}, inputs={"policy": ["q"]}, outputs={"policy": [*parts]})
+    assert draft(folder, tmp_path / "c.yaml") == 0
+    assert load_contract(tmp_path / "c.yaml").columns == (3, 4, 5, 2, 1, 0)
+    assert main([str(folder), "--contract", str(tmp_path / "c.yaml"), "-o", str(tmp_path / "b")]) == 0
+    bundle, q = load_bundle(tmp_path / "b"), 0.1 * np.arange(6)
+    got = PolicyRun(bundle.policy)(q.astype(np.float32)) * bundle.scale
+    np.testing.assert_allclose(got, q, atol=1e-6)  # each joint is asked to stay where it is

@@ -62,22 +62,24 @@ def test_ports_of_one_name_are_told_apart_and_one_value_may_go_to_several(tmp_pa
     np.testing.assert_allclose(got["h_next"], [[4.0, 8.0]])
 
 
-@pytest.mark.parametrize(("shape", "axis"), [([1, 1, 2], 1), ([2, 1, 1], 1), ([1, 1, 2], 0)])
+@pytest.mark.parametrize(
+    ("shape", "axis", "summed"), [([1, 1, 2], 1, 0), ([1, 1, 2], 0, 1), ([2, 1, 1], 1, 2), ([2, 1, 1], 2, 1)]
+)
 def test_the_batch_of_a_state_is_found_where_rows_do_not_mix(
-    tmp_path: Path, shape: list[int], axis: int
+    tmp_path: Path, shape: list[int], axis: int, summed: int
 ) -> None:
-    """The graph takes the state with its batch at `axis` and would mix rows with it elsewhere."""
+    """The graph takes the state with its batch at `axis` and would add rows up with it at `summed`."""
     (folder := tmp_path / "pipe").mkdir()
-    other = [i for i in range(3) if i != axis]
+    order = [1, 0] if shape[0] == 2 else [0, 1]
     model = node(
         folder, "policy", [port("x", [1, 2]), port("h", shape)], [port("y", [1, 2]), port("h_out", shape)],
         [
-            helper.make_node("Transpose", ["h", ], ["rows"], perm=[axis, *other]),
-            helper.make_node("Reshape", ["rows", "flat"], ["numbers"]),
-            helper.make_node("Add", ["x", "numbers"], ["y"]),
+            helper.make_node("ReduceSum", ["h", "summed"], ["numbers"], keepdims=0),
+            helper.make_node("Transpose", ["numbers"], ["rows"], perm=order),
+            helper.make_node("Add", ["x", "rows"], ["y"]),
             helper.make_node("Add", ["h", "h"], ["h_out"]),
         ],
-        {"flat": np.array([-1, 2])},
+        {"summed": np.array([summed])},
     )  # fmt: skip
     written(
         folder, {"policy": model}, feedback_flow={"policy/h_out": ["policy/h"]},
