@@ -130,7 +130,8 @@ def sent(clock: ChunkClock | None, asked: Vec, sent_twist: Vec, scale: Vec) -> C
         return clock
     wish, done = asked / scale, sent_twist / scale
     size = float(wish.dot(wish))
-    return replace(clock, pace=1.0 if size <= STILL**2 else min(max(float(done.dot(wish)) / size, 0.0), 1.0))
+    share = 1.0 if size <= STILL**2 else float(done.dot(wish)) / size
+    return replace(clock, pace=min(max(share, 0.0), 1.0))
 
 
 def paused(clock: ChunkClock | None) -> ChunkClock | None:
