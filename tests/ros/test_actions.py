@@ -175,6 +175,8 @@ def test_a_chunk_that_says_something_else_is_no_number(change: Change, words: st
     ("change", "words"),
     [
         (lambda m: setattr(m.header, "frame_id", "tool0"), "got header.frame_id 'tool0'"),
+        (lambda m: setattr(m, "joint_names", ["camera"]), "got the joint_names camera; needed is"),
+        (lambda m: setattr(m, "joint_names", 2 * [*m.joint_names]), " alone, or none"),
         (lambda m: setattr(m.points[1], "velocities", []), "point 1: got 0 transforms, 0 velocities"),
         (lambda m: setattr(m.points[1], "velocities", [Twist(), Twist()]), "2 velocities"),
         (lambda m: setattr(m.points[1], "transforms", [Transform()]), "got 1 transforms"),
@@ -189,3 +191,10 @@ def test_a_chunk_of_twists_that_says_something_else_is_no_number(change: Change,
     change(msg)
     assert words in told.fault(msg)
     assert np.isnan(told.action(msg)).all()
+
+
+def test_a_chunk_of_twists_that_does_not_say_what_moves_is_of_the_tool() -> None:
+    told = chunk_messages("carry")
+    msg = told.message(np.ones((4, 3)), stamp_of(1.0))
+    msg.joint_names = []
+    assert told.fault(msg) == ""

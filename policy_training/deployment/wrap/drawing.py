@@ -100,7 +100,8 @@ def numbers(shape: Sequence[int], name: str) -> int:
     others = [size for axis, size in enumerate(shape) if axis != batch]
     if not shape or 0 in others:
         raise ValueError(
-            f"{name!r} of the policy's graph has the shape {list(shape)}; only its batch may be free"
+            f"{name!r} of the policy's graph has the shape {list(shape)}; only its batch may be free (0): "
+            "export it with its other sizes fixed"
         )
     return int(np.prod(others, dtype=int))
 

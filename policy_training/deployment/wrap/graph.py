@@ -28,7 +28,7 @@ def wrapped(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     """The graph for a bundle. ValueError where contract and graph do not fit."""
     if _opset(model) < OPSET:
         model = onnx.version_converter.convert_version(model, OPSET)
-    inputs, outputs = ports(model)
+    inputs, outputs = ports(_with_known_sizes(model))
     states = dict(contract.state)
     output = _checked(inputs, outputs, contract)
     draw, outs = Drawing(), contract.outputs
@@ -68,6 +68,15 @@ def _opset(model: onnx.ModelProto) -> int:
     if not versions:
         raise ValueError("it uses none of ONNX's operators: it is empty, or no ONNX graph")
     return max(versions)
+
+
+def _with_known_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Exporters leave sizes of outputs free that follow from the graph, such as those of a reshaped chunk."""
+    known, inferred = onnx.ModelProto(), onnx.shape_inference.infer_shapes(model)
+    known.CopyFrom(model)
+    for one, found in zip(known.graph.output, inferred.graph.output, strict=True):
+        one.type.CopyFrom(found.type)
+    return known
 
 
 def _checked(inputs: Shapes, outputs: Shapes, contract: Contract) -> str:

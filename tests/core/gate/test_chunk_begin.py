@@ -88,6 +88,16 @@ def test_the_arm_is_not_brought_back_where_a_chunk_begins_at_rest() -> None:
     assert gone == pytest.approx(0.1 * (begin.arm.now - start) ** 2, abs=0.01)
 
 
+def test_the_age_of_a_chunk_counts_from_when_its_state_was_measured() -> None:
+    """With the time since the newest state came, too."""
+    begin = Begin("ur5e", [0.0, 0.0], [0.5, 1.0])
+    now = begin.arm.now
+    inputs = begin.arm.inputs(replace(begin.asked, stamp=now - 0.1))
+    begin.arm.decide(replace(inputs, state_stamp=now - 0.03, state_received=now - 0.03))
+    clock = begin.arm.decision.clock
+    assert clock is not None and clock.seconds == pytest.approx(0.1, abs=1e-9)
+
+
 def test_the_shortest_time_between_two_actions_is_allowed() -> None:
     """However its multiples are rounded: a bundle may say it, so its chunks are followed."""
     begin = Begin("ur5e", [0.0] * 128, list(0.001 * np.arange(1.0, 129.0)))

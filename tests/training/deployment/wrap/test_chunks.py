@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from policy_training.deployment.leapp.writing import write_pipeline
 from policy_training.deployment.wrap.contract import contract_of
@@ -38,6 +39,19 @@ def test_the_actions_follow_each_other_and_only_those_used_are_kept(tmp_path: Pa
     wanted = [(0.1 + 0.5 * factor * q)[::-1] for factor in (1.0, 2.0, 3.0)]
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     assert bundle.manifest.ahead == Ahead(3, 0.1)
+
+
+def test_a_reshaped_output_has_the_sizes_that_follow_from_the_graph(tmp_path: Path) -> None:
+    """torch's exporter leaves all of them free, `reshape(-1, 4, 7)` or not."""
+    model = linear(np.hstack([factor * np.eye(7) for factor in (1.0, 2.0, 3.0, 4.0)]))
+    (product,), (out,) = model.graph.node, model.graph.output
+    product.output[0] = "flat"
+    model.graph.node.append(helper.make_node("Reshape", ["flat", "sizes"], ["y"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1, 4, 7]), "sizes"))
+    out.CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", "free", "too"]))
+    bundle, q = bundle_of(tmp_path, model, contract()), RNG.uniform(-0.5, 0.5, 7)
+    got = bundle.actions(bundle.policy(q[None].astype(np.float32))[0])
+    np.testing.assert_allclose(got, [factor * q for factor in (1.0, 2.0, 3.0, 4.0)], atol=1e-6)
 
 
 def test_a_delta_is_of_a_step_of_the_chunk(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class ChunkMessages(ActionMessages):
     def fault(self, msg: Any) -> str:
         """What was received and what is needed if a message is unusable; empty if none."""
         twists = self._carrier is Carrier.TWIST
-        if why := frame_fault(msg.header.frame_id, self._frame) if twists else self._names_fault(msg):
+        if why := self._moved_fault(msg) if twists else self._names_fault(msg):
             return why
         if not 1 <= len(msg.points) <= MOST_ACTIONS:
             return f"got {len(msg.points)} points; needed are 1 to {MOST_ACTIONS}"
@@ -183,6 +183,13 @@ class ChunkMessages(ActionMessages):
             return self._of_joints(msg, point)
         parts = _parts(point.velocities[0])
         return np.array([parts[axis.part] for axis in self._axes])
+
+    def _moved_fault(self, msg: MultiDOFJointTrajectory) -> str:
+        """Of what is moved, and in which frame. A message that does not say what means the tool."""
+        if [*msg.joint_names] not in ([], [self._site]):
+            got = shown(", ".join(msg.joint_names))
+            return f"got the joint_names {got}; needed is {self._site} alone, or none"
+        return frame_fault(msg.header.frame_id, self._frame)
 
     def _move_fault(self, point: MultiDOFJointTrajectoryPoint) -> str:
         given = [len(point.transforms), len(point.velocities), len(point.accelerations)]
