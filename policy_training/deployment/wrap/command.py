@@ -39,6 +39,7 @@ from spillguard_core.bundle.manifest import (
     SCHEMA,
     ActionTerm,
     Ahead,
+    BundleError,
     Limits,
     Manifest,
     ObservationTerm,
@@ -95,10 +96,10 @@ def _check_loads(part: Path, out: Path, contract: Contract) -> None:
     """`BundleError` that names the place where the bundle was to be, and a world that it was given."""
     try:
         robot.load_bundle(part, contract.robot)
-    except robot.BundleError as error:
+    except BundleError as error:
         words = str(error).replace(str(part), str(out))
         given = f"world {contract.world}: " if contract.world is not None and robot.GUARD in words else ""
-        raise robot.BundleError(f"{given}{words}") from error
+        raise BundleError(f"{given}{words}") from error
 
 
 def _observations(contract: Contract) -> NDArray[np.float32]:

@@ -12,10 +12,10 @@ in. mjlab writes these numbers with three decimals: what is lost by that shows i
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from policy_training.files import read_regular, write_new
 from spillguard_core.bundle.bundle import LARGEST, POLICY
+from spillguard_core.bundle.manifest import refusing
 from spillguard_core.robot.arm import Robot
 
 KNOWN = {
@@ -69,10 +69,9 @@ def draft_of(model: onnx.ModelProto, robot: Robot, named: str, rate: float) -> s
 
 def write_draft(model: Path, out: Path, robot: Robot, named: str, rate: float) -> None:
     """The same as a file. FileExistsError if there is one."""
-    try:
-        graph = onnx.load_model_from_string(read_regular(model, LARGEST[POLICY]))
-    except DecodeError as error:
-        raise ValueError(f"{model} is no readable ONNX graph: {error}") from error
+    data = read_regular(model, LARGEST[POLICY])
+    with refusing(f"{model} is no readable ONNX graph"):
+        graph = onnx.load_model_from_string(data)
     write_new(out, draft_of(graph, robot, named, rate))
 
 
