@@ -3,16 +3,19 @@
 import mujoco
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks.record import ROOT
 from sim.pouring.gen3 import JOINT_NAMES
 from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.gate.rule import STRAYED
 from spillguard_core.gate.trajectory import stop_position
 from spillguard_core.robot.arm import load_robot
 from spillguard_core.robot.motion import step
+from spillguard_core.robot.swept import Swept, joint_ids
 from spillguard_core.robot.ways import PATH_STEP, SURE_OF, Lead, Look, along, straight
 from spillguard_core.robot.world import World
-from tests.core.robot.shipped import ARMS
+from tests.core.robot.shipped import ARMS, guard_of
 
 CLEARANCE = 0.008  # [m]
 
@@ -157,3 +160,20 @@ def put_ball(world: World, q, rng) -> None:
         if gap <= wanted:
             return
         place = place - max(gap - wanted, 1e-4) * away
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_half_the_clearance_covers_what_counts_as_on_the_path(name):
+    """An arm that strays by less than `STRAYED` is looked at as if it were on its path. What is left of the
+    clearance then is for what the guard model and the joints' encoders have wrong."""
+    robot, model = load_robot(name), guard_of(name)
+    reach = Swept(model, joint_ids(model, robot.joint_names)).reach
+    kept = (
+        SURE_OF
+        * yaml.safe_load((ROOT / "launch/params/safety_monitor.yaml").read_text())["/**"]["ros__parameters"][
+            "clearance"
+        ]
+    )
+    strays = STRAYED * reach.sum()
+    assert strays < 0.0025
+    assert kept - strays > 0.0015

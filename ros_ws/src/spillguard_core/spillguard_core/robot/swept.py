@@ -85,7 +85,7 @@ class Swept:
             """[m] from the joint's axis, or from the point on it, of whatever is furthest behind it."""
             across = np.eye(3) - (np.outer(axes[joint], axes[joint]) if perpendicular else 0.0)
             own = np.linalg.norm((points[self._mover == joint] - at[joint]) @ across, axis=1)
-            found = [0.0, *own.tolist()]
+            found: list[float] = [0.0, *own.tolist()]
             for behind in np.flatnonzero(before == joint).tolist():
                 away = float(np.linalg.norm((at[behind] - at[joint]) @ across))
                 found.append(away + far(behind, False) + self._slide(behind))
@@ -100,12 +100,14 @@ class Swept:
         model, number = self._model, self._joints[joint]
         if not model.jnt_limited[number]:
             raise ValueError(f"the joint {model.joint(number).name!r} slides without an end")
-        return float(np.abs(model.jnt_range[number] - model.qpos0[model.jnt_qposadr[number]]).max())
+        away: Vec = np.abs(model.jnt_range[number] - model.qpos0[model.jnt_qposadr[number]])
+        return float(away.max())
 
     def _points(self, data: mujoco.MjData) -> NDArray[np.float64]:
         """Corners (P, 3) [m] of all boxes."""
         turned = np.matmul(self._corners, data.geom_xmat[self._geoms].reshape(-1, 3, 3).transpose(0, 2, 1))
-        return (turned + data.geom_xpos[self._geoms][:, None]).reshape(-1, 3)
+        every: NDArray[np.float64] = (turned + data.geom_xpos[self._geoms][:, None]).reshape(-1, 3)
+        return every
 
     def anywhere(self, step: Vec) -> float:
         """[m] that any point moves while the joints move by `step` (J,), wherever they are."""
