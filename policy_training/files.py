@@ -36,6 +36,29 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         file.write(data)
 
 
+def write_new(path: Path, text: str) -> None:
+    """A file that was not there. FileExistsError if it was; after any other error there is still none."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def read_regular(path: Path, largest: int) -> bytes:
+    """Of a file that ends: a pipe or a device would make its reader wait, or fill the memory. `largest`
+    [bytes] that it may be. OSError, ValueError."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no regular file")
+    with path.open("rb") as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise ValueError(f"{path} is larger than the {largest} bytes that are allowed")
+    return data
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file. ValueError, with the file's name, if it is damaged."""
     try:

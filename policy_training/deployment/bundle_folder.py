@@ -11,14 +11,30 @@ from spillguard_core.bundle.signing import SIGNATURE
 
 def check_replaceable(out: Path) -> None:
     """FileExistsError if `out` holds files that were not exported: --overwrite is for bundles and graphs."""
+    if out.is_symlink():
+        raise FileExistsError(f"{out} is a symbolic link; name the folder itself, or choose another place")
     if not out.is_dir():
         raise FileExistsError(f"{out} is a file; choose another place")
-    known = {*robot.FILES, robot.MANIFEST, SIGNATURE, "report"}
-    others = sorted({file.name for file in out.iterdir()} - known)
+    known = {*robot.FILES, robot.MANIFEST, SIGNATURE}
+    others = sorted(
+        file.name for file in out.iterdir()
+        if file.name != "report" and not (file.name in known and file.is_file())
+    )  # fmt: skip
     if others:
         raise FileExistsError(
             f"{out} holds more than a bundle ({', '.join(others[:3])}); --overwrite would delete it: choose "
             "another place"
+        )
+
+
+def check_bundle_or_empty(out: Path) -> None:
+    """FileExistsError if `out` holds files and no manifest: a graph alone may be the only one of its kind."""
+    check_replaceable(out)
+    names = sorted(file.name for file in out.iterdir())
+    if names and robot.MANIFEST not in names:
+        raise FileExistsError(
+            f"{out} holds {', '.join(names)} and no {robot.MANIFEST}, so it is no bundle; --overwrite would "
+            "delete it: choose another place"
         )
 
 
@@ -37,6 +53,14 @@ def replace_folder(part: Path, out: Path) -> None:
         return
     check_replaceable(out)
     old = folder_beside(out)
-    out.rename(old)  # onto an empty directory
-    part.rename(out)
+    try:
+        out.rename(old)  # onto an empty directory
+    except BaseException:
+        old.rmdir()
+        raise
+    try:
+        part.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
     shutil.rmtree(old, ignore_errors=True)

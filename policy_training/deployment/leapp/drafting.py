@@ -13,7 +13,8 @@ from pathlib import Path
 
 from policy_training.deployment.leapp.merging import Ports, action_of, ports_of
 from policy_training.deployment.leapp.pipeline import LeappPipeline, LeappPort, read_pipeline
-from policy_training.deployment.wrap.draft import KNOWN
+from policy_training.deployment.wrap.draft import KNOWN, one_line
+from policy_training.files import write_new
 from spillguard_core.gate.task import Task
 from spillguard_core.robot.arm import Robot
 from spillguard_core.tasks import find_task, known_tasks
@@ -50,7 +51,7 @@ def draft_of_pipeline(pipeline: LeappPipeline, robot: Robot, named: str, rate: f
     name = said if said in {task.name for task in known_tasks().values()} else TASKS.get(kind, "")
     task = find_task(name or TASKS["position"], robot)
     lines = [
-        HEAD.format(name=_comment(pipeline.name)) + f"robot: {_word(named)}",
+        HEAD.format(name=one_line(pipeline.name)) + f"robot: {_word(named)}",
         f"task: {task.name}" if name else f"task: {FILL_IN}  # joint_velocities, joint_positions or reach",
         _rate(pipeline.rate, rate),
         "observation:",
@@ -71,9 +72,7 @@ def draft_of_pipeline(pipeline: LeappPipeline, robot: Robot, named: str, rate: f
 
 def write_pipeline_draft(place: Path, out: Path, robot: Robot, named: str, rate: float | None) -> None:
     """The same as a file. FileExistsError if there is one."""
-    text = draft_of_pipeline(read_pipeline(place), robot, named, rate)
-    with out.open("x") as file:
-        file.write(text)
+    write_new(out, draft_of_pipeline(read_pipeline(place), robot, named, rate))
 
 
 def _rate(told: float | None, wanted: float | None) -> str:
@@ -101,8 +100,8 @@ def _entry(one: LeappPort, given: str, task: Task, robot: Robot) -> str:
         told += [f"elements {reprlib.repr(list(one.elements))}"] if one.elements else []
         told += [f"{key} {reprlib.repr(value)}" for key, value in one.extra.items()]
         words = ", ".join(filter(None, told)) + (f"; {maybe}" if maybe else "")
-        return f"  - {{term: {FILL_IN}, input: {_word(given)}}}  # {_comment(words)}"
-    parts, notes = [f"term: {term}"], [_comment(one.kind)]
+        return f"  - {{term: {FILL_IN}, input: {_word(given)}}}  # {one_line(words)}"
+    parts, notes = [f"term: {term}"], [one_line(one.kind)]
     if term.startswith("joint_"):
         order = _order(one, robot)
         parts += [f"joints: {order}"] if order else []
@@ -115,7 +114,7 @@ def _action(pipeline: LeappPipeline, names: Ports, task: Task, robot: Robot) -> 
     kind, makers = action_of(pipeline)
     unused = [place for place in pipeline.results if place not in makers]
     notes = [
-        f"  # not used: {place}, {_comment(pipeline.outputs[place].kind or 'no kind is told')}"
+        f"  # not used: {place}, {one_line(pipeline.outputs[place].kind or 'no kind is told')}"
         for place in (unused if kind else ())
     ]
     if not kind:
@@ -123,7 +122,7 @@ def _action(pipeline: LeappPipeline, names: Ports, task: Task, robot: Robot) -> 
         return [
             "action:",
             f"  kind: {FILL_IN}  # velocity, delta, position or twist; no output says what it is",
-            f"  output: {FILL_IN}  # {_comment(found)}",
+            f"  output: {FILL_IN}  # {one_line(found)}",
         ]
     ports = [pipeline.outputs[place] for place in makers]
     order = _twist(ports, task) if kind == "twist" else _joined_order(ports, robot)
@@ -187,8 +186,3 @@ def _word(text: str) -> str:
         if re.fullmatch(r"(\.{0,2}/)?[A-Za-z_][\w./-]*", text) and text.lower() not in TAKEN
         else json.dumps(text)
     )
-
-
-def _comment(text: str) -> str:
-    """One line of a comment."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

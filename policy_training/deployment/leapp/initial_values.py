@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_training.files import read_regular
+
 Array32 = NDArray[np.float32]
 LARGEST = 1 << 26  # bytes
 LENGTH = 8  # bytes before the header
@@ -18,10 +20,7 @@ LENGTH = 8  # bytes before the header
 
 def read_initial_values(path: Path) -> dict[str, Array32]:
     """Arrays by name, in their own shapes. OSError, or ValueError that names the file and the fault."""
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise ValueError(f"{path.name} has {size} bytes, allowed are {LARGEST}")
-    data = path.read_bytes()
+    data = read_regular(path, LARGEST)
     try:
         begin = LENGTH + int.from_bytes(data[:LENGTH], "little")
         head = json.loads(data[LENGTH:begin])

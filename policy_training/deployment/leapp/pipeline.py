@@ -21,10 +21,14 @@ import onnx
 import yaml
 
 from policy_training.deployment.leapp.initial_values import Array32, read_initial_values
+from policy_training.files import read_regular
+from spillguard_core.bundle.bundle import LARGEST, POLICY
 from spillguard_core.robot.plain_yaml import is_name, read_text
 
 FLOAT = "float32"
 TEMPORAL = "__temporal_axis__"  # in place of the names of an axis: it is of time
+MOST_NUMBERS, MOST_AXES = 1 << 24, 16  # of a port: 64 MiB
+FASTEST = 1e6  # [Hz]
 TOLD = {"name", "dtype", "shape", "type", "kind", "element_names", "temporal_period_ms"}
 """What LEAPP itself says of a port; anything else is its writer's own."""
 
@@ -178,8 +182,10 @@ def _check_edge(out: str, made: LeappPort, into: str, taken: LeappPort) -> None:
 def _rate(configs: Mapping[str, Any]) -> float | None:
     """How often a pipeline is to run [Hz]; None: not told."""
     rate = configs.get("frequency")
-    if rate is not None and not (type(rate) in (int, float) and 0.0 < rate < math.inf):
-        raise ValueError(f"configs.frequency has to be a number above 0 [Hz], got {reprlib.repr(rate)}")
+    if rate is not None and not (type(rate) in (int, float) and 0.0 < rate <= FASTEST):
+        raise ValueError(
+            f"configs.frequency has to be above 0 and at most {FASTEST:g} Hz, got {reprlib.repr(rate)}"
+        )
     return None if rate is None else float(rate)
 
 
@@ -199,7 +205,7 @@ def _node(name: str, raw: Any, folder: Path) -> LeappNode:
         if len({port.name for port in ports}) != len(ports):
             raise ValueError(f"node {name} has two ports of one name: {', '.join(p.name for p in ports)}")
     path = folder / _name(parameters["model_path"], f"model_path of {name}")
-    data = path.read_bytes()
+    data = read_regular(path, LARGEST[POLICY])
     wanted, got = parameters.get("sha256sum"), hashlib.sha256(data).hexdigest()
     if wanted is not None and wanted != got:
         raise ValueError(
@@ -219,6 +225,11 @@ def _port(raw: Any, what: str) -> LeappPort:
     name, shape = _part(said["name"], what), said["shape"]
     if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
         raise ValueError(f"shape of {name} has to be a list of sizes, got {reprlib.repr(shape)}")
+    if len(shape) > MOST_AXES or math.prod(shape) > MOST_NUMBERS:
+        raise ValueError(
+            f"{name} has the shape {reprlib.repr(shape)}; allowed are {MOST_NUMBERS} numbers in {MOST_AXES} "
+            "axes"
+        )
     axes = said.get("element_names") or []
     axes = [axes] if isinstance(axes, str) else _sequence(axes, f"element_names of {name}")
     steps = 1

@@ -11,6 +11,7 @@ for them.
 """
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ Ports = list[dict[str, Any]]
 def write_pipeline(bundle: Bundle, path: Path, out: Path) -> None:
     """Write the policy of the bundle at `path` into the new folder `out`, and compare it with the bundle's
     own over some steps. FileExistsError if there is one; ValueError if it differs or puts out chunks."""
-    if out.exists():
+    if os.path.lexists(out):
         raise FileExistsError(f"{out} exists; remove it, or choose another place")
     if bundle.manifest.ahead is not None:
         raise ValueError(

@@ -7,6 +7,7 @@ bundle is checked through the robot's own loader. It has no safety critic: the h
 monitor says so in every status.
 """
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +21,16 @@ import tyro
 from numpy.typing import NDArray
 from rich.console import Console
 
-from policy_training.deployment.bundle_folder import check_replaceable, folder_beside, replace_folder
+from policy_training.deployment.bundle_folder import check_bundle_or_empty, folder_beside, replace_folder
 from policy_training.deployment.export import SPEED_SHARE
 from policy_training.deployment.leapp.drafting import DEFAULT_RATE, write_pipeline_draft
 from policy_training.deployment.leapp.merging import merged
 from policy_training.deployment.leapp.pipeline import is_pipeline, read_pipeline
-from policy_training.deployment.wrap.contract import Contract, load_contract
+from policy_training.deployment.wrap.contract import LARGEST, Contract, load_contract
 from policy_training.deployment.wrap.draft import write_draft
 from policy_training.deployment.wrap.graph import wrapped
 from policy_training.deployment.wrap.meaning import Meaning
+from policy_training.files import read_regular
 from policy_training.runs.folder import provenance
 from policy_training.terminal import parsed, subcommand
 from spillguard_core.bundle import bundle as robot
@@ -61,10 +63,10 @@ def wrap(
 ) -> int:  # fmt: skip
     """Write the bundle `out`, or raise and leave nothing new behind. Returns how many values the policy
     remembers. `said`: the contract's text, which the bundle keeps for audits."""
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; remove it, choose another place, or say --overwrite")
-    if out.exists():
-        check_replaceable(out)
+    if os.path.lexists(out):
+        if not overwrite:
+            raise FileExistsError(f"{out} exists; remove it, choose another place, or say --overwrite")
+        check_bundle_or_empty(out)
     part = folder_beside(out)
     try:
         with refusing("the policy's graph cannot be wrapped"):
@@ -82,11 +84,21 @@ def wrap(
         (part / robot.MANIFEST).write_text(_manifest(contract, hashes, said).to_json())
         if key is not None:
             (part / SIGNATURE).write_bytes(sign((part / robot.MANIFEST).read_bytes(), key))
-        robot.load_bundle(part, contract.robot)
+        _check_loads(part, out, contract)
         replace_folder(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return policy.memory
+
+
+def _check_loads(part: Path, out: Path, contract: Contract) -> None:
+    """`BundleError` that names the place where the bundle was to be, and a world that it was given."""
+    try:
+        robot.load_bundle(part, contract.robot)
+    except robot.BundleError as error:
+        words = str(error).replace(str(part), str(out))
+        given = f"world {contract.world}: " if contract.world is not None and robot.GUARD in words else ""
+        raise robot.BundleError(f"{given}{words}") from error
 
 
 def _observations(contract: Contract) -> NDArray[np.float32]:
@@ -119,7 +131,7 @@ def _compare(graph: bytes, model: bytes, contract: Contract, observations: NDArr
 def _world(contract: Contract) -> bytes:
     """The robot's own model among the shapes of the site, or a world as it is. FileNotFoundError."""
     if contract.world is not None:
-        return contract.world.read_bytes()
+        return read_regular(contract.world, robot.LARGEST[robot.GUARD])
     path = contract.robot.folder / "model.xml"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is lacking: the arm's shapes, which `spillguard robot` writes")
@@ -192,7 +204,7 @@ def main(words: Sequence[str]) -> int:
     elif is_pipeline(args.model):
         model = merged(read_pipeline(args.model)).SerializeToString()
     else:
-        model = args.model.read_bytes()
+        model = read_regular(args.model, robot.LARGEST[robot.POLICY])
     said = args.contract.read_text()
     memory = wrap(model, contract, args.out, overwrite=args.overwrite, key=args.key, said=said)
     remembers = f", remembers {memory} values" if memory else ""
@@ -207,6 +219,8 @@ def main(words: Sequence[str]) -> int:
 def _draft(args: WrapArguments) -> int:
     if not args.robot or args.out is not None:
         raise ValueError("a draft is for an arm and makes no bundle: give --robot, leave out --out")
+    if args.rate is not None and not 0.0 < args.rate <= LARGEST:
+        raise ValueError(f"--rate has to be above 0 Hz, got {args.rate:g}")
     arm = load_robot(args.robot)
     if is_pipeline(args.model):
         write_pipeline_draft(args.model, args.contract, arm, args.robot, args.rate)

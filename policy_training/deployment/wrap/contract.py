@@ -39,6 +39,7 @@ ACTION_KEYS = {"kind", "entries", "offset", "scale", "clip", "output", "chunk"}
 CHUNK_KEYS = {"actions", "period", "used"}
 HISTORY_KEYS = {"steps", "newest", "of"}
 MOST_STEPS = 100
+LARGEST = 1e15  # of any number: graphs compute with 32 bits, which end at 3e38
 
 
 class Given(NamedTuple):
@@ -135,7 +136,7 @@ def contract_of(raw: Any, folder: Path) -> Contract:
     latency = _number(said["trained_latency"], "trained_latency") if "trained_latency" in said else None
     return Contract(
         robot, task, _number(said["policy_rate"], "policy_rate"), entries, _history(said.get("history", 1)),
-        _number(said.get("clip_observation", np.inf), "clip_observation"),
+        _number(said.get("clip_observation", np.inf), "clip_observation", endless=True),
         columns, offset, scale, clip, output, _states(said.get("state", [])), site, latency, chunk, world,
     )  # fmt: skip
 
@@ -156,8 +157,8 @@ def _entry(raw: Any, task: Task, robot: Robot, outputs: int) -> Given:
         columns = _order(said["joints"], robot.joint_names, f"joints of {name}")
     shift = _values(said.get("shift", 0.0), len(columns), f"shift of {name}")
     scale = _values(said.get("scale", 1.0), len(columns), f"scale of {name}")
-    if not scale.all():
-        raise ValueError(f"scale of {name} divides the value, so it cannot be 0")
+    if not (np.abs(scale) >= 1.0 / LARGEST).all():
+        raise ValueError(f"scale of {name} divides the value, so it cannot be 0 or below {1.0 / LARGEST:g}")
     return Given(name, columns, shift, scale, _text(said["input"], "input") if "input" in said else "")
 
 
@@ -177,7 +178,7 @@ def _action(
     if kind == "delta":  # of each step
         steps = rate if chunk is None else 1.0 / chunk.period
         offset, scale = offset * steps, scale * steps
-    clip = _number(said.get("clip", np.inf), "clip of action")
+    clip = _number(said.get("clip", np.inf), "clip of action", endless=True)
     return columns, offset, scale, clip, _text(said["output"], "output") if "output" in said else "", chunk
 
 
@@ -243,15 +244,20 @@ def _text(raw: Any, what: str) -> str:
     return str(raw)
 
 
-def _number(raw: Any, what: str) -> float:
-    if type(raw) not in (int, float) or not raw > 0.0:
-        raise ValueError(f"{what} has to be a number above 0, got {reprlib.repr(raw)}")
+def _number(raw: Any, what: str, *, endless: bool = False) -> float:
+    """`endless`: it may be infinite, which is none."""
+    fine = type(raw) in (int, float) and (0.0 < raw <= LARGEST or (endless and raw == np.inf))
+    if not fine:
+        raise ValueError(f"{what} has to be a number above 0, at most {LARGEST:g}, got {reprlib.repr(raw)}")
     return float(raw)
 
 
 def _values(raw: Any, width: int, what: str) -> Values:
     """One number for all, or a list of one each."""
     values = raw if isinstance(raw, list) else [raw] * width
-    if len(values) != width or not all(type(v) in (int, float) and np.isfinite(v) for v in values):
-        raise ValueError(f"{what} has to be a finite number or a list of {width}, got {reprlib.repr(raw)}")
+    if len(values) != width or not all(type(v) in (int, float) and -LARGEST <= v <= LARGEST for v in values):
+        raise ValueError(
+            f"{what} has to be a finite number or a list of {width}, at most {LARGEST:g} either way, got "
+            f"{reprlib.repr(raw)}"
+        )
     return np.array(values, dtype=np.float64)

@@ -12,7 +12,10 @@ in. mjlab writes these numbers with three decimals: what is lost by that shows i
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
+from policy_training.files import read_regular, write_new
+from spillguard_core.bundle.bundle import LARGEST, POLICY
 from spillguard_core.robot.arm import Robot
 
 KNOWN = {
@@ -48,7 +51,7 @@ def draft_of(model: onnx.ModelProto, robot: Robot, named: str, rate: float) -> s
     for name in _texts(said["observation_names"]):
         term = KNOWN.get(name)
         if term is None:
-            lines.append(f"  - {name}  # fill in: no term of this name; see docs/own_policy.md")
+            lines.append(f"  - {one_line(name)}  # fill in: no term of this name; see docs/own_policy.md")
         elif term == "last_output":
             lines.append(f"  - {term}  # {name}")
         else:
@@ -66,9 +69,16 @@ def draft_of(model: onnx.ModelProto, robot: Robot, named: str, rate: float) -> s
 
 def write_draft(model: Path, out: Path, robot: Robot, named: str, rate: float) -> None:
     """The same as a file. FileExistsError if there is one."""
-    text = draft_of(onnx.load_model(model, load_external_data=False), robot, named, rate)
-    with out.open("x") as file:
-        file.write(text)
+    try:
+        graph = onnx.load_model_from_string(read_regular(model, LARGEST[POLICY]))
+    except DecodeError as error:
+        raise ValueError(f"{model} is no readable ONNX graph: {error}") from error
+    write_new(out, draft_of(graph, robot, named, rate))
+
+
+def one_line(text: str) -> str:
+    """Of words from somebody else's file: a line of their own would be a key of the contract."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _texts(values: str) -> list[str]:

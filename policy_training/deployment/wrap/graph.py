@@ -64,7 +64,10 @@ def wrapped(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return max(one.version for one in model.opset_import if one.domain in ("", "ai.onnx"))
+    versions = [one.version for one in model.opset_import if one.domain in ("", "ai.onnx")]
+    if not versions:
+        raise ValueError("it uses none of ONNX's operators: it is empty, or no ONNX graph")
+    return max(versions)
 
 
 def _checked(inputs: Shapes, outputs: Shapes, contract: Contract) -> str:

@@ -93,7 +93,7 @@ def _loaded(path: Path) -> Any:
     import stable_baselines3
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-    if not zipfile.is_zipfile(path):
+    if not (path.is_file() and zipfile.is_zipfile(path)):  # a pipe would make its reader wait
         raise ValueError(f"{path} is no model of Stable-Baselines3: not a zip archive")
     names = [name for name in dir(stable_baselines3) if isinstance(getattr(stable_baselines3, name), type)]
     tried = []

@@ -184,7 +184,7 @@ def test_an_arm_beside_the_path_first_returns_to_it() -> None:
     asked, limits = Stage("joint_positions").chunk().chunk, ARM.limits
     assert asked is not None
     side = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.15])
-    seconds, velocity = chunks.along(asked, 0.45, 0.5, there(np.array([0.5]))[0] + side, limits)
+    seconds, velocity = chunks.along(asked, 0.45, 0.5, there(np.array([0.5]))[0] + side, np.zeros(6), limits)
     assert 0.45 <= seconds <= 0.5
     assert velocity[5] < -0.5 and np.abs(velocity[:5]).max() < 0.05
 
@@ -197,7 +197,7 @@ def test_joints_without_end_stops_take_the_shorter_way() -> None:
     actions[:, 0] = [3.12, -3.14, -3.12, -3.10]  # across the half turn
     q = np.zeros(7)
     q[0] = 3.13
-    seconds, velocity = chunks.along(Chunk(actions, ends), 0.0, 0.1, q, limits)
+    seconds, velocity = chunks.along(Chunk(actions, ends), 0.0, 0.1, q, np.zeros(7), limits)
     assert PERIOD < seconds < 2.0 * PERIOD
     assert velocity[0] == pytest.approx((-3.14 + 2.0 * np.pi - 3.12) / PERIOD, rel=1e-6)
 
@@ -205,7 +205,7 @@ def test_joints_without_end_stops_take_the_shorter_way() -> None:
 def test_where_a_chunk_stands_still_time_passes() -> None:
     limits, ends = ARM.limits, PERIOD * np.arange(1.0, 5.0)
     actions = np.tile(ARM.rest, (4, 1))
-    seconds, velocity = chunks.along(Chunk(actions, ends), 0.07, 0.13, ARM.rest, limits)
+    seconds, velocity = chunks.along(Chunk(actions, ends), 0.07, 0.13, ARM.rest, np.zeros(6), limits)
     assert seconds == pytest.approx(0.13) and not velocity.any()
 
 

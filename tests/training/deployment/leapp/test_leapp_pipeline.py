@@ -124,7 +124,11 @@ def test_a_graph_without_a_batch_is_used_where_it_takes_rows_all_the_same(tmp_pa
         (("pipeline", "inputs", "obs"), ["joint_pos", "joint_vel", "z"], "there is no input obs/z"),
         (("pipeline", "outputs"), {}, "nothing comes out"),
         (("pipeline", "data_flow"), {"policy/last_out": ["policy/features"]}, "both have to be the same"),
-        (("pipeline", "configs"), {"frequency": 0}, "frequency has to be a number above 0 [Hz], got 0"),
+        (("pipeline", "configs"), {"frequency": 0}, "has to be above 0 and at most 1e+06 Hz, got 0"),
+        (("pipeline", "configs"), {"frequency": 10**400}, "frequency has to be above 0 and at most"),
+        ((*POLICY, "inputs", 0, "shape"), [10**6, 10**6], "allowed are 16777216 numbers in 16 axes"),
+        ((*POLICY, "inputs", 0, "shape"), [1] * 100, "allowed are 16777216 numbers in 16 axes"),
+        ((*POLICY, "parameters", "model_path"), ".", "is no regular file"),
         (("pipeline", "initial_values"), "pipe.yaml", "pipe.yaml is no safetensors file"),
         (("models", "obs", "inputs", 0, "element_names"), ["__temporal_axis__", None], None),
     ],
@@ -193,6 +197,8 @@ def test_initial_values_come_back_as_they_were_and_damage_is_told(tmp_path: Path
         path.write_bytes(wrong)
         with pytest.raises(ValueError, match=words):
             read_initial_values(path)
+    with pytest.raises(ValueError, match="/dev/zero is no regular file"):  # it never ends
+        read_initial_values(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ state that it answers. That clock runs with the monitor's while the arm does wha
 slower where the gate slows the arm: so the arm goes on along the chunk's own path, and skips nothing of it.
 
     velocities   the clock advances by the share of the asked velocity that was sent
-    positions    the clock is where on the chunk's path the commanded arm is
+    positions    the clock is where on the chunk's path the commanded arm is; before the first of them, it is
+                 the monitor's, and the arm goes straight there to be in time
 
 Neither runs ahead of the monitor's clock, and a chunk is of no use any more once its time is over by that one
 (`proposals.py`): a policy that died moves the arm for no longer than it had said.
@@ -27,6 +28,7 @@ from spillguard_core.robot.arm import ArmLimits, Vec, joint_differences
 from spillguard_core.robot.tool import towards, within
 
 BRAKING = 0.85  # of the pace from which the arm could just rest at the end: it is decided period by period
+CATCH_UP = 0.1  # [s] in which an arm at most makes up for what is lacking to be in time
 OFF_PATH = 0.1  # [rad] beside the path, from where the arm first returns to it
 SAME = 1e-9  # [rad] by which two distances to the path may differ and count as equal
 STILL = 1e-9  # largest action, in units of the scale, that asks for rest
@@ -48,8 +50,9 @@ def wanted(proposal: Proposal, cycle: Cycle, task: Task) -> Due:
     else:
         earliest, latest = _window(proposal, chunk, cycle)
         if task.carrier is Carrier.POSITIONS:
-            seconds, velocity = along(chunk, earliest, latest, cycle.q, limits)
-            clock = ChunkClock(proposal.stamp, seconds, cycle.config.speed_scale)
+            speed = cycle.config.speed_scale
+            seconds, velocity = along(chunk, earliest, latest, cycle.q, cycle.qd / speed, limits)
+            clock = ChunkClock(proposal.stamp, seconds, speed)
             return Due(chunk.due(seconds), velocity, clock)
         asked = chunk.due(latest) if latest < chunk.lasts else np.zeros_like(proposal.twist)
         clock = ChunkClock(proposal.stamp, latest, 0.0)
@@ -74,17 +77,25 @@ def _window(proposal: Proposal, chunk: Chunk, cycle: Cycle) -> tuple[float, floa
     return 0.0, min(max(age, 0.0) * speed, chunk.lasts)
 
 
-def along(chunk: Chunk, earliest: float, latest: float, q: Vec, limits: ArmLimits) -> tuple[float, Vec]:
+def along(
+    chunk: Chunk, earliest: float, latest: float, q: Vec, qd: Vec, limits: ArmLimits
+) -> tuple[float, Vec]:  # fmt: skip
     """Where on the path of its positions a chunk has been carried out to, by the nearest point to q (J,)
     [rad]: seconds, between the two given; and the velocity (J,) [rad/s] that goes on along it from there.
+    `qd` (J,) [rad/s]: the present one, at the chunk's own speed.
 
-    The path is straight between the actions. It ends at rest, and an arm beside it first returns to it.
+    The path is straight between the actions. It begins at the first one and ends at rest at the last one. An
+    arm beside it first returns to it.
     """
-    turn = limits.turn
-    nearest, seconds, error = np.inf, earliest, np.zeros_like(q)
-    for number in range(chunk.index(earliest), chunk.index(latest) + 1):
+    turn, first = limits.turn, float(chunk.ends[0])
+    if latest < first:
+        return latest, _to_the_first(chunk, first - latest, q, qd, limits)
+    if len(chunk.ends) == 1:
+        return latest, towards(chunk.actions[0], q, limits)
+    nearest, seconds, error = np.inf, max(earliest, first), np.zeros_like(q)
+    for number in range(chunk.index(seconds), chunk.index(latest) + 1):
         begin, length, start, way = _segment(chunk, number, turn)
-        here, square = np.array(joint_differences(q, start, turn)), float(way.dot(way))
+        here, square = _way(q, start, turn), float(way.dot(way))
         share = float(here.dot(way)) / square if square > 0.0 else 1.0  # where it stands, time passes
         low, high = (earliest - begin) / length, (latest - begin) / length
         share = min(max(share, low, 0.0), high, 1.0)
@@ -104,20 +115,25 @@ def along(chunk: Chunk, earliest: float, latest: float, q: Vec, limits: ArmLimit
     return seconds, within(pace * on + back, limits.velocity)
 
 
-def _segment(chunk: Chunk, number: int, turn: list[float]) -> tuple[float, float, Vec, Vec]:
-    """Of the way to the action `number`: its begin and its length [s], start (J,) and way (J,) [rad].
+def _to_the_first(chunk: Chunk, left: float, q: Vec, qd: Vec, limits: ArmLimits) -> Vec:
+    """Velocity (J,) [rad/s] straight to the first position, which is due in `left` [s].
 
-    Where the arm was when a chunk's state was measured is not in it: its first way is like its second one.
+    Where the arm was when the chunk's state was measured is not in it, so no path leads there.
     """
-    ends, actions = chunk.ends, chunk.actions
-    if number > 0:
-        begin, start = float(ends[number - 1]), actions[number - 1]
-        return begin, float(ends[number]) - begin, start, _way(actions[number], start, turn)
-    length = float(ends[0])
-    way = np.zeros_like(actions[0])
-    if len(ends) > 1:
-        way = length / float(ends[1] - ends[0]) * _way(actions[1], actions[0], turn)
-    return 0.0, length, actions[0] - way, way
+    way = _way(chunk.actions[0], q, limits.turn)
+    if len(chunk.ends) == 1:  # to rest there
+        fastest = towards(chunk.actions[0], q, limits)
+        needed = float(np.abs(way).max()) / left
+        return fastest * min(1.0, needed / max(float(np.abs(fastest).max()), SAME))
+    # In the last moment what is lacking would ask for any speed: the arm would jerk at each new chunk.
+    return within(qd + (way - left * qd) / max(left, CATCH_UP), limits.velocity)
+
+
+def _segment(chunk: Chunk, number: int, turn: list[float]) -> tuple[float, float, Vec, Vec]:
+    """Of the way to the action `number`, from the second one on: its begin and its length [s], start (J,) and
+    way (J,) [rad]."""
+    begin, start = float(chunk.ends[number - 1]), chunk.actions[number - 1]
+    return begin, float(chunk.ends[number]) - begin, start, _way(chunk.actions[number], start, turn)
 
 
 def _way(target: Vec, start: Vec, turn: list[float]) -> Vec:

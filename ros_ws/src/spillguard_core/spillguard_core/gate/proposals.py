@@ -40,7 +40,7 @@ def chunk_fault(chunk: Chunk, entries: int, config: GateConfig) -> str:
         return f"its chunk has actions {actions.shape} and ends {ends.shape}"
     if not (np.isfinite(ends).all() and (np.abs(actions) <= LARGEST).all()):
         return f"its chunk is not finite, or beyond {LARGEST:g}"
-    if not (np.diff(ends, prepend=0.0) >= SHORTEST).all():
+    if not (np.diff(ends, prepend=0.0) >= SHORTEST - ROUNDING).all():
         return f"the times of its chunk do not increase from 0, by {SHORTEST:g} s or more"
     if not chunk.lasts <= config.longest_chunk + ROUNDING:
         return f"its chunk lasts {chunk.lasts:.3f} s, allowed {config.longest_chunk:.6g} s"
