@@ -20,7 +20,7 @@ from spillguard_core.gate.task import observation_scaling, observation_width, ob
 from spillguard_core.gate.trajectory import stop_position
 from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from spillguard_core.robot.motion import ramp
-from spillguard_core.robot.world import straight
+from spillguard_core.robot.ways import straight
 from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_core.tasks.pouring.action import ACTION_SCALE, TWIST_NAMES
 from spillguard_core.tasks.pouring.observation import POUR_TERMS, TARGET

@@ -19,7 +19,7 @@ from spillguard_core.gate.gate import Models, decide
 from spillguard_core.gate.rule import Tool
 from spillguard_core.gate.trajectory import Trajectory, braking_trajectory, sample, state_at
 from spillguard_core.robot.arm import Vec
-from spillguard_core.robot.world import PATH_STEP
+from spillguard_core.robot.ways import PATH_STEP
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
 from spillguard_core.tasks.pouring.observation import measured
 from spillguard_core.tasks.pouring.zone import tilt_margin, unsure_zone

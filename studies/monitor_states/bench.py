@@ -21,6 +21,7 @@ from spillguard_core.gate.decision import (
 )
 from spillguard_core.gate.gate import Models, decide, initial_decision
 from spillguard_core.robot.arm import Vec
+from spillguard_core.robot.ways import Lead
 from spillguard_core.robot.world import Near, World
 from spillguard_core.tasks.pouring import TASK as POURING
 from spillguard_core.tasks.pouring.action import ACTION_SCALE
@@ -60,9 +61,9 @@ class InTheWay(World):
     def __init__(self) -> None:
         """Needs no geometry."""
 
-    def near(self, postures: Iterable[Vec], places: Sequence[Vec]) -> Near:
+    def near(self, postures: Iterable[Vec], places: Sequence[Vec], leads: Sequence[Lead] = ()) -> Near:
         """Deeper with every step away from the nominal posture."""
-        del places
+        del places, leads
         deepest = min(-float(np.abs(q - NOMINAL_POSTURE).max()) for q in postures)
         return Near(deepest, {(0, 1): deepest})
 

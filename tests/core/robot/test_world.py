@@ -10,7 +10,8 @@ from sim.pouring.cell_model import RIM_HEIGHT
 from sim.pouring.gen3 import JOINT_NAMES, NOMINAL_POSTURE
 from spillguard_core.gate import reasons
 from spillguard_core.gate.reasons import Verdict
-from spillguard_core.robot.world import BEYOND, World, straight
+from spillguard_core.robot.ways import straight
+from spillguard_core.robot.world import BEYOND, World
 from spillguard_core.tasks.pouring import TASK as POURING
 from tests.core.robot.towards import ASIDE, LEFT, run_towards
 

@@ -30,7 +30,7 @@ def _workspace(way: Way) -> Parts:
 
 def _clearance(way: Way) -> Pairs:
     world, asked = way.around.world, way.around.config.clearance
-    return Pairs(ALONE if world is None else world.near(way.postures, way.around.places), asked)
+    return Pairs(ALONE if world is None else world.near(way.postures, way.around.places, way.leads), asked)
 
 
 ARM_RULES = (

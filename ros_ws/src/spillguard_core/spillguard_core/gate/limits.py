@@ -16,10 +16,11 @@ is already broken (a target was moved, a different clearance was set), a motion 
 violation worse: rule by rule, and part by part of each (`rule.py`), so that a broken part does not mask
 another.
 
-The limits are checked at postures up to 0.02 rad apart (`world.PATH_STEP`), 5 mrad where something is close.
-The largest excess between two in 20,000 sequences (`benchmarks/results/spacing.json`, of a gate without the
-finer steps and without eased actions): 0.2 mrad of a joint, 0.03 mm of a wall, 5 mrad of tilt, where the
-allowed tilt jumps.
+The limits are checked at postures up to 0.02 rad apart (`ways.PATH_STEP`), 5 mrad where something is close,
+and as much closer as it takes so that a new path keeps half the clearance everywhere, from the present point
+on: no part of the arm can move further in between (`ways.py`, `swept.py`). The largest excess between two in
+20,000 sequences (`benchmarks/results/spacing.json`, of a gate without the finer steps and without eased
+actions): 0.2 mrad of a joint, 0.03 mm of a wall, 5 mrad of tilt, where the allowed tilt jumps.
 
 Shapes: J joints, A entries of an action.
 """
@@ -83,10 +84,15 @@ def towards(q: Vec, qd: Vec, goal: Vec, config: GateConfig) -> Motion:
     return Motion(*step(q, qd, goal, config.limits.acceleration, config.period), config.coast_time)
 
 
-def margins_of(motion: Motion, strayed: Vec, hard: Hard) -> Margins:
-    """Margin of each rule along a motion's path to rest."""
-    way = Way(motion, strayed, hard.around)
+def margins_of(motion: Motion, strayed: Vec, hard: Hard, begin: tuple[Vec, Vec] | None = None) -> Margins:
+    """Margin of each rule along a motion's path to rest, and on the way to it from `begin`."""
+    way = Way(motion, strayed, hard.around, begin)
     return tuple([rule.margin(way) for rule in hard.rules])
+
+
+def _of_new(motion: Motion, start: Start, hard: Hard) -> Margins:
+    """Margins of a motion that would begin now."""
+    return margins_of(motion, start.strayed, hard, (start.q, start.qd))
 
 
 def broken(got: Margins, now: Margins | None, rules: tuple[Rule, ...]) -> int | None:
@@ -126,7 +132,7 @@ def whole(start: Start, action: Vec, hard: Hard) -> Feasible | None:
     config = hard.around.config
     _, goal, reason = slowed(action, hard.around.tool.joint_velocity(start.q, action), config)
     motion = towards(start.q, start.qd, goal, config)
-    got = margins_of(motion, start.strayed, hard)
+    got = _of_new(motion, start, hard)
     if reason is not reasons.OK or broken(got, None, hard.rules) is not None:
         return None
     return Feasible(motion, got, action, reasons.OK)
@@ -137,7 +143,7 @@ def feasible(start: Start, action: Vec, hard: Hard) -> Feasible:
     config, rules = hard.around.config, hard.rules
     wanted, goal, reason = slowed(action, hard.around.tool.joint_velocity(start.q, action), config)
     motion = towards(start.q, start.qd, goal, config)
-    got = margins_of(motion, start.strayed, hard)
+    got = _of_new(motion, start, hard)
     # Resting in place keeps every limit in almost every cycle, so `now` is computed only if needed.
     first = broken(got, None, rules)
     if first is None:
@@ -161,7 +167,7 @@ def _own_way(
     rules, kept_now = hard.rules, now[first].least >= 0.0
     for kept, goal in _ways(action, motion, rules[first], kept_now, start, hard):
         offered = towards(start.q, start.qd, goal, hard.around.config)
-        got = margins_of(offered, start.strayed, hard)
+        got = _of_new(offered, start, hard)
         if broken(got, now, rules) is None:
             return Feasible(offered, got, kept, rules[first].reason)
     return None
@@ -188,7 +194,7 @@ def _eased(
             wanted = share * eased(action, scale, hard.task.linear[0], before, lean)
             kept, goal, _ = slowed(wanted, tool.joint_velocity(start.q, wanted), config)
             motion = towards(start.q, start.qd, goal, config)
-            got = margins_of(motion, start.strayed, hard)
+            got = _of_new(motion, start, hard)
             against = broken(got, now, rules)
             if against is None:
                 accepted = hard.accepted(kept)

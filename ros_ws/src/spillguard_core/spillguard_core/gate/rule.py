@@ -18,10 +18,11 @@ from spillguard_core.gate.decision import GateConfig, Measurement
 from spillguard_core.gate.reasons import Reason, Verdict
 from spillguard_core.gate.trajectory import stop_position
 from spillguard_core.robot.arm import Vec
-from spillguard_core.robot.world import Near, World, straight
+from spillguard_core.robot.ways import Lead, straight
+from spillguard_core.robot.world import Near, World
 
 SHARES: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # of a velocity, tried in this order before braking
-STRAYED = 5e-4  # [rad] off command; below it all joints together move no part of the arm by more than 1 mm
+STRAYED = 5e-4  # [rad] off command; below it all joints together move no part of an arm by 2.5 mm
 
 
 class Pose(Protocol):
@@ -66,8 +67,11 @@ class Surroundings(NamedTuple):
 class Way:
     """A motion's path to rest: as commanded, and again offset to the measured position."""
 
-    def __init__(self, motion: Motion, strayed: Vec, around: Surroundings) -> None:
-        """`strayed` (J,) [rad] measured minus commanded, beyond the normal tracking lag."""
+    def __init__(
+        self, motion: Motion, strayed: Vec, around: Surroundings, begin: tuple[Vec, Vec] | None = None
+    ) -> None:
+        """`strayed` (J,) [rad]: measured minus commanded, beyond the normal tracking lag. `begin`: position
+        and velocity (J,) from which the motion takes one period; None where it is under way already."""
         self.motion, self.around = motion, around
         rest = stop_position(motion.q, motion.qd, around.config.limits.acceleration, motion.coast)
         self.postures = straight(motion.q, rest)
@@ -77,6 +81,9 @@ class Way:
         if not max(map(abs, strayed.tolist())) <= STRAYED:
             self.postures = [*self.postures, *(q + strayed for q in self.postures)]
             self.offsets.append(strayed)
+        lead = None if begin is None else Lead(*begin, motion.q, motion.qd, around.config.period)
+        self.leads = [] if lead is None else [lead.moved(by) for by in self.offsets]
+        """How the arm comes to each path."""
         self.poses: list[Any] = [around.tool.pose(q) for q in self.postures]
         """The tool's pose at each posture."""
 

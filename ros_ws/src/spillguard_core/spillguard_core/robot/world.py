@@ -8,20 +8,19 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
-from itertools import pairwise
+from itertools import zip_longest
 from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
 from spillguard_core.robot.arm import Vec, compact
+from spillguard_core.robot.swept import Swept, joint_ids
+from spillguard_core.robot.ways import Lead, Look, along
 
 BEYOND = 0.01  # [m] measured beyond the required clearance; pairs farther apart are ignored
 THIN = 0.03  # [m] no part of an arm gets under a body that is raised by no more
 STOREY = 0.05  # [m] the lowest body that is placed where it is sensed; taller ones are stacked of its like
-PATH_STEP = 0.02  # [rad] between sampled postures on a path; the tool moves at most 2 cm per step
-FINE_STEP = 0.005  # [rad] the same where something is close
-ROUND = 0.25  # [m] per rad of a step, that a rim may come closer within it than at both ends
 
 SIDES = 8  # on which a body may stand beside where it is sensed; 8 % of the tolerance lie between two of them
 SKIP = 4  # only every so many postures are looked at for each side
@@ -54,26 +53,6 @@ UNKNOWN = Near(-math.inf, {(-1, -1): math.nan})
 """For a posture that is not finite: NaN and -inf make every clearance check fail."""
 
 
-def straight(start: Vec, end: Vec) -> list[Vec]:
-    """Postures (J,) [rad] on the line between two, `PATH_STEP` apart; only its end if it is short."""
-    length = max(map(abs, (end - start).tolist()))
-    if length <= FINE_STEP or not math.isfinite(length):
-        return [end]
-    count = math.ceil(length / PATH_STEP)
-    return [start + number / count * (end - start) for number in range(count)] + [end]
-
-
-def _between(one: Vec, other: Vec, room: float) -> list[Vec]:
-    """Postures (J,) [rad] between two neighbours on a path, at whose ends there is so much `room` [m]; none
-    where it is enough, or they are no neighbours."""
-    step = other - one
-    length = max(map(abs, step.tolist()))
-    if room >= ROUND * length or length > 1.01 * PATH_STEP:
-        return []
-    count = math.ceil(length / FINE_STEP)
-    return [one + number / count * step for number in range(1, count)]
-
-
 class World:
     """Distances in a MuJoCo model. Not thread-safe: every call reuses one scratch state."""
 
@@ -81,7 +60,7 @@ class World:
         self, model: mujoco.MjModel, clearance: float, joint_names: Sequence[str], placed: Iterable[str] = (),
         tolerance: Tolerance = SURE,
     ) -> None:  # fmt: skip
-        """`clearance` [m] is the distance required of the arm; distances are reported up to slightly more.
+        """`clearance` [m] is the distance required of the arm; distances are told up to slightly more.
 
         `placed` are bodies placed where they are sensed; those that the model does not have are ignored. They
         may stand anywhere within `tolerance` of there: distances to them are reported smaller by as much as
@@ -95,9 +74,8 @@ class World:
         self._model.geom_margin[:] = 0.5 * self._sight
         self._model.body_margin[:] = 0.5 * self._sight
         self._data = mujoco.MjData(self._model)
-        joints = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in joint_names]
-        if min(joints) < 0:
-            raise ValueError(f"the world model needs the joints {', '.join(joint_names)}")
+        joints = joint_ids(model, joint_names)
+        self._swept = Swept(self._model, joints)
         self._qpos = compact(model.jnt_qposadr[joints])
         self._all_qpos = self._data.qpos  # a view, as below: creating one costs as much as a small sum
         bodies = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name) for name in placed]
@@ -114,31 +92,38 @@ class World:
         self._model.geom_margin[:] += furthest * placed_geoms
         self._model.body_margin[[body for body in bodies if body >= 0]] += furthest
 
-    def near(self, postures: Iterable[Vec], places: Sequence[Vec]) -> Near:
-        """The smallest distances over several postures (J,) [rad] of the arm.
+    def near(self, postures: Iterable[Vec], places: Sequence[Vec], leads: Sequence[Lead] = ()) -> Near:
+        """The smallest distances over the postures (J,) [rad] of a straight path, and wherever else on it the
+        arm might come closer than at those by more than a share of the clearance (`ways.py`).
 
-        `places` (3,) [m] each, base frame: sensed positions at which the `placed` bodies are set.
+        `places` (3,) [m] each, base frame: sensed positions at which the `placed` bodies are set. With
+        `leads` the postures are as many paths of equal length, each with what leads to it.
         """
         least, close = self._sight, dict[Pair, float]()
         seen, postures = [places[at] for at, *_ in self._placed], list(postures)
         if not all(math.isfinite(sum(vec.tolist())) for vec in (*postures, *seen)):
             return UNKNOWN
+        size = len(postures) // max(1, len(leads))
+        paths = [postures[first : first + size] for first in range(0, len(postures), size)]
+        look = Look(
+            self._clearance, partial(self._gap, close=close), self._look, self._swept.anywhere, self._speed
+        )
         for share in self._shares(seen):
             self._place(seen, share)
-            gaps = [self._gap(q, close) for q in postures]
-            # Round an edge the arm comes closest between two postures.
-            between = [
-                self._gap(q, close)
-                for (one, other), pair in zip(pairwise(postures), pairwise(gaps), strict=True)
-                for q in _between(one, other, min(pair) - self._clearance)
-            ]
-            least = min([least, *gaps, *between])
+            for path, lead in zip_longest(paths, leads):
+                least = min(least, along(path, lead, look))
         unsure = (
             [pair for pair in close if not self._placed_geoms.isdisjoint(pair)]
             if any(self._tolerance)
             else []
         )
         return Near(least, close, cache(partial(self._beside, postures, seen, unsure)) if unsure else None)
+
+    def _speed(self, q: Vec, step: Vec) -> tuple[float, float]:
+        """See `Swept.speed`, at posture q (J,) [rad]."""
+        self._all_qpos[self._qpos] = q
+        mujoco.mj_kinematics(self._model, self._data)
+        return self._swept.speed(self._data, step)
 
     def _beside(self, postures: Sequence[Vec], seen: Sequence[Vec], pairs: Sequence[Pair]) -> Beside:
         """Distances of these pairs, were the bodies to stand a tolerance beside and above where they were

@@ -1,0 +1,179 @@
+"""Nothing comes close unseen between two postures that the world model looks at."""
+
+import mujoco
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.record import ROOT
+from sim.pouring.gen3 import JOINT_NAMES
+from spillguard_core.bundle.bundle import load_bundle
+from spillguard_core.gate.rule import STRAYED
+from spillguard_core.gate.trajectory import stop_position
+from spillguard_core.robot.arm import load_robot
+from spillguard_core.robot.motion import step
+from spillguard_core.robot.swept import Swept, joint_ids
+from spillguard_core.robot.ways import PATH_STEP, SURE_OF, Lead, Look, along, straight
+from spillguard_core.robot.world import World
+from tests.core.robot.shipped import ARMS, guard_of
+
+CLEARANCE = 0.008  # [m]
+
+
+def whip(stick: str) -> mujoco.MjModel:
+    """Seven joints about z, stretched 1.4 m along x, thin as a wire, with a fixed stick somewhere."""
+    inside = ""
+    for number in range(7, 0, -1):
+        place = "0 0 0" if number == 1 else ".2 0 0"
+        wire = "<geom type='capsule' size='.002' fromto='0 0 0 .2 0 0' contype='2' conaffinity='1'/>"
+        inside = f"<body pos='{place}'><joint name='joint_{number}' axis='0 0 1'/>{wire}{inside}</body>"
+    return mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{inside}{stick}</worldbody></mujoco>")
+
+
+STICK = "<geom type='capsule' size='.002' fromto='{0} {1} -.1 {0} {1} .1' contype='1' conaffinity='2'/>"
+
+
+def test_a_stick_between_two_looks_is_seen():
+    """The tip of an outstretched arm passes it within one step: at both ends it is 2 cm away."""
+    one = np.zeros(7)
+    other = one + PATH_STEP
+    middle = 0.5 * (one + other)
+    heading = np.cumsum(middle)
+    tip = sum(0.2 * np.array([np.cos(a), np.sin(a)]) for a in heading)
+    beyond = tip + 0.001 * np.array([np.cos(heading[-1]), np.sin(heading[-1])])
+    world = World(whip(STICK.format(*beyond)), CLEARANCE, JOINT_NAMES)
+    assert world.near([one], []).least == world.near([other], []).least == CLEARANCE + 0.01
+    assert world.near(straight(one, other), []).least < 0.0
+
+
+def test_a_stick_that_is_passed_within_the_first_period_is_seen():
+    """The path begins behind it, at rest; the arm comes from before it."""
+    begin, qd = np.zeros(7), np.full(7, 1.2)
+    corner, corner_qd = step(begin, qd, np.zeros(7), np.full(7, 5.0), 0.01)
+    heading = np.cumsum(0.5 * (begin + corner))
+    tip = sum(0.2 * np.array([np.cos(a), np.sin(a)]) for a in heading)
+    beyond = tip + 0.001 * np.array([np.cos(heading[-1]), np.sin(heading[-1])])
+    world = World(whip(STICK.format(*beyond)), CLEARANCE, JOINT_NAMES)
+    lead = Lead(begin, qd, corner, corner_qd, 0.01)
+    for path in ([corner], [corner + 0.004]):
+        assert world.near(path, []).least == CLEARANCE + 0.01
+        assert world.near(path, [], [lead]).least < 0.0
+    # Two paths, the second one beside the first: each has its own lead.
+    aside = np.eye(7)[0]
+    assert world.near([corner + aside, corner], [], [lead.moved(aside), lead]).least < 0.0
+    assert (
+        world.near([corner + aside, corner - aside], [], [lead.moved(aside), lead.moved(-aside)]).close == {}
+    )
+
+
+def test_where_the_arm_is_already_speaks_against_no_way_out():
+    begin = np.zeros(7)
+    world = World(whip(STICK.format(1.4, -0.007)), CLEARANCE, JOINT_NAMES)
+    assert world.near([begin], []).least < 0.5 * CLEARANCE
+    lead = Lead(begin, np.zeros(7), begin + 0.02, np.full(7, 4.0), 0.01)
+    way_out = world.near([lead.corner], [], [lead])
+    assert way_out.least > world.near([begin], []).least
+
+
+def test_a_lead_passes_through_its_ends_and_is_a_parabola():
+    lead = Lead(np.array([1.0]), np.array([0.4]), np.array([1.003]), np.array([0.2]), 0.01)
+    assert [lead.at(share)[0] for share in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 1.00175, 1.003])
+
+
+def test_looks_are_few_where_nothing_is_close_and_end_where_something_is():
+    looked = []
+
+    def gap(q):
+        looked.append(q)
+        return 0.018 if far else CLEARANCE
+
+    look = Look(
+        CLEARANCE, gap, gap, lambda step: 2.0 * float(np.abs(step).sum()), lambda q, step: (np.inf, 0.0)
+    )
+    far, path = True, [np.zeros(1), np.full(1, 0.01)]
+    assert along(path, None, look) == 0.018 and len(looked) == 2
+    far = False
+    looked.clear()
+    # 20 mm of way and half the clearance, 4 mm, to spare at either end of each piece: pieces of at most 8 mm.
+    assert along([np.zeros(1), np.full(1, 0.01)], None, look) == CLEARANCE
+    assert len({float(q[0]) for q in looked}) == 5
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_what_keeps_the_clearance_at_every_look_keeps_half_of_it_everywhere(name):
+    """From where the arm is to rest, at any speed, past a ball that some part of it nearly touches."""
+    robot, rng, judged = load_robot(name), np.random.default_rng(2), 0
+    limits, joints = robot.limits, len(robot.joint_names)
+    world = World(with_ball(name), CLEARANCE, robot.joint_names)
+    low, high = np.maximum(limits.position_min, -3.0), np.minimum(limits.position_max, 3.0)
+    for _ in range(300):
+        begin = rng.uniform(low, high)
+        qd, goal = (limits.velocity * rng.uniform(-1.0, 1.0, joints) for _ in range(2))
+        corner, corner_qd = step(begin, qd, goal, limits.acceleration, 0.01)
+        rest = stop_position(corner, corner_qd, limits.acceleration, 0.04)
+        lead, path = Lead(begin, qd, corner, corner_qd, 0.01), straight(corner, rest)
+        every = [lead.at(share) for share in np.linspace(0.0, 1.0, 50)]
+        every += [corner + share * (rest - corner) for share in np.linspace(0.0, 1.0, 250)]
+        put_ball(world, every[rng.integers(len(every))], rng)
+        if world.near(path, [], [lead]).close:
+            continue
+        gaps = [world._look(q) for q in every]
+        judged += min(gaps) < CLEARANCE + 0.003
+        assert min(gaps) >= min(CLEARANCE, gaps[0]) - (1.0 - SURE_OF) * CLEARANCE - 1e-6
+    assert judged > 20
+
+
+def with_ball(name: str) -> mujoco.MjModel:
+    """The arm alone, with a ball of 4 mm radius that touches it and nothing else."""
+    folder = "pour_coffee" if name == "gen3" else f"reach_{name}"
+    spec = mujoco.MjSpec.from_string(load_bundle(ROOT / "artifacts" / folder, load_robot(name)).guard_text)
+    for geom in spec.geoms:
+        moved = any(body.joints for body in lineage(geom.parent))
+        geom.contype, geom.conaffinity = (2 if moved else 0), 0
+    for pair in list(spec.pairs):
+        spec.delete(pair)
+    ball = spec.worldbody.add_body(name="ball")
+    ball.add_geom(size=[0.004, 0, 0], contype=0, conaffinity=2)
+    return spec.compile()
+
+
+def lineage(body):
+    """A body and all that it hangs on."""
+    found = []
+    while body is not None and body.name != "world":
+        found.append(body)
+        body = body.parent
+    return found
+
+
+def put_ball(world: World, q, rng) -> None:
+    """Beside some part of the arm at this posture, 7 to 12 mm away from the nearest one."""
+    model, data = world._model, world._data
+    world._look(q)
+    moving = [g for g in range(model.ngeom) if model.geom_contype[g] == 2]
+    geom, away = rng.choice(moving), rng.normal(size=3)
+    away *= 1.0 / np.linalg.norm(away)
+    place, wanted = data.geom_xpos[geom] + (model.geom_rbound[geom] + 0.05) * away, rng.uniform(0.007, 0.012)
+    for _ in range(200):
+        model.body_pos[model.body("ball").id] = place
+        gap = world._look(q)
+        if gap <= wanted:
+            return
+        place = place - max(gap - wanted, 1e-4) * away
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_half_the_clearance_covers_what_counts_as_on_the_path(name):
+    """An arm that strays by less than `STRAYED` is looked at as if it were on its path. What is left of the
+    clearance then is for what the guard model and the joints' encoders have wrong."""
+    robot, model = load_robot(name), guard_of(name)
+    reach = Swept(model, joint_ids(model, robot.joint_names)).reach
+    kept = (
+        SURE_OF
+        * yaml.safe_load((ROOT / "launch/params/safety_monitor.yaml").read_text())["/**"]["ros__parameters"][
+            "clearance"
+        ]
+    )
+    strays = STRAYED * reach.sum()
+    assert strays < 0.0025
+    assert kept - strays > 0.0015
