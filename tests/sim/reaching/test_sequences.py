@@ -57,5 +57,5 @@ def test_a_gate_that_looks_at_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -
 )  # fmt: skip
 def test_what_counts_as_safe(changed: dict[str, float], safe: bool) -> None:
     whole = {"kind": "down", "spacing": 0.1, "exact": False, "joint": 0.1, "speed": 0.1, "workspace": 0.1,
-             "clearance": 0.1, "moved": 1.0, "at_rest": True}  # fmt: skip
+             "clearance": 0.1, "moved": 1.0, "chunked": False, "at_rest": True}  # fmt: skip
     assert Sequence(**(whole | changed)).safe is safe  # type: ignore[arg-type]
