@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.arms import still
 from sim.reaching.guarded import GuardedArm
-from spillguard_core.gate.decision import Chunk, Proposal
+from spillguard_core.gate import chunk as chunks
+from spillguard_core.gate.decision import Chunk, ChunkClock, Proposal
 from spillguard_core.robot.arm import load_robot
 
 ARMS = ("gen3", "ur5e", "fr3")
@@ -108,3 +109,23 @@ def test_the_shortest_time_between_two_actions_is_allowed() -> None:
     begin.asked = replace(begin.asked, chunk=closer)
     begin.follow(0.02)
     assert begin.arm.decision.reason.name == "PROPOSAL_INVALID"
+
+
+def test_what_is_lacking_in_the_last_moment_asks_for_little_more_speed() -> None:
+    """0.02 rad in a millisecond would be 20 rad/s: they are made up for in a tenth of a second."""
+    robot = load_robot("ur5e")
+    one = np.eye(6)[-1]
+    actions = robot.rest + np.outer([0.1, 0.2], one)
+    asked = Chunk(actions, np.array([0.05, 0.1]))
+    seconds, velocity = chunks.along(asked, 0.0, 0.049, actions[0] - 0.02 * one, 0.4 * one, robot.limits)
+    assert seconds == 0.049
+    assert velocity == pytest.approx((0.4 + (0.02 - 0.001 * 0.4) / 0.1) * one, abs=1e-9)
+
+
+def test_what_a_chunk_asked_for_is_told_by_its_own_clock() -> None:
+    actions = np.arange(12.0).reshape(2, 6)
+    said = Proposal(actions[0], 0.0, 1.0, Chunk(actions, np.array([0.1, 0.2])))
+    assert chunks.asked(said, ChunkClock(1.0, 0.15, 1.0)) is not said.twist
+    np.testing.assert_array_equal(chunks.asked(said, ChunkClock(1.0, 0.15, 1.0)), actions[1])
+    for other in (None, ChunkClock(2.0, 0.15, 1.0)):  # that of another chunk says nothing
+        np.testing.assert_array_equal(chunks.asked(said, other), actions[0])
