@@ -61,7 +61,9 @@ class InTheWay(World):
     def __init__(self) -> None:
         """Needs no geometry."""
 
-    def near(self, postures: Iterable[Vec], places: Sequence[Vec], leads: Sequence[Lead] = ()) -> Near:
+    def near(
+        self, postures: Iterable[Vec], places: Sequence[Vec], leads: Sequence[Lead | None] = (None,)
+    ) -> Near:
         """Deeper with every step away from the nominal posture."""
         del places, leads
         deepest = min(-float(np.abs(q - NOMINAL_POSTURE).max()) for q in postures)

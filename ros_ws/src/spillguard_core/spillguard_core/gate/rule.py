@@ -82,8 +82,8 @@ class Way:
             self.postures = [*self.postures, *(q + strayed for q in self.postures)]
             self.offsets.append(strayed)
         lead = None if begin is None else Lead(*begin, motion.q, motion.qd, around.config.period)
-        self.leads = [] if lead is None else [lead.moved(by) for by in self.offsets]
-        """How the arm comes to each path."""
+        self.leads = [None if lead is None else lead.moved(by) for by in self.offsets]
+        """How the arm comes to each path; None where it is on it already."""
         self.poses: list[Any] = [around.tool.pose(q) for q in self.postures]
         """The tool's pose at each posture."""
 

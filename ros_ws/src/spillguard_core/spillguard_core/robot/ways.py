@@ -6,7 +6,9 @@ part moves by more than m between two postures, it is at least
     (d_before + d_after - m) / 2
 
 in between. Where that is less than what has to be left, one more posture half-way is looked at, and so on. So
-a path on which every look shows the whole clearance keeps `SURE_OF` of it everywhere. For m see `swept.py`.
+a path on which every look shows the whole clearance keeps `SURE_OF` of it everywhere, or all but `UNSEEN`
+where that is less. It may begin closer, between two looks at the path before: it keeps the same then, or what
+it begins with if that is less, so paths that follow one another add nothing up. For m see `swept.py`.
 
 Shapes: J joints.
 """
@@ -143,7 +145,9 @@ def _on_way(
     least, todo = math.inf, list(pairwise(known))
     while todo:
         (start, before), (end, after) = pair = todo.pop()
-        left = min(before, after, look.clearance) - look.unseen
+        # What is left at an end that is closer than it has to be is not halved once more.
+        closer, wider = sorted((before, after))
+        left = min(closer, min(wider, look.clearance) - look.unseen)
         if further(start, end, before + after - 2.0 * left):
             half = 0.5 * (start + end)
             gap = look.gap(at(half))

@@ -8,7 +8,6 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
-from itertools import zip_longest
 from typing import NamedTuple
 
 import mujoco
@@ -92,25 +91,27 @@ class World:
         self._model.geom_margin[:] += furthest * placed_geoms
         self._model.body_margin[[body for body in bodies if body >= 0]] += furthest
 
-    def near(self, postures: Iterable[Vec], places: Sequence[Vec], leads: Sequence[Lead] = ()) -> Near:
+    def near(
+        self, postures: Iterable[Vec], places: Sequence[Vec], leads: Sequence[Lead | None] = (None,)
+    ) -> Near:  # fmt: skip
         """The smallest distances over the postures (J,) [rad] of a straight path, and wherever else on it the
         arm might come closer than at those by more than a share of the clearance (`ways.py`).
 
-        `places` (3,) [m] each, base frame: sensed positions at which the `placed` bodies are set. With
-        `leads` the postures are as many paths of equal length, each with what leads to it.
+        `places` (3,) [m] each, base frame: sensed positions at which the `placed` bodies are set. The
+        postures are as many paths of equal length as there are `leads`: what leads to each, None if nothing.
         """
         least, close = self._sight, dict[Pair, float]()
         seen, postures = [places[at] for at, *_ in self._placed], list(postures)
         if not all(math.isfinite(sum(vec.tolist())) for vec in (*postures, *seen)):
             return UNKNOWN
-        size = len(postures) // max(1, len(leads))
+        size = len(postures) // len(leads)
         paths = [postures[first : first + size] for first in range(0, len(postures), size)]
         look = Look(
             self._clearance, partial(self._gap, close=close), self._look, self._swept.anywhere, self._speed
         )
         for share in self._shares(seen):
             self._place(seen, share)
-            for path, lead in zip_longest(paths, leads):
+            for path, lead in zip(paths, leads, strict=True):
                 least = min(least, along(path, lead, look))
         unsure = (
             [pair for pair in close if not self._placed_geoms.isdisjoint(pair)]
