@@ -19,6 +19,7 @@ NEEDS = {
     "on_policy": ("torch", "train"),
     "optim4rl": ("torch", "train"),
     "gate": ("torch", "train"),
+    "arm_speed": ("torch", "train"),
     "latency": ("rclpy", "train,ros"),
     "monitor_load": ("rclpy", "train,ros"),
 }

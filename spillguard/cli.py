@@ -23,7 +23,11 @@ COMMANDS = {
     "export": ("policy_training.deployment.export", "write a run's policy as a bundle for the robot"),
     "wrap": (
         "policy_training.deployment.wrap.command",
-        "somebody else's policy, ONNX or Stable-Baselines3, as a bundle for the robot",
+        "somebody else's policy, ONNX, Stable-Baselines3 or LEAPP, as a bundle for the robot",
+    ),
+    "leapp": (
+        "policy_training.deployment.leapp.command",
+        "a bundle's policy as a LEAPP pipeline, which runs without the safety monitor",
     ),
     "train-critic": (
         "policy_training.deployment.train_critic",

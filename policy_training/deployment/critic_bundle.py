@@ -50,7 +50,10 @@ def write_bundle(
 def take_over(other: Path, source: Path, out: Path) -> None:
     """The bundle `source` with the critic of the bundle `other`, and the report on it. ValueError if they do
     not mean the same by their numbers."""
-    theirs, ours = load_bundle(other).manifest, load_bundle(source).manifest
+    donor, taker = load_bundle(other), load_bundle(source)
+    # A bundle may name its task or the environment of it.
+    ours, same = taker.manifest, donor.task.name == taker.task.name
+    theirs = replace(donor.manifest, task=ours.task) if same else donor.manifest
     if theirs.interface != ours.interface:
         raise ValueError(
             f"the critic of {other} is of another observation, action, rate, task or robot than {source}"

@@ -3,6 +3,7 @@
 The arm is a joint trajectory controller and position servos that trail their command, as in `scene.py`.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -41,6 +42,7 @@ class GuardedArm:
         turns = np.array(bundle.robot.limits.turn) > 0.0
         self._controller = JointTrajectoryController(q, turns)
         self._drive, self.now = Drive(self._controller, q, SERVO_LAG), 0.0
+        self.decided_in = 0.0  # [s] of processor time, the last decision
         self.decision = seen_at_rest(self.measured(), self.config, self.models)
 
     @property
@@ -66,8 +68,9 @@ class GuardedArm:
 
     def decide(self, inputs: Inputs) -> None:
         """One decision, and what the arm makes of it."""
-        now = self.now
+        now, begun = self.now, time.process_time()
         self.decision = decide(inputs, self.decision, self.config, self.models)
+        self.decided_in = time.process_time() - begun
         if self.decision.send:
             path = braking_trajectory(self.decision, self.config)
             self._controller.accept(path, max(now, SOONEST), now)

@@ -1,7 +1,7 @@
 """Goals for the tool of any arm, and a simulated arm that goes for them.
 
-The arm is what its driver makes of it: a joint trajectory controller as ros2_control's, and position servos
-that trail their command. It has no dynamics and no load; contacts are judged by the bundle's own world model,
+The arm is what its driver makes of it: a joint trajectory controller as ros2_control's, or a forward position
+controller, and position servos that trail their command. It has no dynamics and no load; contacts are judged by the bundle's own world model,
 so a world model thinner than the arm does not show here.
 
 Shapes: J joints.
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.pouring.arms import Drive
-from sim.pouring.controller import JointTrajectoryController
+from sim.pouring.controller import ForwardController, JointTrajectoryController
 from spillguard_core.bundle.bundle import Bundle
 from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from spillguard_core.robot.tool import ToolKinematics
@@ -47,8 +47,14 @@ class Reached(NamedTuple):
 class ReachScene:
     """An arm, and one goal after the other."""
 
-    def __init__(self, bundle: Bundle, seed: int) -> None:
-        """At the robot's rest posture, with a first goal. ValueError if no goal can be reached."""
+    def __init__(
+        self, bundle: Bundle, seed: int, *, streamed: bool = False, from_desired: bool = True
+    ) -> None:
+        """At the robot's rest posture, with a first goal. ValueError if no goal can be reached.
+
+        `streamed`: its controller takes positions, not trajectories. `from_desired`: a trajectory controller's
+        interpolate_from_desired_state.
+        """
         self._robot, self._limits = bundle.robot, bundle.manifest.limits.arrays()
         self._tool, self._rng = ToolKinematics(bundle.guard, bundle.robot), np.random.default_rng(seed)
         # What the goal has to be reached with: a tool that the task keeps level is led by three speeds.
@@ -56,13 +62,18 @@ class ReachScene:
         self._led = bundle.tool() if linear else self._tool
         self._entries = len(bundle.task.action) if linear else 6
         self._world = World(bundle.guard, 0.0, bundle.robot.joint_names)
-        turns = np.array(self._limits.turn) > 0.0
-        rest = bundle.robot.rest.copy()
-        self.controller = JointTrajectoryController(rest, turns)
-        """Takes the messages."""
-        self._drive = Drive(self.controller, rest, SERVO_LAG, bounds=bundle.robot.limits.velocity)
-        self._now, self.goals = 0.0, 0
+        self._streamed, self._from_desired = streamed, from_desired
+        self.settle(bundle.robot.rest.copy())
+        self._now, self.goals, self.inside = 0.0, 0, True
         self.next_goal()
+
+    def settle(self, q: Vec) -> None:
+        """Controllers without a command, and the servos at rest at q (J,) [rad]."""
+        turns = np.array(self._limits.turn) > 0.0
+        self.controller = JointTrajectoryController(q, turns, from_desired=self._from_desired)
+        self.positions = ForwardController(q)
+        used = self.positions if self._streamed else self.controller
+        self._drive = Drive(used, q, SERVO_LAG, bounds=self._robot.limits.velocity)
 
     @property
     def now(self) -> float:
@@ -114,11 +125,12 @@ class ReachScene:
         limits, q = self._robot.limits, positions[-1]
         tool = self._tool.pose(q).position
         self._contact |= self._world.near([q], []).least < 0.0
-        self._limit_broken |= not (
+        self.inside = bool(
             (q >= limits.position_min - TOLERANCE).all() and (q <= limits.position_max + TOLERANCE).all()
             and (tool >= limits.workspace_min - TOLERANCE).all()
             and (tool <= limits.workspace_max + TOLERANCE).all()
         )  # fmt: skip
+        self._limit_broken |= not self.inside
 
     def outcome(self) -> Reached:
         """Of the present goal."""

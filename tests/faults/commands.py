@@ -1,4 +1,4 @@
-"""Commands sent and the arm's motion, from the notes of `arm.py`, and what in them was unsafe."""
+"""Commands sent and the arm's motion, from the notes of `noted.py`, and what in them was unsafe."""
 
 import pickle
 from dataclasses import dataclass, field
@@ -34,8 +34,8 @@ class Command:
 
     time: float  # [s] steady clock: decision time, or arrival time of one that reached the arm
     times: Vec  # (P,) [s], the first one 0
-    positions: Vec  # (P, 7) [rad]
-    velocities: Vec  # (P, 7) [rad/s]
+    positions: Vec  # (P, J) [rad]
+    velocities: Vec  # (P, J) [rad/s]
 
     @property
     def holds(self) -> bool:
@@ -44,7 +44,7 @@ class Command:
         return not any(before.any() and (before == behind).all() for before, behind in after)
 
     def at(self, t: float) -> tuple[Vec, Vec]:
-        """Position (7,) [rad] and velocity (7,) [rad/s] on its path, `t` [s] after its first moment."""
+        """Position (J,) [rad] and velocity (J,) [rad/s] on its path, `t` [s] after its first moment."""
         path = Trajectory(self.times, self.positions, self.velocities)
         return sample(path, t, self.positions[0], self.velocities[0])
 
@@ -54,12 +54,12 @@ class State:
     """The arm in one tick: actual and desired state."""
 
     time: float  # [s] steady clock
-    q: Vec  # (7,) [rad]
-    qd: Vec  # (7,) [rad/s]
-    desired_q: Vec  # (7,) [rad]
-    desired_qd: Vec  # (7,) [rad/s]
-    told_qd: Vec  # (7,) [rad/s] largest setpoint of the servos
-    inside: bool  # joints and lip within their bounds
+    q: Vec  # (J,) [rad]
+    qd: Vec  # (J,) [rad/s]
+    desired_q: Vec  # (J,) [rad]
+    desired_qd: Vec  # (J,) [rad/s]
+    told_qd: Vec  # (J,) [rad/s] largest setpoint of the servos
+    inside: bool  # joints and tool within their bounds
 
     @property
     def speed(self) -> float:
@@ -74,9 +74,10 @@ class State:
 
 @dataclass
 class Notes:
-    """Reads the notes of arm and monitor as they grow."""
+    """Reads the notes of arm and monitor as they grow, to be judged by the arm's limits."""
 
     path: Path
+    limits: ArmLimits = GEN3_LIMITS
     sent: list[Command] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     foreign: list[Command] = field(default_factory=list)
@@ -137,7 +138,7 @@ def unsafe(command: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
     return ""
 
 
-def unsafe_step(before: Command, after: Command) -> str:
+def unsafe_step(before: Command, after: Command, limits: ArmLimits = GEN3_LIMITS) -> str:
     """What is unsafe in the transition from one command to the next; empty if nothing.
 
     Early or late, a command begins where the path of the one before is by then. One that is early leaves the
@@ -148,7 +149,7 @@ def unsafe_step(before: Command, after: Command) -> str:
         return ""  # after a reset: the arm may have been moved by hand
     first = after.times[1] + 2.0 * max(MONITOR_PERIOD - passed, 0.0)
     ramp = np.abs(after.velocities[1] - after.velocities[0])
-    if not (ramp <= GEN3_LIMITS.acceleration * first * SLACK + JUMP).all():
+    if not (ramp <= limits.acceleration * first * SLACK + JUMP).all():
         return f"changes speed by {ramp.max():.4f} rad/s in {1e3 * first:.0f} ms"
     q, qd = before.at(passed)
     change, leap = np.abs(after.velocities[0] - qd), np.abs(after.positions[0] - q)
@@ -161,13 +162,13 @@ def unsafe_step(before: Command, after: Command) -> str:
 
 def all_unsafe(notes: Notes) -> list[str]:
     """Everything unsafe in the commands sent, the commands received and the arm's motion."""
-    found = [unsafe(command) for command in (*notes.sent, *notes.commands)]
-    found += [unsafe_step(*pair) for pair in pairwise(notes.sent)]
+    found = [unsafe(command, notes.limits) for command in (*notes.sent, *notes.commands)]
+    found += [unsafe_step(*pair, notes.limits) for pair in pairwise(notes.sent)]
     found += [f"the arm had to refuse a command: {reason}" for reason in notes.refused]
     for state in notes.states:
         if not state.inside:
             found.append(f"the arm is beyond a position limit or outside the workspace: {state.q}")
-        if not (state.told_qd <= GEN3_LIMITS.velocity * SLACK).all():
+        if not (state.told_qd <= notes.limits.velocity * SLACK).all():
             found.append(f"the servos are told to move at {state.told_qd} rad/s")
     return [text for text in found if text]
 
@@ -183,10 +184,10 @@ def rest_after(notes: Notes, fault: float) -> float:
 
 
 def off_track_after(notes: Notes, seen: Vec, fault: float) -> float:
-    """Steady time [s] at which the desired posture was off `seen` (7,) beyond tolerance; NaN if never."""
+    """Steady time [s] at which the desired posture was off `seen` (J,) beyond tolerance; NaN if never."""
     allowed = clocks()
     for state in notes.states:
-        beyond = np.abs(joint_differences(state.desired_q, seen, GEN3_LIMITS.turn)) - allowed[
+        beyond = np.abs(joint_differences(state.desired_q, seen, notes.limits.turn)) - allowed[
             "tracking_lag"
         ] * np.abs(state.desired_qd)
         if state.time > fault and beyond.max() > allowed["max_tracking_error"]:

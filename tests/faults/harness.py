@@ -22,9 +22,9 @@ from spillguard_ros.monitor.driver import CONTROLLERS, JOINS
 from spillguard_ros.node.convert import status_values
 from spillguard_ros.operator.client import Operator, OperatorError
 from spillguard_sim.graph import Graph
+from tests.faults.arms import PROPOSAL, FaultArm
 from tests.faults.cases import GOES_ON, RESTS, Case, Repeat
 from tests.faults.commands import Notes, all_unsafe, hold_after, rest_after
-from tests.faults.relay import PROPOSAL, STATES
 from tests.ros.harness import PATIENCE, QUEUE, halted_for_being_late
 
 MOVING = 0.04  # [rad/s]
@@ -39,8 +39,8 @@ SILENT = {"verdict": "silent", "reason": "none"}
 class Watcher(Operator):
     """An operator that also keeps every status."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, arm: FaultArm) -> None:
+        super().__init__(arm=arm.node, command=arm.robot.command_topic)
         self._status: list[tuple[float, bytes]] = []
         self._read: list[tuple[float, dict[str, str]]] = []  # only those read so far
         self.began: dict[int, float] = {}
@@ -93,6 +93,7 @@ def _values(msg: bytes) -> dict[str, str]:
 class Cell:
     """Arm, relay, policy and monitor as processes, with a watcher."""
 
+    arm: FaultArm
     graph: Graph
     watcher: Watcher
     notes: Notes
@@ -102,26 +103,37 @@ class Cell:
 
     def start_arm(self, **more: object) -> None:
         """The arm, with its messages going through the relay."""
-        moved = [word for topic in STATES for word in ("-r", f"{topic}:=raw/{topic}")]
-        parameters = {"seed": 0, "notes": self.notes.path, **more}
-        self.graph.start("sim_arm", "sim_arm", parameters, *moved, module="tests.faults.arm")
+        arm = self.arm
+        moved = [word for topic in arm.states for word in ("-r", f"{topic}:=raw/{topic}")]
+        told = {"seed": 0, "notes": self.notes.path, **more}
+        if arm.bundle is not None:  # the pouring cell has a model of its own
+            told |= {"bundle": self.bundle, **arm.told}
+        self.graph.start(arm.node, arm.node, told, *moved, module=arm.module)
 
     def start_relay(self) -> None:
         """The relay."""
-        self.graph.start("relay", "sim_arm", {}, module="tests.faults.relay")
+        topics = " ".join((*self.arm.states, PROPOSAL))
+        self.graph.start("relay", self.arm.node, {"topics": topics}, module="tests.faults.relay")
 
     def start_policy(self, name: str = "policy", module: str = "", **more: object) -> None:
         """A policy, with its proposals going through the relay."""
         words = ["-r", f"{PROPOSAL}:=raw/{PROPOSAL}", "-r", f"__node:={name}"]
-        self.graph.start(
-            name, "policy", {"bundle": self.bundle, "patience": 0.0, **more}, *words, module=module
-        )
+        told = {"bundle": self.bundle, "patience": 0.0, **self.arm.told, **more}
+        self.graph.start(name, "policy", told, *words, module=module)
 
     def start_monitor(self, **more: object) -> None:
         """The safety monitor."""
-        driver = {"driver_status": CONTROLLERS, "driver_parameter": JOINS}
-        told = {"bundle": self.bundle, "notes": self.notes.path, **driver, **more}
+        driver = {
+            "driver_status": CONTROLLERS, "driver_parameter": JOINS, "driver_controller": self.arm.controller,
+        }  # fmt: skip
+        told = {"bundle": self.bundle, "notes": self.notes.path, **self.arm.told, **driver, **more}
+        # A shipped bundle of an arm that reaches has no critic, so nothing of it could be calibrated.
+        told = {"allow_uncalibrated": self.arm.bundle is not None, **told}
         self.graph.start("safety_monitor", "safety_monitor", told, module="tests.faults.monitor")
+
+    def start_streamer(self) -> None:
+        """What turns the monitor's trajectories into positions."""
+        self.graph.start("position_streamer", "position_streamer", self.arm.told)
 
     def stop(self, process: str) -> None:
         """Shut a process down. One that is still starting may miss the first signal."""
@@ -175,8 +187,8 @@ class Cell:
         while True:
             self.order()
             self.watcher.spin(SETTLE)
-            if self.harm():
-                self.new_cup()
+            if self.harm_now():
+                self.begin_again()
             self.watcher.open_gate(PATIENCE)
             self.notes.clear()
             if self.poll(self.moving, 5.0):
@@ -187,12 +199,12 @@ class Cell:
                     return
             assert time.monotonic() < deadline, f"no motion within {PATIENCE} s: {self.watcher.latest()}"
 
-    def new_cup(self) -> None:
-        """The arm at its start again, with no fault active."""
+    def begin_again(self) -> None:
+        """With another cup and the arm at its start, or with another goal; no fault active."""
         self.watcher.bring_to_rest()
-        assert self.watcher.call("sim_arm/new_cup")[0]
-        self.watcher.outcome.clear()
-        self.until(lambda: not self.harm(), PATIENCE, "a new cup")
+        granted, said = self.watcher.call(f"{self.arm.node}/{self.arm.again}")
+        assert granted, said
+        self.until(lambda: not self.harm_now(), PATIENCE, "an arm that did no harm")
         self.notes.clear()
         self.notes.sent.clear()
 
@@ -228,7 +240,8 @@ class Cell:
         return "x" * CYCLES in rows
 
     def judged(self, case: Case, fault: float, bound: float) -> Repeat:
-        """The figures from the notes since the fault."""
+        """The figures from the notes since the fault, and what the arm says now, after what is judged."""
+        harm = self.harm_now()
         self.notes.read()
         hold, rest = hold_after(self.notes, fault), rest_after(self.notes, fault)
         seen = self.watcher.seen(fault)
@@ -243,16 +256,17 @@ class Cell:
             reason=said["reason"],
             followed=float(np.mean(followed)) if followed else 0.0,
             other=tuple(sorted(others)),
-            unsafe=tuple(all_unsafe(self.notes) + self.harm()),
+            unsafe=tuple(all_unsafe(self.notes) + harm),
         )
 
     def harm(self) -> list[str]:
-        """Harm reported by the cell itself.
+        """Harm in the newest outcome that the arm reported."""
+        return [name for name in self.arm.harm if self.watcher.outcome.get(name) != "false"]
 
-        Position bounds and servo setpoints are checked in the notes. A servo that catches up with a late
-        command may overshoot in speed; by how much is proven in simulated time (`test_late_commands`).
-        """
-        return [name for name in ("contact",) if self.watcher.outcome.get(name) != "false"]
+    def harm_now(self) -> list[str]:
+        """Harm until now: an outcome that was heard before may be older than what is judged."""
+        self.watcher.outcome_now(PATIENCE)
+        return self.harm()
 
 
 def refused(cell: Cell, why: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from geometry_msgs.msg import TwistStamped, WrenchStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
 from sensor_msgs.msg import JointState
 
 from spillguard_ros.node import convert
@@ -119,18 +119,18 @@ def shift_stamp(seconds: float) -> Fault:
 
 
 def joints(kind: str) -> Fault:
-    """Names, order or count of a joint state changed."""
+    """Names, order or count of a joint state changed; "fewer" lacks the last joint."""
 
     def fault(msg: JointState) -> Sent:
         match kind:
             case "renamed":
-                msg.name = [f"gen3_{name}" for name in msg.name]
+                msg.name = [f"other_{name}" for name in msg.name]
             case "twice":
-                msg.name = [msg.name[0], *msg.name[:6]]
-            case "six":
-                msg.name, msg.position, msg.velocity = msg.name[:6], msg.position[:6], msg.velocity[:6]
-            case "six values":
-                msg.position = msg.position[:6]
+                msg.name = [msg.name[0], *msg.name[:-1]]
+            case "fewer":
+                msg.name, msg.position, msg.velocity = msg.name[:-1], msg.position[:-1], msg.velocity[:-1]
+            case "fewer values":
+                msg.position = msg.position[:-1]
             case "reversed":
                 msg.name = list(msg.name[::-1])
                 msg.position, msg.velocity = msg.position[::-1], msg.velocity[::-1]
@@ -139,7 +139,7 @@ def joints(kind: str) -> Fault:
                 msg.position, msg.velocity = [0.3, *msg.position], [0.0, *msg.velocity]
             case "values swapped":
                 msg.position = msg.position[::-1]
-            case "turned":  # a full turn of a continuous joint: the same posture
+            case "turned":  # a full turn: for a continuous joint the same posture
                 msg.position[2] += 2.0 * math.pi
             case _:
                 raise ValueError(f"no such change of a joint state: {kind}")
@@ -219,10 +219,20 @@ def force(value: float) -> Fault:
     return fault
 
 
+def point(value: float) -> Fault:
+    """A place reads `value` [m] along x."""
+
+    def fault(msg: PoseStamped) -> Sent:
+        msg.pose.position.x = value
+        return [(0.0, msg)]
+
+    return fault
+
+
 FAULTS: dict[str, Callable[..., Fault]] = {
     made.__name__: made
     for made in (
         lose, thin, delay, duplicate, reorder, freeze, freeze_values, freeze_stamp, zero_stamp, shift_stamp,
-        joints, gripper_between, frame, position, velocity, twist, scale, force,
+        joints, gripper_between, frame, position, velocity, twist, scale, force, point,
     )
 }  # fmt: skip

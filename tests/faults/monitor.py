@@ -6,7 +6,6 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from sim.pouring.gen3 import JOINT_NAMES
 from spillguard_ros.monitor.safety_monitor import SafetyMonitor
 from spillguard_ros.node import convert
 from spillguard_ros.node.runtime import run
@@ -39,7 +38,7 @@ class NotedMonitor(SafetyMonitor):
     def _tick(self) -> None:
         super()._tick()
         for msg in self._sent:
-            sent = convert.trajectory(msg, JOINT_NAMES)
+            sent = convert.trajectory(msg, self._robot.message_joints)
             entry = ("sent", self._decision.decided, sent.times, sent.positions, sent.velocities)
             with suppress(OSError):  # a test may have filled the disk
                 os.write(self._notes, pickle.dumps(entry))

@@ -3,7 +3,7 @@
 Messages on `raw/<topic>` are forwarded to `<topic>`. An order is JSON on `fault_relay/order`: a number, the
 topics, the name of a fault of `messages.py` and its parameters; an order without a fault ends all of them.
 The answer on `fault_relay/began` has the number and the steady time [s] at which the first message was
-affected.
+affected. Which topics there are, the parameter `topics` says: their names with spaces between.
 """
 
 import heapq
@@ -23,13 +23,13 @@ from std_msgs.msg import String
 from spillguard_ros.node.runtime import ShellNode, run
 from tests.faults.messages import FAULTS, Fault
 
-STATES = ("joint_states", "load_cell/wrench", "wrist/wrench", "target_pose")
 PROPOSAL = "policy/proposal"
 KINDS = {
     "joint_states": JointState,
     "load_cell/wrench": WrenchStamped,
     "wrist/wrench": WrenchStamped,
     "target_pose": PoseStamped,
+    "goal_pose": PoseStamped,
     PROPOSAL: TwistStamped,
 }
 TICK = 0.002  # [s] while messages are delayed
@@ -48,8 +48,11 @@ class Relay(ShellNode):
         self._waiting: list[tuple[float, int, str, Any]] = []
         self._order = itertools.count()
         self._timer: Timer | None = None
-        self._out = {topic: self.create_publisher(kind, topic, 10) for topic, kind in KINDS.items()}
-        for topic, kind in KINDS.items():
+        if not self.has_parameter("topics"):
+            self.declare_parameter("topics", "")
+        kinds = {topic: KINDS[topic] for topic in self.get_parameter("topics").value.split()}
+        self._out = {topic: self.create_publisher(kind, topic, 10) for topic, kind in kinds.items()}
+        for topic, kind in kinds.items():
             # As raw bytes: unaffected messages need not be deserialised.
             self.create_subscription(kind, f"raw/{topic}", self._listener(topic, kind), 10, raw=True)
         self.create_subscription(String, "fault_relay/order", self._on_order, 10)

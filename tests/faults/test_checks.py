@@ -1,8 +1,12 @@
 """The checks of the fault tests detect what they should: no process needed."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,9 @@ import pytest
 from benchmarks.faults import late
 from sim.pouring.gen3 import GEN3_LIMITS
 from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
-from tests.faults.commands import Command, clocks, unsafe, unsafe_step
+from tests.faults import arms
+from tests.faults.arms import ARMS, FEW, POURING, ROOT, FaultArm, reason_left_out
+from tests.faults.commands import Command, Notes, State, all_unsafe, clocks, unsafe, unsafe_step
 
 COAST = clocks()["coast_time"]
 SPEED = np.full(7, 0.4)  # [rad/s]
@@ -129,3 +135,47 @@ def test_the_benchmark_holds_to_its_bounds(
     answer: str, figures: dict[str, list[float | None]], too_late: bool
 ) -> None:
     assert late({"answer": answer, **figures}) is too_late
+
+
+@pytest.mark.parametrize("one_of", ARMS.values(), ids=ARMS)
+def test_every_arm_is_judged_by_its_own_limits(one_of: FaultArm) -> None:
+    limits, q = one_of.robot.limits, one_of.robot.rest
+    for joint in range(one_of.joints):
+        one = np.eye(one_of.joints)[joint]
+        for share, wrong in ((0.99, False), (1.01, True)):
+            told = share * limits.velocity[joint] * one
+            state = State(0.0, q, 0.0 * q, q, 0.0 * q, told, inside=True)
+            assert bool(all_unsafe(Notes(Path("none"), limits, states=[state]))) is wrong
+            still = np.stack([0.0 * q, 0.0 * q])
+            fast = Command(0.0, np.array([0.0, 0.1, 0.2]), np.stack([q] * 3), np.stack([told, told, 0.0 * q]))
+            assert ("velocity limit" in unsafe(fast, limits)) is wrong
+            if not one_of.turns(joint):
+                beyond = limits.position_max[joint] - q[joint] + (0.01 if wrong else -0.01)
+                nowhere = np.stack([q + beyond * one] * 2)
+                assert (
+                    "position limit" in unsafe(Command(0.0, np.array([0.0, 1.0]), nowhere, still), limits)
+                ) is wrong
+
+
+def collected() -> list[str]:
+    """Tests that would run on a graph if no arm is chosen, without their files' folder."""
+    command = [sys.executable, "-m", "pytest", "tests/faults", "--collect-only", "-q"]
+    environment = {**os.environ, "SPILLGUARD_FAULT_ARM": ""}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    lines = [line.removeprefix("tests/faults/") for line in done.stdout.splitlines() if "::" in line]
+    return [line for line in lines if not line.startswith(Path(__file__).name)]
+
+
+def test_the_arms_run_what_is_listed_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name in a list that no test has would run nothing, and nobody would know."""
+    together, others = collected(), [name for name in ARMS if name != POURING.name]
+    gen3 = [test for test in together if "[gen3" in test]
+    assert len(together) == len(gen3) + len(others) * len(FEW)
+    left_out = [test for test in gen3 if reason_left_out(test, "ur5e")]
+    assert 0 < len(left_out) < len(gen3) - len(FEW)
+    assert not any(reason_left_out(test, POURING.name) for test in gen3)
+    monkeypatch.setattr(arms, "CHOSEN", "ur5e")
+    assert arms.chosen() == ["ur5e"] and all(arms.wanted(test, "ur5e") for test in gen3)
+    monkeypatch.setattr(arms, "CHOSEN", "kr5")
+    with pytest.raises(ValueError, match="known are gen3, ur5e, fr3"):
+        arms.chosen()

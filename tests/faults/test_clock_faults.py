@@ -52,6 +52,7 @@ def simulated(make_cell: MakeCell) -> Iterator[tuple[Cell, SimulatedTime]]:
         ("clock_paused", "/clock: paused", 0.0, 0.0),
         ("clock_back", "/clock: jumps a quarter of an hour back", 1.0, -900.0),
     ],
+    ids=["clock_paused", "clock_back"],
 )
 def test_simulated_time_that_pauses_or_goes_back(
     simulated: tuple[Cell, SimulatedTime], name: str, text: str, rate: float, jump: float

@@ -1,15 +1,18 @@
 """A controller that joins messages wrongly is given none."""
 
-from spillguard_ros.monitor.driver import CONTROLLER, JOINS
+from spillguard_ros.monitor.driver import JOINS
+from tests.faults.arms import FaultArm
 from tests.faults.harness import MakeCell, refused
 from tests.ros.harness import PATIENCE
 
 
-def test_a_controller_that_joins_messages_to_the_measured_state_is_given_none(make_cell: MakeCell) -> None:
+def test_a_controller_that_joins_messages_to_the_measured_state_is_given_none(
+    arm: FaultArm, make_cell: MakeCell
+) -> None:
     """As ros2_kortex ships it. No reset is granted, and the reason says what to set."""
     asked = {
-        JOINS: f"{JOINS} of /{CONTROLLER} is not true",
-        "open_loop_control": f"/{CONTROLLER} has no parameter open_loop_control",
+        JOINS: f"{JOINS} of /{arm.controller} is not true",
+        "open_loop_control": f"/{arm.controller} has no parameter open_loop_control",
     }
     with make_cell() as cell:
         cell.start_arm(interpolate_from_desired_state=False)

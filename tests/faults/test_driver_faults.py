@@ -6,7 +6,7 @@ import numpy as np
 from std_srvs.srv import SetBool
 
 from spillguard_core.robot.arm import MONITOR_PERIOD
-from spillguard_ros.monitor.driver import ACTION, CONTROLLER
+from spillguard_ros.monitor.driver import ACTION
 from tests.faults.cases import CLOCKS, DISCOVERY, RESTS, SERVO, STOPS, WRITERS, Case, Repeat, run
 from tests.faults.harness import Cell, refused
 from tests.ros.harness import LATE, PATIENCE
@@ -18,7 +18,7 @@ JUMP = 0.02  # [rad] allowed between setpoint and arm when the monitor takes ove
 
 def tell(cell: Cell, service: str, on: bool) -> float:
     """Steady time [s] at which the service was called."""
-    client = cell.watcher.node.create_client(SetBool, f"sim_arm/{service}")
+    client = cell.watcher.node.create_client(SetBool, f"{cell.arm.node}/{service}")
     cell.until(client.service_is_ready, PATIENCE, service)
     now = time.monotonic()
     future = client.call_async(SetBool.Request(data=on))
@@ -57,7 +57,7 @@ def test_controller_that_is_switched_off_and_on(cell: Cell) -> None:
             cell.until(lambda: bool(cell.told(case, fault)), PATIENCE, "a stop")
             repeat = cell.answer(case, fault)
             assert repeat.verdict == "STOP" and repeat.reason in (*reasons, *LATE)
-            refused(cell, "joint_trajectory_controller is inactive")
+            refused(cell, f"{cell.arm.controller} is inactive")
         finally:
             tell(cell, "switch_off", False)
         cell.watcher.forget()
@@ -101,7 +101,7 @@ def test_a_client_of_the_controllers_action(cell: Cell) -> None:
     def once() -> Repeat:
         cell.ready()
         fault = time.monotonic()
-        client = cell.watcher.node.create_client(SetBool, f"{CONTROLLER}/{ACTION}/_action/send_goal")
+        client = cell.watcher.node.create_client(SetBool, f"{cell.arm.controller}/{ACTION}/_action/send_goal")
         try:
             repeat = cell.answer(case, fault)
             refused(cell, "2 publishers and action clients, allowed is this monitor alone")

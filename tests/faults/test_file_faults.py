@@ -24,7 +24,7 @@ def replaced(bundle: Path, other: Path) -> None:
         os.replace(file.with_suffix(".new"), file)
 
 
-def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle: Path) -> None:
+def test_bundle_replaced_on_disk(cell: Cell, moving_bundle: Path, reverse_bundle: Path) -> None:
     case = Case("bundle_replaced", "bundle: replaced or overwritten on disk", GOES_ON)
     turn = 0
 
@@ -39,7 +39,7 @@ def test_bundle_replaced_on_disk(cell: Cell, orbit_bundle: Path, reverse_bundle:
         try:
             return cell.answer(case, fault)
         finally:
-            replaced(cell.bundle, orbit_bundle)
+            replaced(cell.bundle, moving_bundle)
 
     run(case, once)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from sim.pouring.outcome import SUCCESS_SHARE
+from tests.faults.arms import POURING, PROPOSAL
 from tests.faults.cases import GOES_ON, REPEATS, Case, Repeat, run
 from tests.faults.harness import Cell
-from tests.faults.relay import PROPOSAL, STATES
 
 POUR_TIME = 200.0  # [s] allowed for what takes five; the machine may be busy
 LATELY = 0.2  # [s]
@@ -39,8 +39,8 @@ def finished(cell: Cell) -> bool:
 @pytest.mark.parametrize(
     ("name", "text", "topics", "fault", "figures"),
     [
-        ("lost", "a pour: 1 % of all sensor messages lost", STATES, "lose", {"share": 0.01}),
-        ("twice", "a pour: every sensor message twice", STATES, "duplicate", {"times": 2}),
+        ("lost", "a pour: 1 % of all sensor messages lost", POURING.states, "lose", {"share": 0.01}),
+        ("twice", "a pour: every sensor message twice", POURING.states, "duplicate", {"times": 2}),
         ("flood", "a pour: ten times as many proposals", (PROPOSAL,), "duplicate", FLOOD),
         ("stuck", "a pour: the load cell's value stands still", ("load_cell/wrench",), "freeze_values", {}),
     ],
@@ -53,7 +53,7 @@ def test_a_pour_goes_on(
 
     def once() -> Repeat:
         cell.order()
-        cell.new_cup()
+        cell.begin_again()
         cell.ready()
         began = cell.order(topics, fault, **figures)
         cell.until(lambda: finished(cell), POUR_TIME, "a finished pour")

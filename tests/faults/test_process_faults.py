@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from trajectory_msgs.msg import JointTrajectory
 
-from sim.pouring.gen3 import JOINT_NAMES
 from spillguard_core.gate.trajectory import Trajectory
 from spillguard_core.robot.arm import MONITOR_PERIOD
 from spillguard_ros.node import convert
-from spillguard_ros.operator.client import COMMAND as COMMAND_TOPIC
+from tests.faults.arms import PROPOSAL, FaultArm
 from tests.faults.cases import (
-    BRAKING,
     CLOCKS,
     DISCOVERY,
     GOES_ON,
     HOLDS,
+    REPEATS,
     RESTS,
     SERVO,
     STOPS,
@@ -30,15 +29,19 @@ from tests.faults.cases import (
 )
 from tests.faults.commands import FOREIGN
 from tests.faults.harness import Cell, refused
-from tests.faults.relay import PROPOSAL
 from tests.ros.harness import PATIENCE
 
 COMMAND = CLOCKS["command_timeout"]
 CYCLES = 30  # in which the arm must not be commanded to move
 REACH = 0.1  # [s] reach of commands: the arm executes the last one while the monitor is at rest and silent
-SILENT_MONITOR = CLOCKS["coast_time"] + BRAKING + SERVO  # [s] from the last command to rest
 STALE = ("PROPOSAL_STALE",)
+HUNG = ("STATE_STALE", "TRACKING_ERROR", "NOT_SETTLING")  # whichever comes first latches
 IN_FLIGHT = 2  # statuses that a monitor may have been about to send when it was stopped
+
+
+def silent_monitor(arm: FaultArm) -> float:
+    """[s] from the last command to rest."""
+    return CLOCKS["coast_time"] + arm.braking + SERVO
 
 
 def send(cell: Cell, process: str, number: signal.Signals) -> float:
@@ -129,7 +132,9 @@ def commands_while(cell: Cell, seconds: float) -> int:
 )
 def test_monitor_that_ends_and_is_started_again(cell: Cell, name: str, numbers: list[signal.Signals]) -> None:
     shown = " or ".join(number.name for number in numbers)
-    case = Case(f"monitor_{name}", f"monitor: {shown}, then started again", RESTS, detection=SILENT_MONITOR)
+    case = Case(
+        f"monitor_{name}", f"monitor: {shown}, then started again", RESTS, detection=silent_monitor(cell.arm)
+    )
     turns = itertools.cycle(numbers)
 
     def once() -> Repeat:
@@ -152,7 +157,9 @@ def test_monitor_that_ends_and_is_started_again(cell: Cell, name: str, numbers: 
 
 
 def test_monitor_that_is_stopped(cell: Cell) -> None:
-    case = Case("monitor_stopped", "monitor: SIGSTOP, then SIGCONT", RESTS, detection=SILENT_MONITOR)
+    case = Case(
+        "monitor_stopped", "monitor: SIGSTOP, then SIGCONT", RESTS, detection=silent_monitor(cell.arm)
+    )
 
     def once() -> Repeat:
         cell.ready()
@@ -175,6 +182,29 @@ def test_monitor_that_is_stopped(cell: Cell) -> None:
     run(case, once)
 
 
+def test_driver_that_hangs_stops_the_arm_until_a_reset(cell: Cell) -> None:
+    """When it answers depends on when it is let go on, so nothing is measured: the stop latches."""
+    for _ in range(REPEATS):
+        cell.ready()
+        hang(cell)
+
+
+def hang(cell: Cell) -> None:
+    """Stop the driver's process until the monitor has stopped the arm, then let it go on."""
+    fault = send(cell, cell.arm.node, signal.SIGSTOP)
+    try:
+        cell.until(lambda: cell.watcher.latest()["mode"] == "stopped", PATIENCE, "a stop")
+    finally:
+        cell.graph.signal(cell.arm.node, signal.SIGCONT)
+    told, back = cell.watcher.latest()["reason"], time.monotonic()
+    assert told in HUNG
+    cell.until(lambda: len(cell.watcher.seen(back)) > CYCLES, PATIENCE, "more cycles")
+    assert {(values["mode"], values["reason"]) for values in cell.watcher.seen(back)} == {("stopped", told)}
+    cell.until(lambda: cell.resting(back), PATIENCE, "rest")
+    case = Case("driver_hangs", "driver: SIGSTOP, then SIGCONT", STOPS, (told,))
+    assert cell.judged(case, fault, case.bound).unsafe == ()
+
+
 def test_another_node_on_the_command_topic(cell: Cell) -> None:
     case = Case(
         "foreign_writer", "another node commands the arm", STOPS, ("FOREIGN_WRITER",), WRITERS + DISCOVERY
@@ -183,10 +213,12 @@ def test_another_node_on_the_command_topic(cell: Cell) -> None:
     def once() -> Repeat:
         cell.ready()
         cell.notes.read()
-        rest = cell.notes.states[-1].desired_q
+        rest, robot = cell.notes.states[-1].desired_q, cell.arm.robot
         fault = time.monotonic()  # the monitor may notice before anything is published
-        foreign = cell.watcher.node.create_publisher(JointTrajectory, COMMAND_TOPIC, 1)
-        msg = convert.to_trajectory(JOINT_NAMES, Trajectory(np.array([REACH]), rest[None], np.zeros((1, 7))))
+        foreign = cell.watcher.node.create_publisher(JointTrajectory, robot.command_topic, 1)
+        msg = convert.to_trajectory(
+            robot.message_joints, Trajectory(np.array([REACH]), rest[None], np.zeros((1, cell.arm.joints)))
+        )
         msg.header.frame_id = FOREIGN
         try:
 

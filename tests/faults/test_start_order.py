@@ -10,12 +10,13 @@ from lifecycle_msgs.srv import ChangeState
 from tests.faults.harness import Cell
 from tests.ros.harness import PATIENCE
 
-NODES = ("sim_arm", "policy", "safety_monitor")
+NODES = ("arm", "policy", "safety_monitor")
 MOVED = 5e-3  # [rad]
 
 
 def change(cell: Cell, node: str, *transitions: int) -> None:
     """Take a node through its lifecycle."""
+    node = cell.arm.node if node == "arm" else node
     client = cell.watcher.node.create_client(ChangeState, f"{node}/change_state")
     cell.until(client.service_is_ready, PATIENCE, f"{node}/change_state")
     for transition in transitions:

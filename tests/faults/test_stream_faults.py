@@ -11,11 +11,9 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from sim.pouring.gen3 import JOINT_NAMES
 from spillguard_core.gate.trajectory import Trajectory
 from spillguard_ros.node import convert
 from spillguard_ros.node.outputs import FORWARD_CONTROLLER, POSITIONS
-from spillguard_ros.operator.client import COMMAND
 from tests.faults.commands import State, all_unsafe
 from tests.faults.harness import Cell, MakeCell, refused
 from tests.ros.harness import LATE, PATIENCE
@@ -32,16 +30,12 @@ def cell(make_cell: MakeCell) -> Iterator[Cell]:
         cell.start_relay()
         cell.start_policy()
         start_monitor(cell)
-        start_streamer(cell)
+        cell.start_streamer()
         yield cell
 
 
 def start_monitor(cell: Cell) -> None:
     cell.start_monitor(output="positions", driver_controller=FORWARD_CONTROLLER)
-
-
-def start_streamer(cell: Cell) -> None:
-    cell.graph.start("position_streamer", "position_streamer", {})
 
 
 def kill(cell: Cell, process: str) -> float:
@@ -60,7 +54,7 @@ def at_rest(cell: Cell, since: float) -> State:
     cell.until(lambda: cell.resting(since) and len(cell.notes.states) > seen + 50, PATIENCE, "more ticks")
     last = cell.notes.states[-1]
     assert last.rests and np.abs(last.q - there.q).max() < STAYS
-    assert all_unsafe(cell.notes) + cell.harm() == []
+    assert all_unsafe(cell.notes) + cell.harm_now() == []
     return last
 
 
@@ -71,7 +65,7 @@ def test_a_streamer_that_is_killed_leaves_the_arm_where_it_is(cell: Cell) -> Non
     assert cell.watcher.latest()["reason"] in ("TRACKING_ERROR", "DRIVER_FAULT", *LATE)
     last = at_rest(cell, fault)
     np.testing.assert_allclose(last.q, last.desired_q, atol=STAYS)
-    start_streamer(cell)
+    cell.start_streamer()
     cell.ready()
 
 
@@ -136,9 +130,9 @@ def test_another_node_beside_the_monitor_is_not_streamed(cell: Cell) -> None:
     def speak(publisher: Publisher, here: np.ndarray) -> None:
         there = np.stack([here, here + FAR])
         now = cell.watcher.node.get_clock().now().to_msg()
-        path = Trajectory(np.array([0.0, FAR_TIME]), there, np.zeros((2, 7)))
-        publisher.publish(convert.to_trajectory(JOINT_NAMES, path, now))
+        path = Trajectory(np.array([0.0, FAR_TIME]), there, np.zeros_like(there))
+        publisher.publish(convert.to_trajectory(cell.arm.robot.message_joints, path, now))
 
-    foreign_writer(cell, JointTrajectory, COMMAND, speak)
+    foreign_writer(cell, JointTrajectory, cell.arm.robot.command_topic, speak)
     log = cell.graph.log("position_streamer").read_text()
     assert "2 nodes publish trajectories" in log

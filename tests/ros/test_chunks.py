@@ -75,6 +75,6 @@ def test_chunks_move_the_arm_and_end_with_their_policy(side: Side, tmp_path: Pat
     side.graph.wait("arm_monitor", PATIENCE)
     recorded = read_flight(tmp_path / "arm.mcap")
     moved = [cycle.decision for cycle in recorded.cycles if cycle.decision.verdict < Verdict.HOLD]
-    assert moved and all(one.progress is not None for one in moved)
+    assert moved and all(one.clock is not None for one in moved)
     robot = load_robot(side.robot)
     assert replay(recorded, load_bundle(tmp_path / "bundle", robot).models(recorded.config)) == []

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from spillguard_core.robot.arm import MONITOR_PERIOD
+from tests.faults.arms import POURING
 from tests.faults.cases import BRAKING, CLOCKS, GOES_ON, MESSAGES, SERVO, STOPS, Case
 from tests.faults.commands import all_unsafe, hold_after, off_track_after, rest_after
-from tests.faults.test_message_faults import CASES, JOINTS, Relayed
+from tests.faults.message_cases import JOINTS, Relayed, cases
 from tests.ros.bundles import Orbit, make_bundle
 from tests.simulated.graph import SimulatedGraph, simulated_graph
 
@@ -51,7 +52,7 @@ def check_held(graph: SimulatedGraph, case: Case, fault: float, bound: float | N
     return float(hold.time - fault)
 
 
-@pytest.mark.parametrize("relayed", CASES, ids=lambda relayed: relayed.case.name)
+@pytest.mark.parametrize("relayed", cases(POURING).values(), ids=lambda relayed: relayed.key)
 def test_fault_in_a_message_is_answered_within_its_bound(graph: SimulatedGraph, relayed: Relayed) -> None:
     for _ in range(TIMES):
         graph.ready()

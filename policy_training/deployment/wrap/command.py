@@ -1,4 +1,5 @@
-"""`spillguard wrap`: somebody else's policy, an ONNX graph or a model of Stable-Baselines3, as a bundle.
+"""`spillguard wrap`: somebody else's policy as a bundle: an ONNX graph, a model of Stable-Baselines3, or a
+LEAPP pipeline.
 
 The contract says what its numbers mean (`contract.py`). The graph is put between the robot's terms and the
 task's action (`graph.py`), compared step by step with what the contract means (`meaning.py`), and the
@@ -21,6 +22,9 @@ from rich.console import Console
 
 from policy_training.deployment.bundle_folder import check_replaceable, folder_beside, replace_folder
 from policy_training.deployment.export import SPEED_SHARE
+from policy_training.deployment.leapp.drafting import DEFAULT_RATE, write_pipeline_draft
+from policy_training.deployment.leapp.merging import merged
+from policy_training.deployment.leapp.pipeline import is_pipeline, read_pipeline
 from policy_training.deployment.wrap.contract import Contract, load_contract
 from policy_training.deployment.wrap.draft import write_draft
 from policy_training.deployment.wrap.graph import wrapped
@@ -113,7 +117,9 @@ def _compare(graph: bytes, model: bytes, contract: Contract, observations: NDArr
 
 
 def _world(contract: Contract) -> bytes:
-    """The robot's own model among the shapes of the site. FileNotFoundError if it has no model."""
+    """The robot's own model among the shapes of the site, or a world as it is. FileNotFoundError."""
+    if contract.world is not None:
+        return contract.world.read_bytes()
     path = contract.robot.folder / "model.xml"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is lacking: the arm's shapes, which `spillguard robot` writes")
@@ -149,17 +155,17 @@ class WrapArguments:
     """Write somebody else's policy as a bundle, checked against its contract and by the robot's loader."""
 
     model: tyro.conf.Positional[Path]
-    "An ONNX graph, or a model of Stable-Baselines3 (.zip)."
+    "An ONNX graph, a model of Stable-Baselines3 (.zip), or a LEAPP pipeline (its folder or YAML file)."
     contract: Path
     "contract.yaml: what the policy is given and what its outputs mean; see docs/own_policy.md."
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     "Directory of the bundle."
     draft: bool = False
-    "Write --contract from the graph's own metadata (mjlab, Isaac Lab, rsl_rl), for --robot, and no bundle."
+    "Write --contract from what the graph (mjlab, Isaac Lab, rsl_rl) or pipeline says for --robot, no bundle."
     robot: str = ""
     "Of a draft: name of the arm, or a folder with its robot.yaml."
-    rate: float = 50.0
-    "Of a draft: how often the policy is asked [Hz]; the metadata does not say."
+    rate: float | None = None
+    "Of a draft: how often the policy is asked [Hz]. None: as a LEAPP pipeline says, else 50."
     normalize: Path | None = None
     "Of a model of Stable-Baselines3: its VecNormalize (.pkl)."
     overwrite: bool = False
@@ -173,11 +179,7 @@ def main(words: Sequence[str]) -> int:
     """`spillguard wrap`."""
     args = parsed(WrapArguments, words, "spillguard wrap")
     if args.draft:
-        if not args.robot or args.out is not None:
-            raise ValueError("a draft is for an arm and makes no bundle: give --robot, leave out --out")
-        write_draft(args.model, args.contract, load_robot(args.robot), args.robot, args.rate)
-        Console(markup=False).print(f"{args.contract}: read every line, then wrap", highlight=False)
-        return 0
+        return _draft(args)
     if args.out is None:
         raise ValueError("--out is lacking: the directory of the bundle")
     contract = load_contract(args.contract)
@@ -187,6 +189,8 @@ def main(words: Sequence[str]) -> int:
         model = graph_of(args.model, args.normalize)
     elif args.normalize is not None:
         raise ValueError("--normalize is of a model of Stable-Baselines3 (.zip)")
+    elif is_pipeline(args.model):
+        model = merged(read_pipeline(args.model)).SerializeToString()
     else:
         model = args.model.read_bytes()
     said = args.contract.read_text()
@@ -197,4 +201,16 @@ def main(words: Sequence[str]) -> int:
         "no safety critic: the hard limits act alone (allow_uncalibrated:=true)",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+    return 0
+
+
+def _draft(args: WrapArguments) -> int:
+    if not args.robot or args.out is not None:
+        raise ValueError("a draft is for an arm and makes no bundle: give --robot, leave out --out")
+    arm = load_robot(args.robot)
+    if is_pipeline(args.model):
+        write_pipeline_draft(args.model, args.contract, arm, args.robot, args.rate)
+    else:
+        write_draft(args.model, args.contract, arm, args.robot, args.rate or DEFAULT_RATE)
+    Console(markup=False).print(f"{args.contract}: read every line, then wrap", highlight=False)
     return 0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spillguard_core.bundle.bundle import LONGEST_CHUNK
+from spillguard_core.bundle.bundle import GUARD, LONGEST_CHUNK
 from spillguard_core.gate.proposals import MOST_ACTIONS, ROUNDING
 from spillguard_core.gate.task import Carrier, Task
 from spillguard_core.robot.arm import Robot, load_robot
@@ -32,7 +32,7 @@ KINDS = {
 """What an output may mean, by what carries the task's action."""
 KEYS = {
     "robot", "task", "policy_rate", "observation", "history", "clip_observation", "action", "state", "site",
-    "trained_latency",
+    "trained_latency", "world",
 }  # fmt: skip
 ENTRY_KEYS = {"term", "joints", "shift", "scale", "input"}
 ACTION_KEYS = {"kind", "entries", "offset", "scale", "clip", "output", "chunk"}
@@ -86,6 +86,7 @@ class Contract:
     site: Path | None  # of the arm's surroundings; None: a table at the height of its base
     trained_latency: float | None  # [s]
     chunk: Chunked | None = None  # None: an output is one action
+    world: Path | None = None  # MJCF of arm and surroundings, in place of the robot's own model and the site
 
     @property
     def outputs(self) -> int:
@@ -125,12 +126,17 @@ def contract_of(raw: Any, folder: Path) -> Contract:
         raise ValueError("observation has no term of the task")
     if chunk is not None and any(entry.term == LAST_OUTPUT for entry in entries):
         raise ValueError(f"a policy that puts out chunks of actions cannot be given its {LAST_OUTPUT}")
+    if "site" in said and "world" in said:
+        raise ValueError("a world has surroundings of its own: give site or world")
+    world = folder / Path(_text(said["world"], "world")).expanduser() if "world" in said else None
+    if world is not None and world.is_dir():
+        world = world / GUARD
     site = folder / Path(_text(said["site"], "site")).expanduser() if "site" in said else None
     latency = _number(said["trained_latency"], "trained_latency") if "trained_latency" in said else None
     return Contract(
         robot, task, _number(said["policy_rate"], "policy_rate"), entries, _history(said.get("history", 1)),
         _number(said.get("clip_observation", np.inf), "clip_observation"),
-        columns, offset, scale, clip, output, _states(said.get("state", [])), site, latency, chunk,
+        columns, offset, scale, clip, output, _states(said.get("state", [])), site, latency, chunk, world,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.arms import still
 from sim.reaching.guarded import GuardedArm
 from spillguard_core.gate import chunk as chunks
-from spillguard_core.gate.decision import Chunk, Mode, Proposal, Request
+from spillguard_core.gate.decision import Chunk, ChunkClock, Mode, Proposal, Request
 from spillguard_core.gate.proposals import MOST_ACTIONS
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.robot.arm import Vec, load_robot
@@ -84,8 +84,8 @@ def test_a_slower_arm_goes_the_same_way(task: str, speed: float) -> None:
     """In the chunk's time it does its share of it, and nothing of it is skipped."""
     stage = Stage(task, speed)
     assert max(stage.follow(stage.chunk(), 1.9)) < 0.005
-    progress = stage.arm.decision.progress
-    assert progress is not None and progress.seconds == pytest.approx(1.9 * speed, abs=0.02)
+    clock = stage.arm.decision.clock
+    assert clock is not None and clock.seconds == pytest.approx(1.9 * speed, abs=0.02)
     assert stage.arm.decision.q == pytest.approx(there(np.array([1.9 * speed]))[0], abs=0.02)
 
 
@@ -96,25 +96,24 @@ def test_a_limit_slows_a_chunk_and_skips_nothing_of_it() -> None:
     actions = np.tile(np.eye(6)[0] * 2.0 * most[0], (10, 1)) * np.r_[np.ones(5), -np.ones(5)][:, None]
     start = stage.arm.now
     asked = Proposal(actions[0], start, start, Chunk(actions, PERIOD * np.arange(1.0, 11.0)))
-    clock = []
+    seen = []
     for _ in range(40):
         stage.arm.period(asked)
-        progress = stage.arm.decision.progress
-        assert progress is not None
-        clock.append(progress.seconds)
-    gone = np.diff(clock)
-    assert gone[:20] == pytest.approx(0.5 * stage.arm.config.period, abs=1e-6)  # half as fast
-    assert clock[-1] < 0.25
+        clock = stage.arm.decision.clock
+        assert clock is not None
+        seen.append(clock.seconds)
+    assert np.diff(seen)[:20] == pytest.approx(0.5 * stage.arm.config.period, abs=1e-6)  # half as fast
+    assert seen[-1] < 0.25
 
 
 def test_a_hold_stops_the_chunks_clock(stage: Stage) -> None:
     asked = stage.chunk()
     stage.follow(asked, 0.5)
-    before = stage.arm.decision.progress
+    before = stage.arm.decision.clock
     stage.follow(asked, 0.3, Request.HOLD)
     held = stage.arm.decision
-    assert held.verdict is Verdict.HOLD and before is not None and held.progress is not None
-    assert held.progress.seconds <= before.seconds + stage.arm.config.period and held.progress.pace == 0.0
+    assert held.verdict is Verdict.HOLD and before is not None and held.clock is not None
+    assert held.clock.seconds <= before.seconds + stage.arm.config.period and held.clock.pace == 0.0
     off = stage.follow(asked, 0.5, Request.RESUME)
     assert stage.arm.decision.verdict is Verdict.PASS and max(off) < 0.01
 
@@ -155,8 +154,8 @@ def test_the_first_actions_of_a_late_chunk_are_over(speed: float) -> None:
     asked = stage.chunk()
     late = replace(asked, stamp=asked.stamp - 0.12)
     stage.arm.period(late)
-    progress = stage.arm.decision.progress
-    assert progress is not None and progress.seconds == pytest.approx(0.12 * speed, abs=1e-9)
+    clock = stage.arm.decision.clock
+    assert clock is not None and clock.seconds == pytest.approx(0.12 * speed, abs=1e-9)
 
 
 def test_after_the_last_velocity_comes_rest() -> None:
@@ -175,9 +174,9 @@ def test_in_shadow_the_chunks_clock_is_the_monitors() -> None:
     chunk = Chunk(np.full((10, 6), 100.0), PERIOD * np.arange(1.0, 11.0))
     asked = Proposal(chunk.actions[0], stage.arm.now, stage.arm.now, chunk)
     stage.follow(asked, 0.2)
-    progress = stage.arm.decision.progress
+    clock = stage.arm.decision.clock
     assert stage.arm.decision.verdict is Verdict.LIMIT
-    assert progress is not None and progress.seconds == pytest.approx(0.2 - stage.arm.config.period, abs=1e-9)
+    assert clock is not None and clock.seconds == pytest.approx(0.2 - stage.arm.config.period, abs=1e-9)
 
 
 def test_an_arm_beside_the_path_first_returns_to_it() -> None:
@@ -273,5 +272,20 @@ def test_whatever_a_chunk_says_the_command_keeps_the_limits(
         assert (np.abs(decision.qd) <= limits.velocity + 1e-9).all()
         assert (np.abs(decision.qd - before) <= limits.acceleration * config.period + 1e-9).all()
         assert ((limits.position_min <= decision.q) & (decision.q <= limits.position_max)).all()
-        progress = decision.progress
-        assert progress is None or (0.0 <= progress.seconds <= asked.lasts and 0.0 <= progress.pace <= 1.0)
+        clock = decision.clock
+        assert clock is None or (0.0 <= clock.seconds <= asked.lasts and 0.0 <= clock.pace <= 1.0)
+
+
+@pytest.mark.parametrize(("done", "pace"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0), (-1.0, 0.0), (3.0, 1.0)])
+def test_a_chunks_clock_never_goes_back_and_never_ahead(done: float, pace: float) -> None:
+    """Also where the arm is led back out of a limit, or faster than it was asked to go."""
+    asked, scale = np.array([0.1, -0.2, 0.0]), np.array([1.0, 2.0, 3.0])
+    found = chunks.sent(ChunkClock(1.0, 0.3, 0.0), asked, done * asked, scale)
+    assert found is not None and (found.stamp, found.seconds) == (1.0, 0.3)
+    assert found.pace == pytest.approx(pace)
+    assert chunks.sent(None, asked, asked, scale) is None
+
+
+def test_while_a_chunk_asks_for_rest_its_time_passes() -> None:
+    found = chunks.sent(ChunkClock(1.0, 0.3, 0.0), np.zeros(3), np.zeros(3), np.ones(3))
+    assert found is not None and found.pace == 1.0

@@ -97,6 +97,21 @@ def test_the_scene_sees_a_contact_and_a_limit() -> None:
     assert scene_goal.violated and not scene_goal.reached
 
 
+def test_a_scene_that_is_streamed_to_takes_positions_and_no_trajectory() -> None:
+    scene = ReachScene(bundle("ur5e", "reach"), seed=2, streamed=True)
+    start, by = scene.position.copy(), 0.01 * np.eye(6)[0]
+    path = Trajectory(np.array([0.0, 0.1]), np.stack([start, start - by]), np.zeros((2, 6)))
+    scene.controller.accept(path, 0.0, scene.now)
+    scene.positions.accept(start + by, scene.now)
+    for _ in range(50):
+        scene.advance()
+    np.testing.assert_allclose(scene.position, start + by, atol=1e-6)
+    scene.settle(start)
+    scene.advance()
+    np.testing.assert_array_equal(scene.position, start)
+    assert scene.inside and not scene.outcome().violated
+
+
 def test_pillars_stand_in_the_workspace_of_the_arm() -> None:
     assert guard_xml("fr3", "pillars").count("pillar") == 2
     assert "pillar" not in guard_xml("fr3", "table")

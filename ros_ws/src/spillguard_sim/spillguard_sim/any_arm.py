@@ -1,7 +1,7 @@
 """Any arm with the topics of its own driver, in real time, and goals for its tool.
 
-Its controller takes, joins and refuses messages as ros2_control's joint_trajectory_controller does; its
-servos trail their command (`sim/reaching/scene.py`). One service and one topic exist only in simulation: the
+Its controller takes, joins and refuses messages as ros2_control's joint_trajectory_controller does, or takes
+positions that are streamed (parameter `output`); its servos trail their command (`sim/reaching/scene.py`). One service and one topic exist only in simulation: the
 next goal, and how it stands with this one.
 """
 
@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import ParameterType, ParameterValue
@@ -17,6 +18,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -28,12 +30,14 @@ from spillguard_ros.monitor.driver import CONTROLLERS, DIAGNOSTICS, JOINS
 from spillguard_ros.monitor.driver_reports import ACTIVE
 from spillguard_ros.node import convert
 from spillguard_ros.node.intake import subscribe
+from spillguard_ros.node.outputs import FORWARD_CONTROLLER, POSITIONS, Output
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
 from spillguard_sim.heap import keep_heap_small
 
 MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
 OUTCOME_TICKS = 5  # between two outcome messages
+QUEUE = 20  # positions that may wait for a tick
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class AnyArmParameters:
     bundle: str = required("directory of the bundle, whose world model is that of the arm")
     robot: str = required("name of the arm, or a folder with its robot.yaml")
     seed: int = required("seed of the sequence of goals", 0, 2**31 - 1)
+    output: str = optional("trajectory", "what the controller takes: trajectory or positions")
+    interpolate_from_desired_state: bool = optional(
+        True, "the controller joins messages to its last command; else to where the arm is measured to be"
+    )
     driver_status: str = optional(CONTROLLERS, "name of its controller manager's status on /diagnostics")
     joint_prefix: str = optional("", "before the names of joints and base frame in messages; empty: none")
 
@@ -57,22 +65,42 @@ class AnyArm(ShellNode):
         """Build the scene and the topics."""
         self._settings = told = read_parameters(self, AnyArmParameters)
         self._robot = robot = load_robot(told.robot, told.joint_prefix)
-        self._scene = ReachScene(load_bundle(Path(told.bundle), robot), told.seed)
-        self._controller_name = robot.command_topic.rpartition("/")[0]
+        self._streamed = Output.named(told.output) is Output.POSITIONS
+        self._scene = ReachScene(
+            load_bundle(Path(told.bundle), robot), told.seed,
+            streamed=self._streamed, from_desired=told.interpolate_from_desired_state,
+        )  # fmt: skip
+        self._base = time.monotonic()  # a command may come before anything is active
+        trajectories = robot.command_topic.rpartition("/")[0]
+        self._controller_name = FORWARD_CONTROLLER if self._streamed else trajectories
         qos = QoSProfile(depth=10)
         self._joints = self.create_lifecycle_publisher(JointState, "joint_states", qos)
         self._goal = self.create_lifecycle_publisher(PoseStamped, SENSORS[0].topic, qos)
         self._outcome = self.create_lifecycle_publisher(DiagnosticStatus, "~/outcome", qos)
         self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, qos)
-        self._command = subscribe(
-            self, JointTrajectory, robot.command_topic, lambda msg, _: self._on_command(msg), self._refuse, 1
-        )
-        self._services = [
-            self.create_service(Trigger, "~/new_goal", self._on_new_goal),
-            self.create_service(
-                GetParameters, f"{self._controller_name}/get_parameters", self._on_get_parameters
-            ),
-        ]
+        # rclpy keeps its own list of services as `_services`.
+        self._offered = [self.create_service(Trigger, "~/new_goal", self._on_new_goal)]
+        if self._streamed:
+            self._command = subscribe(
+                self,
+                Float64MultiArray,
+                POSITIONS,
+                lambda msg, _: self._on_positions(msg),
+                self._refuse,
+                QUEUE,
+            )
+        else:
+            self._command = subscribe(
+                self,
+                JointTrajectory,
+                robot.command_topic,
+                lambda msg, _: self._on_command(msg),
+                self._refuse,
+                1,
+            )
+            self._offered.append(
+                self.create_service(GetParameters, f"{trajectories}/get_parameters", self._on_get_parameters)
+            )
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start simulated time."""
@@ -89,11 +117,11 @@ class AnyArm(ShellNode):
 
     def release(self) -> None:
         """Drop the topics."""
-        if hasattr(self, "_services"):
+        if hasattr(self, "_offered"):
             for publisher in (self._joints, self._goal, self._outcome, self._diagnostics):
                 self.destroy_lifecycle_publisher(publisher)
             self.destroy_subscription(self._command)
-            for service in self._services:
+            for service in self._offered:
                 self.destroy_service(service)
 
     def _on_command(self, msg: JointTrajectory) -> None:
@@ -104,6 +132,13 @@ class AnyArm(ShellNode):
         try:
             trajectory = convert.trajectory(msg, self._robot.message_joints)
             self._scene.controller.accept(trajectory, now - since if stamped else 0.0, now)
+        except ValueError as error:
+            self._refuse(str(error))
+
+    def _on_positions(self, msg: Float64MultiArray) -> None:
+        self._catch_up()
+        try:
+            self._scene.positions.accept(np.array(msg.data), time.monotonic() - self._base)
         except ValueError as error:
             self._refuse(str(error))
 
@@ -124,7 +159,9 @@ class AnyArm(ShellNode):
         self, request: GetParameters.Request, response: GetParameters.Response
     ) -> GetParameters.Response:
         """The controller's own node has these; unknown ones are answered as not set."""
-        joins = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=True)
+        joins = ParameterValue(
+            type=ParameterType.PARAMETER_BOOL, bool_value=self._settings.interpolate_from_desired_state
+        )
         response.values = [joins if name == JOINS else ParameterValue() for name in request.names]
         return response
 
@@ -133,7 +170,11 @@ class AnyArm(ShellNode):
         if due > MOST_TICKS:
             self._base = time.monotonic() - self._scene.now - MOST_TICKS * MONITOR_PERIOD
         for _ in range(min(due, MOST_TICKS)):
-            self._scene.advance()
+            self._advance()
+
+    def _advance(self) -> None:
+        """One tick."""
+        self._scene.advance()
 
     def _on_timer(self) -> None:
         self._catch_up()
@@ -146,14 +187,15 @@ class AnyArm(ShellNode):
             self._outcome.publish(_status(scene.outcome(), scene.goals))
 
     def _on_second(self) -> None:
-        """Status in the form of a driver's controller manager."""
-        said = {f"{self._controller_name}.state": ACTIVE}
-        status = convert.to_status(
-            self._settings.driver_status, DiagnosticStatus.OK, "All controllers are active", said
-        )
-        msg = DiagnosticArray(status=[status])
+        msg = DiagnosticArray(status=[self._driver_status()])
         msg.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(msg)
+
+    def _driver_status(self) -> DiagnosticStatus:
+        """Status in the form of a driver's controller manager."""
+        said = {f"{self._controller_name}.state": ACTIVE}
+        name, words = self._settings.driver_status, "All controllers are active"
+        return convert.to_status(name, DiagnosticStatus.OK, words, said)
 
 
 def _status(outcome: Reached, goal: int) -> DiagnosticStatus:

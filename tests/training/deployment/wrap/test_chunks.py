@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policy_training.deployment.leapp.writing import write_pipeline
 from policy_training.deployment.wrap.contract import contract_of
 from spillguard_core.bundle.bundle import LONGEST_CHUNK, load_bundle
 from spillguard_core.bundle.manifest import Ahead, BundleError, Manifest
@@ -67,6 +68,13 @@ def test_a_chunk_that_makes_no_sense_is_refused(tmp_path: Path, chunk: object, w
 def test_a_graph_of_another_length_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="has 7 numbers, action has 7 in each of 4 actions of a chunk"):
         bundle_of(tmp_path, linear(np.eye(7)), contract())
+
+
+def test_no_pipeline_of_another_stack_is_written_of_chunks(tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path, linear(np.hstack([np.eye(7)] * 4)), contract())
+    with pytest.raises(ValueError, match="puts out 4 actions at once"):
+        write_pipeline(bundle, tmp_path / "bundle", tmp_path / "pipeline")
+    assert not (tmp_path / "pipeline").exists()
 
 
 def test_its_last_output_is_not_given_to_a_policy_of_chunks(tmp_path: Path) -> None:

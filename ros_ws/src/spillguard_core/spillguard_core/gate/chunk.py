@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spillguard_core.gate.cycle import Cycle
-from spillguard_core.gate.decision import Chunk, Progress, Proposal
+from spillguard_core.gate.decision import Chunk, ChunkClock, Proposal
 from spillguard_core.gate.task import Carrier, Task
 from spillguard_core.robot.arm import ArmLimits, Vec, joint_differences
 from spillguard_core.robot.tool import towards, within
@@ -32,41 +32,41 @@ SAME = 1e-9  # [rad] by which two distances to the path may differ and count as 
 STILL = 1e-9  # largest action, in units of the scale, that asks for rest
 
 
-class Wanted(NamedTuple):
+class Due(NamedTuple):
     """What a proposal asks for in this decision."""
 
     asked: Vec  # (A,) as the policy put it: of a chunk, the action that is due
     followed: Vec  # (A,) the velocity, of the tool or of the joints, that is followed in its place
-    progress: Progress | None  # of its chunk
+    clock: ChunkClock | None  # of its chunk
 
 
-def wanted(proposal: Proposal, cycle: Cycle, task: Task) -> Wanted:
+def wanted(proposal: Proposal, cycle: Cycle, task: Task) -> Due:
     """What is due now. The proposal is known to be valid."""
     chunk, limits = proposal.chunk, cycle.config.limits
     if chunk is None:
-        asked, progress = proposal.twist, None
+        asked, clock = proposal.twist, None
     else:
         earliest, latest = _window(proposal, chunk, cycle)
         if task.carrier is Carrier.POSITIONS:
             seconds, velocity = along(chunk, earliest, latest, cycle.q, limits)
-            progress = Progress(proposal.stamp, seconds, cycle.config.speed_scale)
-            return Wanted(chunk.due(seconds), velocity, progress)
+            clock = ChunkClock(proposal.stamp, seconds, cycle.config.speed_scale)
+            return Due(chunk.due(seconds), velocity, clock)
         asked = chunk.due(latest) if latest < chunk.lasts else np.zeros_like(proposal.twist)
-        progress = Progress(proposal.stamp, latest, 0.0)
-    return Wanted(asked, asked if task.aim is None else task.aim(asked, cycle.q, limits), progress)
+        clock = ChunkClock(proposal.stamp, latest, 0.0)
+    return Due(asked, asked if task.aim is None else task.aim(asked, cycle.q, limits), clock)
 
 
-def asked(proposal: Proposal, progress: Progress | None) -> Vec:
+def asked(proposal: Proposal, clock: ChunkClock | None) -> Vec:
     """(A,) what a proposal asked for in a decision that has been made, as the policy put it."""
-    if proposal.chunk is None or progress is None or progress.stamp != proposal.stamp:
+    if proposal.chunk is None or clock is None or clock.stamp != proposal.stamp:
         return proposal.twist
-    return proposal.chunk.due(progress.seconds)
+    return proposal.chunk.due(clock.seconds)
 
 
 def _window(proposal: Proposal, chunk: Chunk, cycle: Cycle) -> tuple[float, float]:
     """[s] between which the chunk's clock may stand now: as it stood at the last decision, and as it stands
     if nothing slowed the arm since."""
-    inputs, last, speed = cycle.inputs, cycle.last.progress, cycle.config.speed_scale
+    inputs, last, speed = cycle.inputs, cycle.last.clock, cycle.config.speed_scale
     # In shadow somebody else moves the arm, so nothing is known of what was slowed.
     if last is not None and last.stamp == proposal.stamp and not cycle.config.shadow:
         return last.seconds, min(last.seconds + last.pace * cycle.elapsed, chunk.lasts)
@@ -124,17 +124,16 @@ def _way(target: Vec, start: Vec, turn: list[float]) -> Vec:
     return np.array(joint_differences(target, start, turn))
 
 
-def sent(progress: Progress | None, asked: Vec, sent_twist: Vec, scale: Vec) -> Progress | None:
+def sent(clock: ChunkClock | None, asked: Vec, sent_twist: Vec, scale: Vec) -> ChunkClock | None:
     """How fast a chunk of velocities goes on: by the share of the asked action (A,) that was sent (A,)."""
-    if progress is None or progress.pace > 0.0:
-        return progress
+    if clock is None or clock.pace > 0.0:
+        return clock
     wish, done = asked / scale, sent_twist / scale
     size = float(wish.dot(wish))
-    return replace(
-        progress, pace=1.0 if size <= STILL**2 else min(max(float(done.dot(wish)) / size, 0.0), 1.0)
-    )
+    share = 1.0 if size <= STILL**2 else float(done.dot(wish)) / size
+    return replace(clock, pace=min(max(share, 0.0), 1.0))
 
 
-def paused(progress: Progress | None) -> Progress | None:
+def paused(clock: ChunkClock | None) -> ChunkClock | None:
     """While the arm brakes or is held a chunk's clock stands."""
-    return None if progress is None else replace(progress, pace=0.0)
+    return None if clock is None else replace(clock, pace=0.0)

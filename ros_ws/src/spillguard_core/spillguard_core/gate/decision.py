@@ -164,7 +164,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class ChunkClock:
     """How far the gate has carried out a chunk: memory for the next decision."""
 
     stamp: float  # [s] of the proposal
@@ -252,4 +252,4 @@ class Decision:
     held_since: float  # [s] steady time since which the arm has been commanded to rest; NaN while it may move
     suspension: Suspension | None  # of the critic; None while it acts
     stillness: Stillness  # of the measured arm
-    progress: Progress | None = None  # of the proposal's chunk
+    clock: ChunkClock | None = None  # of the proposal's chunk

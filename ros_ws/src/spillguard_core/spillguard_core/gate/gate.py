@@ -47,12 +47,12 @@ from spillguard_core.gate.checks import (
 from spillguard_core.gate.cycle import Cycle, begin
 from spillguard_core.gate.decision import (
     MARGINS,
+    ChunkClock,
     Decision,
     GateConfig,
     Inputs,
     Measurement,
     Mode,
-    Progress,
     Stillness,
 )
 from spillguard_core.gate.limits import Feasible, Hard, Margins, Start, feasible, whole
@@ -145,7 +145,7 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     """The wanted action, as far as critic and hard limits allow it. All inputs are known to be valid."""
     measurement, proposal = cycle.inputs.measurement, cycle.wanted
     assert measurement is not None and proposal is not None
-    asked, wanted, progress = chunk.wanted(proposal, cycle, models.task)
+    asked, wanted, clock = chunk.wanted(proposal, cycle, models.task)
     excess = max((np.abs(wanted) / models.scale).tolist())
     twist = wanted if excess <= 1.0 else wanted / excess
     speed = cycle.config.speed_scale
@@ -170,8 +170,8 @@ def _followed(cycle: Cycle, mode: Mode, models: Models) -> Decision:
     if reason.verdict >= Verdict.HOLD:
         return _braked(cycle, mode, (reason, detail), models)
     sent = choice._replace(twist=result.twist)
-    progress = chunk.sent(progress, wanted, result.twist, models.scale)
-    return _decision(cycle, mode, (reason, detail), result.motion, sent, models, result.margins, progress)
+    clock = chunk.sent(clock, wanted, result.twist, models.scale)
+    return _decision(cycle, mode, (reason, detail), result.motion, sent, models, result.margins, clock)
 
 
 def _place_fault(cycle: Cycle, models: Models) -> Finding:
@@ -252,13 +252,13 @@ def _rest(cycle: Cycle) -> Motion:
 def _braked(cycle: Cycle, mode: Mode, finding: Finding, models: Models) -> Decision:
     """Brake to rest, then stay there."""
     choice = Choice(np.zeros(len(models.task.action)), math.nan, reasons.OK, 0)
-    progress = chunk.paused(cycle.last.progress)
-    return _decision(cycle, mode, finding, _rest(cycle), choice, models, None, progress)
+    clock = chunk.paused(cycle.last.clock)
+    return _decision(cycle, mode, finding, _rest(cycle), choice, models, None, clock)
 
 
 def _decision(
     cycle: Cycle, mode: Mode, finding: Finding, motion: Motion, choice: Choice, models: Models,
-    margins: Margins | None, progress: Progress | None,
+    margins: Margins | None, clock: ChunkClock | None,
 ) -> Decision:  # fmt: skip
     reason, detail = finding
     verdict = reason.verdict
@@ -274,7 +274,7 @@ def _decision(
         anchored=cycle.last.anchored and (mode is not Mode.STOPPED or bool(motion.qd.any())),
         off_track=cycle.off_track, state_stamp=cycle.stamp, state_advanced=cycle.advanced,
         spoken=cycle.spoken, held_since=math.nan if moving else since, stillness=cycle.stillness,
-        suspension=None if mode is Mode.STOPPED else cycle.suspension, progress=progress,
+        suspension=None if mode is Mode.STOPPED else cycle.suspension, clock=clock,
     )  # fmt: skip
 
 

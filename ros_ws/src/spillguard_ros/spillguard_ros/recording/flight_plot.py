@@ -155,7 +155,7 @@ def _draw_actions(
         return [np.nan if action is None else float(action[number]) for action in actions]
 
     asked = [
-        None if c.inputs.proposal is None else chunk.asked(c.inputs.proposal, c.decision.progress)
+        None if c.inputs.proposal is None else chunk.asked(c.inputs.proposal, c.decision.clock)
         for c in cycles
     ]
     looked_on = any(c.decision.mode is Mode.SHADOW for c in cycles)

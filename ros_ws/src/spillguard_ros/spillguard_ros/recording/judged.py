@@ -179,7 +179,7 @@ def compared(recorded: Flight, seen: Judged, task: Task, tool: Tool) -> Compared
         if measurement is None or proposal is None or not is_action(proposal.twist, entries):
             continue
         q, qd = measurement.joint_position, measurement.joint_velocity
-        said = chunk.asked(proposal, recorded.cycles[number].decision.progress)
+        said = chunk.asked(proposal, recorded.cycles[number].decision.clock)
         if q.shape == qd.shape and all_finite(q) and all_finite(qd) and is_action(said, entries):
             followed = said if task.aim is None else task.aim(said, q, recorded.config.limits)
             joints = speed * tool.joint_velocity(q, followed) - qd

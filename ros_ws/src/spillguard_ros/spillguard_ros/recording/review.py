@@ -155,7 +155,7 @@ def explained(recorded: Flight, index: int) -> list[tuple[str, str]]:
     decision, teleop = cycle.decision, cycle.decision.mode is Mode.TELEOP
     proposal, running = cycle.inputs.teleop if teleop else cycle.inputs.proposal, decision.suspension
     first, last = stretch(recorded, index)
-    asked = "nothing" if proposal is None else _action(chunk.asked(proposal, decision.progress), recorded)
+    asked = "nothing" if proposal is None else _action(chunk.asked(proposal, decision.clock), recorded)
     verdict = f"{decision.verdict.name}: {decision.reason.value}"
     return [
         ("time", f"{elapsed[index]:.3f} s, cycle {decision.cycle}, at {_clock(recorded.times[index])}"),
