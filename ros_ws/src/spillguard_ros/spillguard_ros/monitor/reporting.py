@@ -13,6 +13,7 @@ from spillguard_ros.monitor.driver import DIAGNOSTICS
 from spillguard_ros.monitor.latency import Latency
 from spillguard_ros.monitor.status import decision_status, recorder_status
 from spillguard_ros.node import convert
+from spillguard_ros.node.intake import subscribe
 from spillguard_ros.recording import flight
 from spillguard_ros.recording.recorder import FlightRecorder
 
@@ -20,6 +21,7 @@ MEGABYTE = 1_000_000
 LOG_PERIOD = 1.0  # [s] between two log lines with the same answer to the same service
 MOST_ANSWERS = 100  # different ones in that time; what is refused beyond them is neither logged nor recorded
 REQUESTS = "safety_monitor/requests"  # of a recording: who asked for what, and what was answered
+PAGE = "operator_page/requests"  # who pressed what there: the page's word, which any node could give
 LATE = 1.5  # periods between two cycles, above which the second is late
 
 
@@ -58,6 +60,10 @@ class Reporter:
             for name in ("q_c", "verdict", "command_age")
         }
         self.publishers = [self._status, self._diagnostics, *self._numbers.values()]
+        self.subscriptions = (
+            [subscribe(node, DiagnosticStatus, PAGE, self._pressed, lambda _: None, 10)] if recorder else []
+        )
+        """To be destroyed with the node's topics."""
 
     def report(self, cycle: flight.CycleRecord, driver_warning: str, crowd: str = "") -> None:
         """Every cycle; `crowd`: on which topics several nodes ask for motion."""
@@ -77,8 +83,10 @@ class Reporter:
         self._record(flight.TOPIC, cycle)
 
     def asked(self, service: str, who: str, granted: bool, answer: str) -> None:
-        """Log and record that `who` called `service`, and the answer. Each line goes to the graph and to
-        disk, so what repeats itself does once a second at most. What is granted is in the recorded cycle, too.
+        """Log and record that `who` called `service`, and the answer.
+
+        Each line goes to the graph and to disk, so what repeats itself does once a second at most. What is
+        granted is in the recorded cycle, too.
         """
         now, key = time.monotonic(), (service, who, answer)
         self._logged = {said: when for said, when in self._logged.items() if now - when < LOG_PERIOD}
@@ -89,6 +97,14 @@ class Reporter:
         values = {"service": service, "who": who, "granted": str(granted).lower()}
         level = DiagnosticStatus.OK if granted else DiagnosticStatus.WARN
         self._record(REQUESTS, convert.to_status(service, level, answer, values))
+
+    def _pressed(self, msg: DiagnosticStatus, received: float) -> None:
+        """Record it as it came; what comes too fast is as much of a flood here as at a service."""
+        self._logged = {said: when for said, when in self._logged.items() if received - when < LOG_PERIOD}
+        key = PAGE, str([pair.value for pair in msg.values]), msg.message
+        if key not in self._logged and len(self._logged) < MOST_ANSWERS:
+            self._logged[key] = received
+            self._record(PAGE, msg)
 
     def report_to_diagnostics(self) -> None:
         """Once a second, after the first decision: the latest status, and the recorder's."""

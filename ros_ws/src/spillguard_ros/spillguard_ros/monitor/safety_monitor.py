@@ -137,6 +137,7 @@ class SafetyMonitor(ShellNode):
                 *self._sensors.subscriptions,
                 *self._driver.subscriptions,
                 *self._wishes.subscriptions,
+                *self._reporter.subscriptions,
             ]:
                 self.destroy_subscription(subscription)
             sent = [] if self._arm is None else [self._arm.publisher]
