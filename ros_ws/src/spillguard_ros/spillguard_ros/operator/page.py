@@ -70,8 +70,8 @@ class PageParameters:
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
     key_file: str = optional(
         "",
-        "file of the private key with which reset and resume are signed, where the monitor has operator_keys; "
-        "empty: they are not",
+        "file of the private key that signs reset and resume, where the monitor has operator_keys; empty: "
+        "they are not signed",
     )
 
 
