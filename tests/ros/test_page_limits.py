@@ -82,11 +82,11 @@ def test_a_bucket_delays_what_comes_too_fast_and_nothing_else(clock: Clock) -> N
 
 
 def test_connections_come_slowly_from_one_address(clock: Clock) -> None:
-    doors = Doors(clock)
+    doors = Doors(2.0, 20, clock)
     admitted = [doors.admits("10.0.0.5") for _ in range(1000)]
-    assert sum(admitted) == page_limits.CONNECTIONS_AT_ONCE
+    assert sum(admitted) == 20
     assert doors.admits("10.0.0.6")
-    clock.now += 1.0 / page_limits.CONNECTIONS + 1e-6
+    clock.now += 0.5 + 1e-6
     assert doors.admits("10.0.0.5") and not doors.admits("10.0.0.5")
 
 

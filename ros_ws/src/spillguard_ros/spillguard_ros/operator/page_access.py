@@ -24,7 +24,7 @@ class Token:
         """`name`: where it came from, for the log."""
         if not is_guess(text):
             raise ValueError(
-                f"the token has {len(text.strip())} characters, it needs at least {SHORTEST_TOKEN} and at most "
+                f"the token has {len(text.strip())} characters, it needs at least {SHORTEST_TOKEN}, at most "
                 f"{LONGEST_TOKEN}; without one of your own a good one is made"
             )
         self._digest, self.name = _digest(text), name

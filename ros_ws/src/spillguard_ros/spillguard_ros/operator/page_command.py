@@ -22,8 +22,8 @@ class Page:
     token_file: Path | None = None
     """File with the token, readable by you alone; else $SPILLGUARD_PAGE_TOKEN, else a new one is printed."""
     key: Path | None = None
-    """Private key that signs reset and resume, where the monitor has operator_keys; spillguard keys makes one.
-    Whoever has the token then asks in its name."""
+    """Private key that signs reset and resume, where the monitor has operator_keys. Whoever has the token
+    then asks in its name."""
     namespace: str = ""
     """Namespace of the safety monitor."""
     joint_prefix: str = ""

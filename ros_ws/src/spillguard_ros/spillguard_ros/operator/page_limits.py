@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 MESSAGES, MESSAGES_AT_ONCE = 100.0, 200  # [1/s] of one connection; turning the view sends 50 a second
-CONNECTIONS, CONNECTIONS_AT_ONCE = 2.0, 20  # [1/s] from one address
-MOST_CLIENTS = 16  # connections at a time
+CONNECTIONS, CONNECTIONS_AT_ONCE = 4.0, 40  # [1/s] from one address; a browser makes several for one window
+WINDOWS, WINDOWS_AT_ONCE = 1.0, 8  # [1/s] from one address
+MOST_CLIENTS = 10  # windows at a time
 LARGEST = 1 << 14  # [B] of a message from a browser; its own are below 1000
-READ = 1 << 11  # [B] taken from one connection before the others have their turn
+READ = 1 << 9  # [B] taken from one connection before the others have their turn
+READS, READS_AT_ONCE = 100.0, 200  # [1/s] of one connection: a ping costs as much as a message, in 6 B
 FREE, FREE_FOR_ALL = 10, 40  # wrong guesses from one address, and from all, before one has to wait
 FIRST, LONGEST, LONGEST_FOR_ALL = 0.25, 4.0, 1.0  # [s] the first wait, and to what it doubles
 FORGOTTEN = 30.0  # [s] after which one wrong guess is
@@ -103,16 +105,17 @@ class Visitor(NamedTuple):
 
 
 class Doors:
-    """Which connections may be open."""
+    """Who may come in, by how many came from the same place."""
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, rate: float, at_once: int, clock: Clock = time.monotonic) -> None:
+        """As of a `Bucket`, for each place."""
+        self._rate, self._at_once, self._clock = rate, at_once, clock
         self._rates: OrderedDict[str, Bucket] = OrderedDict()
 
     def admits(self, address: str) -> bool:
         """Whether one more from there comes slowly enough."""
         where = origin(address)
-        rate = self._rates.pop(where, None) or Bucket(CONNECTIONS, CONNECTIONS_AT_ONCE, self._clock)
+        rate = self._rates.pop(where, None) or Bucket(self._rate, self._at_once, self._clock)
         self._rates[where] = rate
         if len(self._rates) > MOST_ADDRESSES:
             self._rates.popitem(last=False)

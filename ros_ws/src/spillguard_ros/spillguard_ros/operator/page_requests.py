@@ -65,7 +65,7 @@ class Presses:
 
 @dataclass(eq=False)
 class _Asked:
-    """A request under way; `challenged`: its challenge is asked for, and nothing has been asked of the arm."""
+    """A request under way; `challenged`: its challenge is asked for, and nothing is asked of the arm yet."""
 
     clients: list[int]
     since: float  # [s] steady time

@@ -3,20 +3,17 @@
 Connection headers are accessed through private names of viser, hence its exact pin in pyproject.toml.
 """
 
-import asyncio
 import threading
-from asyncio import selector_events
 from collections.abc import Callable
 from http import HTTPStatus
 
 import viser
 from viser.infra import WebsockClientConnection
-from websockets.asyncio.server import ServerConnection
-from websockets.typing import Data
 
 from spillguard_ros.operator import page_access, page_limits
 from spillguard_ros.operator.page_client import ClientPage
-from spillguard_ros.operator.page_limits import Bucket, Visitor
+from spillguard_ros.operator.page_connection import address, limited
+from spillguard_ros.operator.page_limits import Visitor
 
 CAMERA, LOOK_AT = (1.75, -1.15, 0.95), (0.4, 0.02, 0.24)  # [m] base frame
 FIELD_OF_VIEW = 0.75  # [rad] vertical
@@ -31,12 +28,10 @@ class PageServer(viser.ViserServer):
         """`make` builds the page of a newly connected browser, whose address it is told. ValueError if it
         cannot listen."""
         page_access.check_address(host, port)
-        # What one connection has sent is parsed to its end before the next one is looked at: a quarter of a
-        # megabyte of pings takes a second. The size of a read is a private constant of asyncio's.
-        selector_events._SelectorTransport.max_size = page_limits.READ  # type: ignore[attr-defined]
         self._visitors: dict[int, str] = {}  # address of every connection, the oldest first
-        self._doors = page_limits.Doors()
-        super().__init__(host, port, verbose=False)
+        self._doors = page_limits.Doors(page_limits.WINDOWS, page_limits.WINDOWS_AT_ONCE)
+        with limited():
+            super().__init__(host, port, verbose=False)
         if self.get_port() != port:  # it was taken in the meantime, and viser used the next one
             taken_by = f"port {port} was taken just now, give another"
             self.stop()
@@ -70,20 +65,19 @@ class PageServer(viser.ViserServer):
         """Reject other sites open in the operator's browser, and floods. Runs before anything is sent."""
         number = connection.client_id
         socket = self._websock_server._live_connections[number]
-        address = _address(socket)
-        if not self._doors.admits(address):
+        where = address(socket.remote_address)
+        if not self._doors.admits(where):
             socket.transport.abort()
             return
         headers = socket.request.headers if socket.request is not None else {}
         if not page_access.same_site(headers.get("Origin"), headers.get("Host"), self._loopback):
             await socket.close(1008, HTTPStatus.FORBIDDEN.phrase)
             return
-        _limit(socket)
-        self._visitors[number] = address
+        self._visitors[number] = where
         pages = self.pages()
         leaving = page_limits.crowded_out({
-            visitor: Visitor(page_limits.origin(address), visitor in pages and pages[visitor].unlocked)
-            for visitor, address in self._visitors.items()
+            visitor: Visitor(page_limits.origin(home), visitor in pages and pages[visitor].unlocked)
+            for visitor, home in self._visitors.items()
         })  # fmt: skip
         if leaving is not None:
             self._visitors.pop(leaving)
@@ -106,22 +100,3 @@ class PageServer(viser.ViserServer):
         """The open pages, by client number."""
         with self._lock:
             return dict(self._pages)
-
-
-def _address(socket: ServerConnection) -> str:
-    """Without the port; through a tunnel it is the tunnel's end."""
-    where = socket.remote_address
-    return str(where[0]) if isinstance(where, tuple) and where else "unknown"
-
-
-def _limit(socket: ServerConnection) -> None:
-    """Take messages no faster than a person's browser sends them, and none that is larger: the others wait at
-    the sender. Viser takes them in one loop for all connections, as fast as they come."""
-    receive, bucket = socket.recv, Bucket(page_limits.MESSAGES, page_limits.MESSAGES_AT_ONCE)
-
-    async def receive_slowly(decode: bool | None = None) -> Data:
-        await asyncio.sleep(bucket.wait())  # 0 lets others have their turn, too
-        return await receive(decode)
-
-    socket.recv = receive_slowly  # type: ignore[method-assign,assignment]
-    socket.protocol.max_message_size = page_limits.LARGEST
