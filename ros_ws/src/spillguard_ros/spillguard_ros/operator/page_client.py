@@ -71,7 +71,7 @@ class ClientPage:
 
     # Coroutines run in the receiving thread, one after the other: presses keep their order and their names.
     # The threads that viser starts for other callbacks have a queue without end, in which a STOP would wait.
-    async def _on_entry(self, event: viser.GuiEvent[viser.GuiInputHandle[str]]) -> None:
+    async def _on_entry(self, event: viser.GuiEvent[viser.GuiTextHandle]) -> None:
         del event
         await self._try(complete=False)
 

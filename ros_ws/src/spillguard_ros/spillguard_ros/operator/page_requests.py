@@ -81,9 +81,11 @@ class Requests:
     def __init__(self, node: Node, signer: Signer | None, say: Say) -> None:
         self._signer, self._say, self._presses = signer, say, Presses()
         self._asked: dict[str, _Asked] = {}
-        self._plain = {name: node.create_client(Trigger, f"{MONITOR}/{name}") for name in (STOP, *OTHERS)}
-        self._challenge = node.create_client(Trigger, f"{MONITOR}/{CHALLENGE}")
-        self._signed = node.create_client(SetParametersAtomically, f"{MONITOR}/{SIGNED_SERVICE}")
+        self._plain: dict[str, Client] = {
+            name: node.create_client(Trigger, f"{MONITOR}/{name}") for name in (STOP, *OTHERS)
+        }
+        self._challenge: Client = node.create_client(Trigger, f"{MONITOR}/{CHALLENGE}")
+        self._signed: Client = node.create_client(SetParametersAtomically, f"{MONITOR}/{SIGNED_SERVICE}")
         self._monitor = node.resolve_service_name(f"{MONITOR}/{CHALLENGE}").rpartition("/")[0]
         self.clients: list[Client] = [*self._plain.values(), self._challenge, self._signed]
         """To be destroyed with the node's topics."""
