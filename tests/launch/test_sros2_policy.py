@@ -25,6 +25,13 @@ def allowed() -> dict[tuple[str, str], set[str]]:
     return found
 
 
+def names(found: list[tuple[str, list[str]]]) -> set[str]:
+    """Without the namespace, and without what every node has: parameters and lifecycle."""
+    own = {name.removeprefix("/left/").removeprefix("/") for name, _ in found}
+    common = ("parameter", "change_state", "get_state", "get_available", "get_transition", "type_description")
+    return {name for name in own if not any(word in name for word in common)}
+
+
 def who(verb: str, name: str) -> set[str]:
     return {enclave for (enclave, asked), names in allowed().items() if asked == verb and name in names}
 

@@ -30,7 +30,7 @@ from tests.ros.forged_client import ForgedClient
 from tests.ros.harness import PATIENCE, Stage, Witness
 from tests.ros.private_graph import private_ros
 
-TOKEN = "only-for-this-test-0123"
+TOKEN = "sixteen-or-longer-4711"  # as in test_page_server
 PRESSES = 20
 PING = b"\x89\x80\0\0\0\0"  # masked with nothing, as a client has to
 FRAGMENT = b"\x00\x81\0\0\0\0x"

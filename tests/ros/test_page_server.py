@@ -37,7 +37,8 @@ class Opened:
         cell = parts(model), CellKinematics(model, GEN3, POURING)
         self.pressed: list[tuple[str, int]] = []
         self.notes: list[str] = []
-        access = page_access.Access(page_access.Token(TOKEN), Guesses(), self.notes.append)
+        self.token = page_access.Token(TOKEN)
+        access = page_access.Access(self.token, Guesses(), self.notes.append)
         self.port = free_port()
         self.server = PageServer(
             "127.0.0.1", self.port,

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from geometry_msgs.msg import TwistStamped
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -21,9 +22,10 @@ from spillguard_ros.node.keys import make_keys
 from spillguard_ros.node.signed import OUT_OF_DATE, SUSPEND, Signer
 from spillguard_ros.operator.command import KEY_VARIABLE
 from spillguard_ros.recording.mcap_files import messages
+from tests.launch.test_sros2_policy import allowed, names
 from tests.ros.browser import free_port
 from tests.ros.forged_client import ForgedClient
-from tests.ros.harness import LATE, MOVED, PATIENCE, MakeStage, Stage
+from tests.ros.harness import LATE, MESSAGES, MOVED, PATIENCE, MakeStage, Stage
 
 MONITOR, OTHER = "/left/safety_monitor", "/right/safety_monitor"
 TOKEN = "only-for-this-test-0123"
@@ -196,6 +198,49 @@ def crowded(stage: Stage, topic: str) -> None:
 
 def test_a_second_node_that_proposes_holds_the_arm_until_it_is_gone(stage: Stage) -> None:
     crowded(stage, "policy/proposal")
+
+
+def test_a_second_teleoperator_holds_the_arm(stage: Stage) -> None:
+    """Who speaks alone is heard; of two, nobody is, whoever of them it is."""
+    node = stage.witness.node
+    first = node.create_publisher(TwistStamped, "teleop/twist", 1)
+    stage.drive()
+
+    def push(condition: Callable[[], bool]) -> Callable[[], bool]:
+        def pushed() -> bool:
+            msg = MESSAGES.message(np.array([0.0, 0.0, 0.05, 0.0]), TwistStamped().header.stamp)
+            first.publish(msg)
+            if stage.halted_for_being_late() or stage.status["reason"] == "TELEOP_SILENT":
+                stage.witness.open_gate()
+            return condition()
+
+        return pushed
+
+    try:
+        stage.until(push(lambda: stage.status["mode"] == "teleop"), PATIENCE, "teleoperation")
+        second = node.create_publisher(TwistStamped, "teleop/twist", 1)
+        stage.until(push(lambda: stage.status["reason"] == "TELEOP_INVALID"), PATIENCE, "a hold")
+        assert "teleop/twist: 2 nodes publish it; where operator_keys is set" in stage.status["detail"]
+        node.destroy_publisher(second)
+        stage.until(lambda: stage.status["crowd"] == "", PATIENCE, "the other's end")
+    finally:
+        node.destroy_publisher(first)
+
+
+@pytest.mark.parametrize("name", ["safety_monitor", "policy"])
+def test_the_sros2_policy_names_what_the_nodes_have(stage: Stage, name: str) -> None:
+    """Whoever enforces it must not find that a topic was forgotten."""
+    node, listed = stage.witness.node, allowed()
+    has = {
+        "publish": node.get_publisher_names_and_types_by_node(name, "/left"),
+        "subscribe": node.get_subscriber_names_and_types_by_node(name, "/left"),
+        "reply": node.get_service_names_and_types_by_node(name, "/left"),
+        "request": node.get_client_names_and_types_by_node(name, "/left"),
+    }
+    for verb, found in has.items():
+        if verb != "request":  # asks only a driver of trajectories for its parameters
+            assert names(found) <= listed[name, verb] | {"diagnostics"}, verb
+    assert names(has["reply"]) == listed[name, "reply"]
 
 
 def press(client: ForgedClient, stage: Stage, button: str, value: object, answer: str) -> None:
