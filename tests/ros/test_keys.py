@@ -150,6 +150,8 @@ def test_one_key_under_two_names_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_would_let_anybody_in_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no file"):
         load_public_keys(tmp_path)
+    with pytest.raises(ValueError, match="operator_keys: there is no"):
+        load_public_keys(tmp_path / "nowhere")
     _, public = make_keys("ann", tmp_path)
     public.chmod(0o666)
     with pytest.raises(ValueError, match=r"everybody may write to .*ann\.pub: chmod o-w"):

@@ -87,6 +87,8 @@ def load_public_keys(path: Path) -> dict[str, OperatorKey]:
     One key under two names is refused: the log could not say whose it is. So is a file that everybody may
     write, for then everybody may let himself in.
     """
+    if not path.exists():
+        raise ValueError(f"operator_keys: there is no {path}; spillguard keys makes one")
     files = sorted(path.glob(f"*{PUBLIC}")) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"operator_keys: {path} holds no file *{PUBLIC}; spillguard keys makes one")
