@@ -1,7 +1,8 @@
 """Goals for the tool of any arm, and a simulated arm that goes for them.
 
 The arm is what its driver makes of it: a joint trajectory controller as ros2_control's, or a forward position
-controller, and position servos that trail their command. It has no dynamics and no load; contacts are judged by the bundle's own world model,
+controller, and position servos that trail their command. It has no dynamics and no load; contacts are
+judged by the bundle's own world model,
 so a world model thinner than the arm does not show here.
 
 Shapes: J joints.
@@ -52,7 +53,8 @@ class ReachScene:
     ) -> None:
         """At the robot's rest posture, with a first goal. ValueError if no goal can be reached.
 
-        `streamed`: its controller takes positions, not trajectories. `from_desired`: a trajectory controller's
+        `streamed`: its controller takes positions, not trajectories. `from_desired`: a trajectory
+        controller's
         interpolate_from_desired_state.
         """
         self._robot, self._limits = bundle.robot, bundle.manifest.limits.arrays()

@@ -1,7 +1,8 @@
 """Any arm with the topics of its own driver, in real time, and goals for its tool.
 
 Its controller takes, joins and refuses messages as ros2_control's joint_trajectory_controller does, or takes
-positions that are streamed (parameter `output`); its servos trail their command (`sim/reaching/scene.py`). One service and one topic exist only in simulation: the
+positions that are streamed (parameter `output`); its servos trail their command (`sim/reaching/scene.py`).
+One service and one topic exist only in simulation: the
 next goal, and how it stands with this one.
 """
 
