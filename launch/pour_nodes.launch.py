@@ -39,6 +39,12 @@ ARGUMENTS = {
     "policy": ("true", "Start the policy; false: something else proposes, as contract-test or excite do."),
     "record": ("", "MCAP file for the flight recording; empty: none."),
     "public_key": ("", "Ed25519 key that must have signed the bundle; empty: unsigned bundles are taken."),
+    "operator_keys": (
+        "",
+        "Public key, or folder of *.pub, one of which must have signed a reset, a resume or a suspension of "
+        "the critic; empty: anybody may ask.",
+    ),
+    "page_key": ("", "Private key with which the operator page signs; empty: its buttons sign nothing."),
     "allow_uncalibrated": ("false", "Take a bundle whose critic's threshold promises nothing."),
     "shadow": (
         "false",
@@ -154,7 +160,7 @@ def generate_launch_description() -> LaunchDescription:
     robot = {"robot": text("robot"), "joint_prefix": text("joint_prefix")}
     site = {"site": text("site")}
     driver = ("output", "driver_status", "driver_controller", "driver_parameter")
-    told = {name: text(name) for name in ("record", *driver)}
+    told = {name: text(name) for name in ("record", "operator_keys", *driver)}
     # In shadow nothing that commands the arm is started, nor where it is not plain that this is no shadow.
     streamed = IfCondition(PythonExpression([
         "'", LaunchConfiguration("output"), "' == 'positions' and '", LaunchConfiguration("shadow"),
@@ -177,7 +183,14 @@ def generate_launch_description() -> LaunchDescription:
             condition=IfCondition(LaunchConfiguration("policy")),
         ),
         node("position_streamer", robot, slow, condition=streamed),
-        node("operator_page", bundle, robot, site, condition=IfCondition(LaunchConfiguration("page"))),
+        node(
+            "operator_page",
+            bundle,
+            robot,
+            site,
+            {"key_file": text("page_key")},
+            condition=IfCondition(LaunchConfiguration("page")),
+        ),
     ]
     return LaunchDescription([
         *declared, *environment, RegisterEventHandler(OnProcessExit(on_exit=ended)), *nodes,

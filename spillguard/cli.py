@@ -53,6 +53,7 @@ COMMANDS = {
     "video": ("policy_training.evaluation.video", "a video or a picture strip of one episode"),
     "demo": ("spillguard_sim.demo", "pour with the shipped bundle through the ROS 2 graph"),
     "operator": ("spillguard_ros.operator.command", "hold, resume, stop, reset and more, on a running graph"),
+    "keys": ("spillguard_ros.operator.keys_command", "a key pair for an operator, whose requests are signed"),
     "page": ("spillguard_ros.operator.page_command", "a running graph in the browser, with a stop button"),
     "replay": (
         "spillguard_ros.recording.review:replay_main",

@@ -25,11 +25,12 @@ FROM_LAUNCH = {  # parameters that a launch argument sets
     "safety_monitor": {
         "bundle", "robot", "site", "public_key", "record", "driver_status", "driver_controller",
         "driver_parameter", "allow_uncalibrated", "output", "joint_prefix", "shadow", "speed_scale",
+        "operator_keys",
     },
     "policy": {"bundle", "robot", "public_key", "joint_prefix", "patience"},
     "sim_arm": {"seed", "output", "joint_prefix"},
     "position_streamer": {"robot", "joint_prefix", "speed_scale"},
-    "operator_page": {"bundle", "robot", "site", "public_key", "joint_prefix"},
+    "operator_page": {"bundle", "robot", "site", "public_key", "joint_prefix", "key_file"},
 }  # fmt: skip
 # Declared by kortex_bringup's gen3.launch.py (ros2_kortex 1fdbef3, April 2026).
 KORTEX_ARGUMENTS = {

@@ -15,6 +15,7 @@ from spillguard_ros.operator import page_access
 from spillguard_ros.operator.page_client import ClientPage
 from spillguard_ros.operator.page_feed import Feed
 from spillguard_ros.operator.page_html import Reading
+from spillguard_ros.operator.page_limits import Guesses
 from spillguard_ros.operator.page_scene import CellKinematics, Sight, parts
 from spillguard_ros.operator.page_server import PageServer
 from tests.ros.browser import MISSING, OperatorBrowser, chromium, find_chromium, free_port
@@ -36,9 +37,11 @@ class Drawn:
             free_port(),
         )
         token, cell = page_access.Token(self.token), (parts(model), self.cell)
+        access = page_access.Access(token, Guesses(), lambda _: None)
         self.server = PageServer(
             "127.0.0.1", self.port,
-            lambda client: ClientPage(client, token, lambda *_: None, cell, looking_is_free=True),
+            lambda client, address: ClientPage(client, address, access, lambda *_: None, cell,
+                                               looking_is_free=True),
         )  # fmt: skip
 
     def draw(self, seconds: float, behind: float = 0.0) -> None:

@@ -36,8 +36,8 @@ def test_only_the_token_itself_matches() -> None:
     assert not any(token.matches(text) for text in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper()))
 
 
-@pytest.mark.parametrize("text", ["", "   ", "fifteen-letters", " " * 20])
-def test_a_short_token_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "   ", "fifteen-letters", " " * 20, "x" * 5000])
+def test_a_short_or_endless_token_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="needs at least 16"):
         page_access.Token(text)
 
@@ -47,8 +47,9 @@ def test_a_token_file_goes_before_the_environment(tmp_path: Path) -> None:
     file.write_text(TOKEN)
     file.chmod(0o600)
     environment = {page_access.TOKEN_VARIABLE: "of the environment"}
-    assert page_access.given_token(str(file), environment) == TOKEN
-    assert page_access.given_token("", environment) == "of the environment"
+    assert page_access.given_token(str(file), environment) == (TOKEN, "of token")
+    given = page_access.given_token("", environment)
+    assert given == ("of the environment", f"of ${page_access.TOKEN_VARIABLE}")
     assert page_access.given_token("", {}) is None
 
 

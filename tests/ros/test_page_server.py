@@ -14,6 +14,7 @@ from spillguard_ros.operator import page_access
 from spillguard_ros.operator.page_client import ClientPage
 from spillguard_ros.operator.page_feed import Feed
 from spillguard_ros.operator.page_html import Reading
+from spillguard_ros.operator.page_limits import Guesses
 from spillguard_ros.operator.page_scene import CellKinematics, Sight, parts
 from spillguard_ros.operator.page_server import PageServer
 from tests.ros.browser import free_port
@@ -33,13 +34,18 @@ class Opened:
 
     def __init__(self, looking_is_free: bool) -> None:
         model = mujoco.MjModel.from_xml_string(guard_model_xml())
-        cell, token = (parts(model), CellKinematics(model, GEN3, POURING)), page_access.Token(TOKEN)
+        cell = parts(model), CellKinematics(model, GEN3, POURING)
         self.pressed: list[tuple[str, int]] = []
+        self.notes: list[str] = []
+        self.token = page_access.Token(TOKEN)
+        access = page_access.Access(self.token, Guesses(), self.notes.append)
         self.port = free_port()
         self.server = PageServer(
             "127.0.0.1", self.port,
-            lambda client: ClientPage(client, token, lambda *press: self.pressed.append(press), cell,
-                                      looking_is_free=looking_is_free),
+            lambda client, address: ClientPage(
+                client, address, access, lambda *press: self.pressed.append(press), cell,
+                looking_is_free=looking_is_free,
+            ),
         )  # fmt: skip
 
 

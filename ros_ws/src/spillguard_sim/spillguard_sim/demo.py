@@ -29,6 +29,7 @@ from sim.pouring.domain_file import spread_of
 from spillguard_core.gate.reasons import Verdict
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.monitor.driver import CONTROLLER, CONTROLLERS
+from spillguard_ros.node.keys import make_keys
 from spillguard_ros.node.outputs import FORWARD_CONTROLLER
 from spillguard_ros.operator.client import Operator, OperatorError
 from spillguard_ros.operator.page_access import TOKEN_VARIABLE, new_token
@@ -66,12 +67,16 @@ class Demo:
     """Folder in which a new folder for this run is made."""
     page: bool = False
     """Show the operator page in the browser, until Ctrl-C."""
+    signed: bool = False
+    """Reset and resume are signed, with a pair of keys made for this run."""
     output: Literal["trajectory", "positions"] = "trajectory"
     """What the arm's controller is given; positions are streamed by a fourth process."""
     policy_module: str = "spillguard_ros.policy"
     """Python module that runs as the policy's process."""
 
     def __post_init__(self) -> None:
+        if self.task != "pouring" and self.signed:
+            raise ValueError(f"--signed is of the pouring demo alone, got --task {self.task}")
         if self.task == "pouring" and self.robot != "gen3":
             raise ValueError(f"only the gen3 pours, got {self.robot!r}; try --task reach")
         if self.task != "pouring" and self.output != "trajectory":
@@ -101,7 +106,7 @@ def _told(domain: str) -> str:
     return domain if domain in SPREADS else str(Path(domain).expanduser().resolve())
 
 
-def _start(graph: Graph, demo: Demo, recording: Path) -> None:
+def _start(graph: Graph, demo: Demo, recording: Path, keys: tuple[Path, Path] | None) -> None:
     bundle = demo.folder.resolve()
     output, streamed = {"output": demo.output}, demo.output == "positions"
     graph.start("sim_arm", "sim_arm", {"seed": demo.seed, "domain": _told(demo.domain), **output})
@@ -110,12 +115,15 @@ def _start(graph: Graph, demo: Demo, recording: Path) -> None:
         "driver_controller": FORWARD_CONTROLLER if streamed else CONTROLLER,
     }
     told = {"bundle": bundle, "record": recording, **output, **controller}
+    if keys is not None:
+        told["operator_keys"] = keys[1]
     graph.start("safety_monitor", "safety_monitor", told)
     if streamed:
         graph.start("position_streamer", "position_streamer", {})
     graph.start("policy", "policy", {"bundle": bundle}, module=demo.policy_module)
     if demo.page:
-        graph.start(PAGE, PAGE, {"bundle": bundle, "port": PAGE_PORT})
+        signs = {} if keys is None else {"key_file": keys[0]}
+        graph.start(PAGE, PAGE, {"bundle": bundle, "port": PAGE_PORT, **signs})
 
 
 def _nothing() -> None:
@@ -181,7 +189,9 @@ def pour(operator: Operator, number: int, time_limit: float) -> PouredCup:
     return PouredCup(number, start, time.monotonic(), dict(operator.outcome))
 
 
-def _pour_all(graph: Graph, demo: Demo, console: Console, news: Callable[[], None]) -> list[PouredCup]:
+def _pour_all(
+    graph: Graph, demo: Demo, console: Console, news: Callable[[], None], key: Path | None
+) -> list[PouredCup]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     cups: list[PouredCup] = []
 
@@ -189,7 +199,7 @@ def _pour_all(graph: Graph, demo: Demo, console: Console, news: Callable[[], Non
         news()
         graph.check_alive(PAGE)  # nothing depends on it
 
-    operator = Operator(watch=watch)
+    operator = Operator(watch=watch, key=key)
     try:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("starting the graph", total=demo.cups)
@@ -229,9 +239,10 @@ def run(demo: Demo, console: Console) -> int:
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
         with Graph(folder / "logs", environment) as graph:
-            _start(graph, demo, recording)
+            keys = make_keys("demo", folder.resolve() / "keys") if demo.signed else None
+            _start(graph, demo, recording, keys)
             news = PageNews(graph, environment[TOKEN_VARIABLE], console) if demo.page else _nothing
-            cups = _pour_all(graph, demo, console, news)
+            cups = _pour_all(graph, demo, console, news, None if keys is None else keys[0])
             if demo.page:
                 _stay_open(graph, console, news)
     except OperatorError as error:

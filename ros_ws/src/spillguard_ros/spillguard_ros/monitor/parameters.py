@@ -68,6 +68,12 @@ class MonitorParameters:
     site: str = optional("", "file of the lab's own table, walls and zones; empty: the bundle's fixtures")
     record: str = optional("", "MCAP file to write the flight to; empty: no recording")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
+    operator_keys: str = optional(
+        "",
+        "file of a public key, or folder of *.pub, one of which must have signed a reset, a resume or a "
+        "suspension of the critic; one publisher each of proposals and teleop is then all that may be; "
+        "empty: anybody may ask",
+    )
 
 
 def settings_parameters(rules: Iterable[Rule]) -> type:

@@ -12,10 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.service import Service
-from std_srvs.srv import Trigger
 
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.certificate import at_speed
@@ -27,13 +24,14 @@ from spillguard_core.gate.refusal import refusal
 from spillguard_core.robot.arm import load_robot
 from spillguard_ros.monitor.arm_output import arm_output
 from spillguard_ros.monitor.driver import Driver
+from spillguard_ros.monitor.operators import Operators
 from spillguard_ros.monitor.parameters import MonitorParameters, settings_parameters
 from spillguard_ros.monitor.reporting import MEGABYTE, Reporter
+from spillguard_ros.monitor.services import Services
 from spillguard_ros.monitor.status import (
     PROPOSAL,
     TELEOP,
     About,
-    granted,
     in_words,
     refusal_in_words,
     said,
@@ -41,9 +39,9 @@ from spillguard_ros.monitor.status import (
 )
 from spillguard_ros.monitor.wishes import Wishes
 from spillguard_ros.node import convert
+from spillguard_ros.node.keys import load_public_keys
 from spillguard_ros.node.outputs import POSITIONS, Output
 from spillguard_ros.node.params import read_parameters
-from spillguard_ros.node.rounds import even_late
 from spillguard_ros.node.runtime import ShellNode, run
 from spillguard_ros.node.sensors import Sensors, read_frames
 from spillguard_ros.recording import flight
@@ -80,8 +78,9 @@ class SafetyMonitor(ShellNode):
         calibration = at_speed(promised, self._config.speed_scale)
         self._robot, self._task = robot, bundle.task
         self._models = bundle.models(self._config)
-        self._wishes = Wishes(self, robot, bundle.task, bundle.manifest.ahead, self._record)
-        self._close_gate()
+        guarded = Path(parameters.operator_keys).expanduser() if parameters.operator_keys else None
+        keys = load_public_keys(guarded) if guarded else {}
+        self._wishes = Wishes(self, robot, bundle.task, bundle.manifest.ahead, self._record, alone=bool(keys))
         if parameters.record:
             self._recorder = FlightRecorder(
                 Path(parameters.record),
@@ -105,17 +104,11 @@ class SafetyMonitor(ShellNode):
             self, self._config, self._models.margin_units, calibration, self._recorder, self._record,
             bundle.manifest.trained_latency,
         )  # fmt: skip
-        self._offers = [self._offer(request) for request in Request]
-        self._offers.append(
-            self.create_service(SetParametersAtomically, "~/suspend_critic", self._on_suspend_critic)
+        operators = Operators(keys, self.get_fully_qualified_name()) if keys else None
+        self._offers = Services(
+            self, self._refusal, lambda: self._decision.mode, self._reporter.asked, operators
         )
-
-    def _offer(self, request: Request) -> Service:
-        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            return self._on_request(request, response)
-
-        safer = request in (Request.STOP, Request.HOLD, Request.RESTORE_CRITIC)
-        return self.create_service(Trigger, f"~/{request.value}", even_late(answer) if safer else answer)
+        self._close_gate()
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start deciding, with the gate closed."""
@@ -144,12 +137,13 @@ class SafetyMonitor(ShellNode):
                 *self._sensors.subscriptions,
                 *self._driver.subscriptions,
                 *self._wishes.subscriptions,
+                *self._reporter.subscriptions,
             ]:
                 self.destroy_subscription(subscription)
             sent = [] if self._arm is None else [self._arm.publisher]
             for publisher in [*sent, *self._reporter.publishers]:
                 self.destroy_lifecycle_publisher(publisher)
-            for service in self._offers:
+            for service in self._offers.offered:
                 self.destroy_service(service)
             for client in self._driver.clients:
                 self.destroy_client(client)
@@ -172,14 +166,13 @@ class SafetyMonitor(ShellNode):
         closed = initial_decision(len(self._robot.message_joints), len(self._task.action))
         self._decision = replace(closed, cycle=number)
         self._wishes.forget()
-        self._requests: list[Request] = []
-        self._suspend: SuspensionRequest | None = None
+        self._offers.forget()
         self._detail = ""  # of the decision, for people
         self._last_tick = math.nan
 
     def _stop_arm(self) -> None:
         """Make one more decision, with a stop request."""
-        self._requests.append(Request.STOP)
+        self._offers.requests.append(Request.STOP)
         self._tick()
         self._active = False
 
@@ -201,31 +194,9 @@ class SafetyMonitor(ShellNode):
         why = refusal(request, self._inputs(time.monotonic()), self._decision, self._config)
         return refusal_in_words(why, self._heard)
 
-    def _on_request(self, request: Request, response: Trigger.Response) -> Trigger.Response:
-        reason = self._refusal(request)
-        if not reason:
-            self._requests.append(request)
-        response.success, response.message = not reason, reason or granted(request, self._decision.mode)
-        self._reporter.log(request.value, response.message)
-        return response
-
-    def _on_suspend_critic(
-        self, request: SetParametersAtomically.Request, response: SetParametersAtomically.Response
-    ) -> SetParametersAtomically.Response:
-        try:
-            asked = convert.suspension_request(request.parameters)
-            reason = self._refusal(asked)
-        except ValueError as error:
-            reason = str(error)
-        if not reason:
-            self._suspend = asked
-        response.result.successful = not reason
-        response.result.reason = reason or f"the critic is suspended for {asked.seconds} s: {asked.reason}"
-        self._reporter.log("suspend_critic", response.result.reason)
-        return response
-
     def _count_writers(self) -> None:
         self._writers = self._driver.commanders(self._command_topic)
+        self._wishes.count()
 
     def _inputs(self, now: float) -> Inputs:
         stamp = convert.seconds(self._sensors.state_stamp)
@@ -236,10 +207,10 @@ class SafetyMonitor(ShellNode):
             state_stamp=stamp,
             sensors_received=self._sensors.sensors_received,
             proposal=self._wishes.proposal,
-            requests=tuple(self._requests),
+            requests=tuple(self._offers.requests),
             command_writers=self._writers,
             teleop=self._wishes.teleop,
-            suspend=self._suspend,
+            suspend=self._offers.suspend,
             driver_fault=self._driver.fault(now, stamp),
         )
 
@@ -257,11 +228,11 @@ class SafetyMonitor(ShellNode):
             self.get_logger().info(f"{said(decision, config.speed_scale)} {self._detail}")
         for news in suspension_news(self._decision.suspension, decision.suspension):
             self.get_logger().warning(news)
-        self._decision, self._suspend, self._cycles = decision, None, decision.cycle
-        self._requests.clear()
+        self._decision, self._cycles = decision, decision.cycle
+        self._offers.forget()
         period, self._last_tick = now - self._last_tick, now
         record = flight.CycleRecord(inputs, decision, decide_time, period, self._detail)
-        self._reporter.report(record, self._driver.warning)
+        self._reporter.report(record, self._driver.warning, self._wishes.crowd)
 
     def _on_second(self) -> None:
         self._driver.look_around()

@@ -146,10 +146,10 @@ def decision_status(
     }
     uncalibrated = "critic uncalibrated" if extra.get("calibration", "").startswith(UNCALIBRATED) else ""
     warning = f"driver: {extra['driver']}" if extra.get("driver") else ""
-    slow = extra.get("latency", "")
-    parts = [said(decision, speed_scale), suspended, uncalibrated, warning, slow]
+    slow, crowd = extra.get("latency", ""), extra.get("crowd", "")
+    parts = [said(decision, speed_scale), suspended, uncalibrated, warning, slow, crowd]
     level = LEVELS.get(decision.verdict, DiagnosticStatus.ERROR)
-    if suspended or warning or slow:
+    if suspended or warning or slow or crowd:
         level = max(level, DiagnosticStatus.WARN)
     return convert.to_status(NAME, level, "; ".join(filter(None, parts)), values)
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Float64
@@ -21,10 +22,11 @@ class Operator(Caller):
 
     def __init__(
         self, namespace: str = "", watch: Callable[[], None] = lambda: None, *, arm: str = "sim_arm",
-        command: str = COMMAND,
+        command: str = COMMAND, key: Path | None = None,
     ) -> None:  # fmt: skip
-        """`watch` as in `Caller`; `arm`: the simulated arm's node, `command`: topic of the arm's commands."""
-        super().__init__(namespace, watch)
+        """`watch` and `key` as in `Caller`; `arm`: the simulated arm's node, `command`: topic of the arm's
+        commands."""
+        super().__init__(namespace, watch, key)
         self.outcome: dict[str, str] = {}
         self.verdict = float("nan")
         self.node.create_subscription(DiagnosticStatus, f"{arm}/outcome", self._on_outcome, 1)

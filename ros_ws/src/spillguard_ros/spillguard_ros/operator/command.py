@@ -4,15 +4,18 @@ A person waits for the effect, so it imports little; argparse instead of tyro sa
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from spillguard_ros.operator.caller import Caller, OperatorError
+from spillguard_ros.node.signed import SIGNED
+from spillguard_ros.operator.caller import MONITOR, Caller, OperatorError
 
-MONITOR = "safety_monitor"
+KEY_VARIABLE = "SPILLGUARD_OPERATOR_KEY"
 STATUS_TIMEOUT = 10.0  # [s]
 TRIGGERS = {
     "hold": "Brake to rest and keep the pose, until a resume.",
@@ -36,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     for verb, text in {**TRIGGERS, "suspend-critic": SUSPEND, "status": STATUS}.items():
         added = verbs.add_parser(verb, help=text, description=text)
         added.add_argument("--namespace", default="", help="Namespace of the safety monitor.")
+        if verb.replace("-", "_") in SIGNED:
+            added.add_argument("--key", type=Path, default=os.environ.get(KEY_VARIABLE) or None,
+                               help="Private key, where the monitor has operator_keys; else "
+                               f"${KEY_VARIABLE}.")  # fmt: skip
         if verb == "suspend-critic":
             added.add_argument("--reason", required=True, help="Why, in one line; it is logged and recorded.")
             added.add_argument("--seconds", required=True, type=float,
@@ -73,16 +80,19 @@ def _complain(text: str) -> None:
     sys.stderr.write(f"{shown}\n")
 
 
-def answered(namespace: str, ask: Ask) -> int:
-    """Exit status: 0 granted, 1 refused, 2 no monitor reachable, 130 interrupted. Prints the answer."""
+def answered(namespace: str, ask: Ask, key: Path | None = None) -> int:
+    """`key`: file of the private key that signs.
+
+    Exit status: 0 granted, 1 refused, 2 no monitor reachable or no key, 130 interrupted. Prints the answer.
+    """
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        caller = Caller(namespace)
+        caller = Caller(namespace, key=key)
         try:
             granted, message = ask(caller)
         finally:
             caller.close()
-    except OperatorError as trouble:
+    except (OperatorError, ValueError, OSError) as trouble:
         _complain(f"spillguard operator: {trouble}")
         return 2
     except KeyboardInterrupt:
@@ -98,7 +108,7 @@ def answered(namespace: str, ask: Ask) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and send the request."""
     args = parser().parse_args(arguments)
-    return answered(args.namespace, _asked(args))
+    return answered(args.namespace, _asked(args), getattr(args, "key", None))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """The operator page: the running graph in a browser, with four buttons. It only reads and calls services.
 
-It publishes nothing, its subscriptions are best effort, so that no publisher ever waits for it, and it runs
-at lower priority than the control loop. Whether it runs, hangs or dies changes nothing for the arm; pressing
-a button sends a request that the monitor grants or refuses. It is no emergency stop.
+It publishes nothing but who pressed what, its subscriptions are best effort, so that no publisher ever waits
+for it, and it runs at lower priority than the control loop. Whether it runs, hangs or dies changes nothing
+for the arm; pressing a button sends a request that the monitor grants or refuses. It is no emergency stop.
 
 `status` carries verdict, reason and Q_c of the same cycle, so the single-number topics are not needed.
 """
 
 import math
 import os
-import queue
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,10 @@ from typing import Any
 
 import numpy as np
 import viser
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.client import Client
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.task import Future
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 
 from spillguard_core.bundle.bundle import load_bundle
 from spillguard_core.bundle.site import load_site
@@ -35,23 +32,26 @@ from spillguard_ros.node import convert
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
 from spillguard_ros.node.sensors import JOINTS, MESSAGES
+from spillguard_ros.node.signed import Signer
 from spillguard_ros.operator import page_access
-from spillguard_ros.operator.page_client import OTHERS, STOP, ClientPage
+from spillguard_ros.operator.page_client import ClientPage
 from spillguard_ros.operator.page_feed import Feed
 from spillguard_ros.operator.page_html import Reading
+from spillguard_ros.operator.page_limits import Guesses
+from spillguard_ros.operator.page_requests import Requests
 from spillguard_ros.operator.page_scene import CellKinematics, Poses, Sight, parts
 from spillguard_ros.operator.page_server import PageServer
 
 DRAW_PERIOD = 0.1  # [s]
 PRESS_PERIOD = 0.02  # [s] between two checks for a pressed button
-ANSWER_TIMEOUT = 1.0  # [s]; the monitor answers within a cycle
-MOST_WAITING = 16  # pending presses; bounds memory and the load on the monitor
+DRAW_LONGEST = 0.05  # [s] of drawing at a time; the windows that are left have their turn with the next
+MOST_NOTES = 100  # waiting for the log; what comes faster than it is written is lost
 NICENESS = 5  # lower priority than the control loop, but not so low that a press of STOP is delayed
 # Two seconds of status: even if drawing takes longer than a cycle, every verdict is shown, however short.
 STATUS_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 NEWEST_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 JOINTS_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)  # others may publish there, too
-UNREACHED = "DID NOT REACH THE MONITOR"
+REQUESTS = "~/requests"  # who pressed what, and what was answered
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,11 @@ class PageParameters:
     port: int = optional(8090, "port to listen on", 1, 65535)
     token_file: str = optional("", "file with the token; empty: $SPILLGUARD_PAGE_TOKEN, else a new one")
     public_key: str = optional("", "file of the Ed25519 key that must have signed the bundle")
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """A pressed button that waits for the monitor's answer."""
-
-    client: int
-    since: float  # [s] steady time
-    future: Future
+    key_file: str = optional(
+        "",
+        "file of the private key that signs reset and resume, where the monitor has operator_keys; empty: "
+        "they are not signed",
+    )
 
 
 class OperatorPage(ShellNode):
@@ -94,13 +90,15 @@ class OperatorPage(ShellNode):
         robot = load_robot(settings.robot) if settings.robot else None
         bundle = load_bundle(Path(settings.bundle), robot, Path(key) if key else None, site)
         given = page_access.given_token(settings.token_file, os.environ)
-        text = page_access.new_token() if given is None else given
-        self._token = page_access.Token(text)
+        text, name = (page_access.new_token(), "printed at start") if given is None else given
+        self._notes: deque[str] = deque(maxlen=MOST_NOTES)
+        token = page_access.Token(text, name)
+        self._access = page_access.Access(token, Guesses(), self._notes.append)
+        signer = Signer(Path(settings.key_file).expanduser()) if settings.key_file else None
+        self._who = f"token {name}" + (f", signed with {Path(settings.key_file).stem}" if signer else "")
         self._cell = parts(bundle.guard), CellKinematics(bundle.guard, bundle.robot, bundle.task)
         self._feed = Feed(time.monotonic())
         self._newest: dict[str, Any] = {}
-        self._pressed: queue.Queue[tuple[str, int]] = queue.Queue(MOST_WAITING)
-        self._asked: dict[str, Asked] = {}
         self._heard = [
             self.create_subscription(DiagnosticArray, "safety_monitor/status", self._on_status, STATUS_QOS)
         ]
@@ -110,17 +108,19 @@ class OperatorPage(ShellNode):
             store = partial(self._store, topic)
             qos = JOINTS_QOS if topic == JOINTS else NEWEST_QOS
             self._heard.append(self.create_subscription(kind, topic, store, qos))
-        self._offers: dict[str, Client] = {
-            name: self.create_client(Trigger, f"safety_monitor/{name}") for name in (STOP, *OTHERS)
-        }
+        self._requests = Requests(self, signer, self._say)
+        self._told = self.create_publisher(DiagnosticStatus, REQUESTS, 10)
+        self._addresses: dict[int, str] = {}  # of the windows that pressed
+        self._undrawn: list[int] = []
         self._server = self._listen(settings)
         self._announce(settings, text if given is None else None)
 
     def _listen(self, settings: PageParameters) -> PageServer:
         free = page_access.is_loopback(settings.host)
 
-        def make(client: viser.ClientHandle) -> ClientPage:
-            return ClientPage(client, self._token, self._press, self._cell, looking_is_free=free)
+        def make(client: viser.ClientHandle, address: str) -> ClientPage:
+            press = self._requests.press
+            return ClientPage(client, address, self._access, press, self._cell, looking_is_free=free)
 
         return PageServer(settings.host, settings.port, make)
 
@@ -157,8 +157,9 @@ class OperatorPage(ShellNode):
             self._server = None
             for subscription in self._heard:
                 self.destroy_subscription(subscription)
-            for client in self._offers.values():
+            for client in self._requests.clients:
                 self.destroy_client(client)
+            self.destroy_publisher(self._told)
 
     def _on_status(self, msg: DiagnosticArray) -> None:
         if msg.status:
@@ -171,51 +172,28 @@ class OperatorPage(ShellNode):
         self._newest[topic] = msg
         self._feed.note(topic, time.monotonic())
 
-    def _press(self, service: str, client: int) -> None:
-        """Called from the web server's threads."""
-        try:
-            self._pressed.put_nowait((service, client))
-        except queue.Full:
-            self._tell(client, f"{service} {UNREACHED}: too many presses at once", good=False)
-
-    def _tell(self, client: int, text: str, good: bool) -> None:
+    def _say(self, client: int, service: str, good: bool, text: str, over: bool) -> None:
+        """To the window and the log, and, what is `over`, to the graph."""
         page = self._server.pages().get(client) if self._server is not None else None
         if page is not None:
             page.tell(text, good)
+            self._addresses[client] = page.address
+            if len(self._addresses) > MOST_NOTES:
+                del self._addresses[next(iter(self._addresses))]
+        who = self._window(client)
+        self._notes.append(f"{text} ({who})" if over else f"{service} pressed by {who}")
+        if over:
+            values = {"service": service, "who": who, "granted": str(good).lower()}
+            level = DiagnosticStatus.OK if good else DiagnosticStatus.WARN
+            self._told.publish(convert.to_status(f"operator_page: {service}", level, text, values))
+
+    def _window(self, client: int) -> str:
+        return f"client {client}, {self._addresses.get(client, 'gone')}, {self._who}"
 
     def _serve(self) -> None:
-        now = time.monotonic()
-        while not self._pressed.empty():
-            self._call(*self._pressed.get_nowait(), now)
-        for service, asked in list(self._asked.items()):
-            if asked.future.done():
-                del self._asked[service]
-                self._answered(service, asked)
-            elif now - asked.since > ANSWER_TIMEOUT:
-                del self._asked[service]
-                self._offers[service].remove_pending_request(asked.future)
-                self._tell(
-                    asked.client,
-                    f"{service}: NO ANSWER from the monitor within {ANSWER_TIMEOUT:.0f} s",
-                    False,
-                )
-
-    def _call(self, service: str, client: int, now: float) -> None:
-        self.get_logger().info(f"{service} pressed by client {client}")
-        if not self._offers[service].service_is_ready():
-            text = f"{service} {UNREACHED}: there is none. Use the emergency stop."
-            self._tell(client, text, good=False)
-        elif service not in self._asked:
-            self._asked[service] = Asked(client, now, self._offers[service].call_async(Trigger.Request()))
-            self._tell(client, f"{service} asked for ...", good=True)
-
-    def _answered(self, service: str, asked: Asked) -> None:
-        answer = asked.future.result()
-        granted = answer is not None and bool(answer.success)
-        message = "no answer" if answer is None else answer.message
-        text = f"{service}: {message}" if granted else f"{service} refused by the monitor: {message}"
-        self.get_logger().info(f"{text} (client {asked.client})")
-        self._tell(asked.client, text, granted)
+        self._requests.serve(time.monotonic())
+        while self._notes:
+            self.get_logger().info(self._notes.popleft())
 
     def _seen(self, topic: str, usable: bool, now: float) -> Sight:
         if not usable:
@@ -250,9 +228,12 @@ class OperatorPage(ShellNode):
             return
         now = time.monotonic()
         seen, poses = self._measured(now)
-        for number, page in pages.items():
+        self._undrawn = [number for number in self._undrawn if number in pages] or list(pages)
+        while self._undrawn and time.monotonic() - now < DRAW_LONGEST:
+            self._serve()  # a STOP does not wait until every window is drawn
+            number = self._undrawn.pop(0)
             try:
-                page.draw(self._feed, seen, poses, now)
+                pages[number].draw(self._feed, seen, poses, now)
             except Exception as error:  # an error in one browser must not affect the others
                 self.get_logger().warning(f"client {number}: {error}", throttle_duration_sec=10.0)
 

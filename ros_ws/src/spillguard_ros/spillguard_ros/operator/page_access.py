@@ -5,29 +5,48 @@ import hmac
 import ipaddress
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from spillguard_ros.operator.page_limits import Guesses
+
 TOKEN_VARIABLE = "SPILLGUARD_PAGE_TOKEN"
-SHORTEST_TOKEN = 16  # characters
+SHORTEST_TOKEN, LONGEST_TOKEN = 16, 4096  # characters
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Token:
     """The secret that unlocks the buttons. Only its digest is stored."""
 
-    def __init__(self, text: str) -> None:
-        if not len(text.strip()) >= SHORTEST_TOKEN:
+    def __init__(self, text: str, name: str = "printed at start") -> None:
+        """`name`: where it came from, for the log."""
+        if not is_guess(text):
             raise ValueError(
-                f"the token has {len(text.strip())} characters, it needs at least {SHORTEST_TOKEN}; "
-                "without one of your own a good one is made"
+                f"the token has {len(text.strip())} characters, it needs at least {SHORTEST_TOKEN}, at most "
+                f"{LONGEST_TOKEN}; without one of your own a good one is made"
             )
-        self._digest = _digest(text)
+        self._digest, self.name = _digest(text), name
 
     def matches(self, text: str) -> bool:
         """Compares in a time independent of both texts."""
-        return hmac.compare_digest(_digest(text), self._digest)
+        return is_guess(text) and hmac.compare_digest(_digest(text), self._digest)
+
+
+@dataclass(frozen=True, eq=False)
+class Access:
+    """What decides whether a browser may press buttons."""
+
+    token: Token
+    guesses: Guesses
+    note: Callable[[str], None]
+    """Told of every attempt, for the log; from any thread."""
+
+
+def is_guess(text: str) -> bool:
+    """Whether a text could be a token at all, for its length."""
+    return SHORTEST_TOKEN <= len(text.strip()) <= LONGEST_TOKEN
 
 
 def _digest(text: str) -> bytes:
@@ -39,14 +58,16 @@ def new_token() -> str:
     return secrets.token_urlsafe(16)
 
 
-def given_token(file: str, environment: Mapping[str, str]) -> str | None:
-    """The token from a file, else from the environment; None if neither is given. OSError, ValueError."""
+def given_token(file: str, environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """The token from a file, else from the environment, and its name for the log; None if neither is given.
+    OSError, ValueError."""
     if file:
         path = Path(file)
         if path.stat().st_mode & 0o077:
             raise ValueError(f"token file {path} can be read by other users: chmod 600 {path}")
-        return path.read_text(encoding="utf-8")
-    return environment.get(TOKEN_VARIABLE)
+        return path.read_text(encoding="utf-8"), f"of {path.name}"
+    text = environment.get(TOKEN_VARIABLE)
+    return None if text is None else (text, f"of ${TOKEN_VARIABLE}")
 
 
 def is_loopback(host: str) -> bool:

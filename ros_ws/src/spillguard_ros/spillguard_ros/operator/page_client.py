@@ -4,15 +4,15 @@ Browsers share only what is displayed. The lock is a field of this object, which
 every callback checks it again: what a browser shows or hides is not a safeguard.
 """
 
+import asyncio
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
 
 import viser
 
 from spillguard_ros.operator import page_html, page_plots
-from spillguard_ros.operator.page_access import Token
+from spillguard_ros.operator.page_access import Access, is_guess
 from spillguard_ros.operator.page_feed import Feed
 from spillguard_ros.operator.page_html import Reading
 from spillguard_ros.operator.page_scene import CellKinematics, CellView, Part, Poses
@@ -32,16 +32,18 @@ Press = Callable[[str, int], None]
 
 
 class ClientPage:
-    """Created when a browser connects. Viser's threads call the callbacks, the node's thread draws."""
+    """Created when a browser connects. The server's receiving thread calls the callbacks, one at a time; the
+    node's thread draws."""
 
     def __init__(
-        self, client: viser.ClientHandle, token: Token, press: Press, cell: tuple[list[Part], CellKinematics],
-        looking_is_free: bool,
+        self, client: viser.ClientHandle, address: str, access: Access, press: Press,
+        cell: tuple[list[Part], CellKinematics], looking_is_free: bool,
     ) -> None:  # fmt: skip
-        """`press` is called with the service name and the client's number, and only if unlocked."""
-        self.client = client
-        self._token, self._press, self._cell = token, press, cell
-        self._unlocked, self._trying = False, threading.RLock()
+        """`address` of the browser; `press` is called with the service name and the client's number, and only
+        if unlocked."""
+        self.client, self.address = client, address
+        self._access, self._press, self._cell = access, press, cell
+        self.unlocked, self._checking, self._complete = False, False, False
         self._scene: CellView | None = None
         self._drawings = 0
         gui = client.gui
@@ -64,10 +66,19 @@ class ClientPage:
         gui.add_html('<span class="sg-token-next"></span>')
         self._entry = gui.add_text("token", "")
         self._enter = gui.add_button("unlock")
-        self._entry.on_update(lambda _: self._try(complete=False))
-        self._enter.on_click(lambda _: self._try(complete=True))
+        self._entry.on_update(self._on_entry)
+        self._enter.on_click(self._on_enter)
 
     # Coroutines run in the receiving thread, one after the other: presses keep their order and their names.
+    # The threads that viser starts for other callbacks have a queue without end, in which a STOP would wait.
+    async def _on_entry(self, event: viser.GuiEvent[viser.GuiTextHandle]) -> None:
+        del event
+        await self._try(complete=False)
+
+    async def _on_enter(self, event: viser.GuiEvent[viser.GuiButtonHandle]) -> None:
+        del event
+        await self._try(complete=True)
+
     async def _on_stop(self, event: viser.GuiEvent[viser.GuiButtonHandle]) -> None:
         del event
         self._ask(STOP)
@@ -90,25 +101,41 @@ class ClientPage:
         self._scene = CellView(self.client.scene, *self._cell)
 
     def _ask(self, service: str) -> None:
-        if not self._unlocked or service not in (STOP, *OTHERS):
+        if not self.unlocked or service not in (STOP, *OTHERS):
             self.tell(f"{service} refused: enter the token first. Nothing was done.", False)
             return
         self._press(service, self.client.client_id)
 
-    def _try(self, complete: bool) -> None:
-        """The token typed so far; it is reported as wrong only once the person marks it as `complete`."""
-        with self._trying:  # typing and button run in two threads; clearing the entry calls this again
-            if self._unlocked:
-                return
-            if self._token.matches(self._entry.value):
-                self._unlocked = True
-                self._entry.value = ""  # type: ignore[misc]
-                self._entry.visible = self._enter.visible = False
-                if self._scene is None:
-                    self._open_view()
-                self.tell("Unlocked for this browser window, until it is closed or reloaded.", True)
-            elif complete:
-                self.tell("That is not the token. It was printed where the page was started.", False)
+    async def _try(self, complete: bool) -> None:
+        """The token typed so far, reported as wrong only once the person marks it as `complete`. While one
+        try waits for its turn there is no other: it is the newest text that is looked at then."""
+        self._complete = (self._complete or complete) and not self.unlocked
+        if self.unlocked or self._checking or not (complete or is_guess(self._entry.value)):
+            return
+        self._checking = True
+        try:
+            wait = self._access.guesses.wait(self.address)
+            if wait > 0.0:
+                self.tell(f"Too many wrong tokens: this one is looked at in {wait:.1f} s.", False)
+                await asyncio.sleep(wait)
+            self._look()
+        finally:
+            self._checking = self._complete = False
+
+    def _look(self) -> None:
+        who = f"client {self.client.client_id} ({self.address})"
+        if self._access.token.matches(self._entry.value):
+            self._access.guesses.right(self.address)
+            self.unlocked = True
+            self._entry.value = ""  # type: ignore[misc]
+            self._entry.visible = self._enter.visible = False
+            self._access.note(f"unlocked by {who}, token {self._access.token.name}")
+            self.tell("Unlocked for this browser window, until it is closed or reloaded.", True)
+            return
+        self._access.guesses.wrong(self.address)
+        if self._complete:
+            self._access.note(f"a wrong token was entered by {who}")
+            self.tell("That is not the token. It was printed where the page was started.", False)
 
     def tell(self, text: str, good: bool) -> None:
         """Show the result of a button, with the time."""
@@ -117,10 +144,13 @@ class ClientPage:
     def draw(self, feed: Feed, seen: Sequence[Reading], poses: Poses, now: float) -> None:
         """Draw once; `now` as in `Feed`."""
         if self._scene is None:
-            return
+            if not self.unlocked:
+                return
+            self._open_view()
         with self.client.atomic():
             self._banner.content = page_html.banner(feed, now)
-            self._scene.draw(poses)
+            if self._scene is not None:
+                self._scene.draw(poses)
             if self._drawings % PLOT_EVERY == 0:
                 self._figures.content = page_html.figures(feed, seen, now)
                 self._critic.content = page_plots.critic_plot(feed, now)

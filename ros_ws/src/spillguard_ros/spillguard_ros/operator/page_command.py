@@ -21,6 +21,9 @@ class Page:
     """Port to listen on."""
     token_file: Path | None = None
     """File with the token, readable by you alone; else $SPILLGUARD_PAGE_TOKEN, else a new one is printed."""
+    key: Path | None = None
+    """Private key that signs reset and resume, where the monitor has operator_keys. Whoever has the token
+    then asks in its name."""
     namespace: str = ""
     """Namespace of the safety monitor."""
     joint_prefix: str = ""
@@ -34,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args += ["-p", f"port:={page.port}", "-p", f"joint_prefix:='{page.joint_prefix}'"]
     if page.token_file is not None:
         args += ["-p", f"token_file:={page.token_file.resolve()}"]
+    if page.key is not None:
+        args += ["-p", f"key_file:={page.key.expanduser().resolve()}"]
     if page.namespace:
         args += ["-r", f"__ns:=/{page.namespace.strip('/')}"]
     return run_page(args)

@@ -10,8 +10,10 @@ from http import HTTPStatus
 import viser
 from viser.infra import WebsockClientConnection
 
-from spillguard_ros.operator import page_access
+from spillguard_ros.operator import page_access, page_limits
 from spillguard_ros.operator.page_client import ClientPage
+from spillguard_ros.operator.page_connection import address, limited
+from spillguard_ros.operator.page_limits import Visitor
 
 CAMERA, LOOK_AT = (1.75, -1.15, 0.95), (0.4, 0.02, 0.24)  # [m] base frame
 FIELD_OF_VIEW = 0.75  # [rad] vertical
@@ -19,12 +21,17 @@ AMBIENT = 2.0  # ambient light, strong enough to show surfaces facing away from 
 
 
 class PageServer(viser.ViserServer):
-    """Accepts same-origin connections only, and never opens a public tunnel."""
+    """Accepts same-origin connections only, never opens a public tunnel, and takes no more from a connection
+    than leaves the others their turn."""
 
-    def __init__(self, host: str, port: int, make: Callable[[viser.ClientHandle], ClientPage]) -> None:
-        """`make` builds the page of a newly connected browser. ValueError if it cannot listen."""
+    def __init__(self, host: str, port: int, make: Callable[[viser.ClientHandle, str], ClientPage]) -> None:
+        """`make` builds the page of a newly connected browser, whose address it is told. ValueError if it
+        cannot listen."""
         page_access.check_address(host, port)
-        super().__init__(host, port, verbose=False)
+        self._visitors: dict[int, str] = {}  # address of every connection, the oldest first
+        self._doors = page_limits.Doors(page_limits.WINDOWS, page_limits.WINDOWS_AT_ONCE)
+        with limited():
+            super().__init__(host, port, verbose=False)
         if self.get_port() != port:  # it was taken in the meantime, and viser used the next one
             taken_by = f"port {port} was taken just now, give another"
             self.stop()
@@ -37,7 +44,8 @@ class PageServer(viser.ViserServer):
         self.initial_camera.fov = FIELD_OF_VIEW
         self.gui.set_panel_label("Operator page")
         self._light()
-        self._websock_server.on_client_connect(self._check_origin)
+        self._websock_server.on_client_connect(self._admit)
+        self._websock_server.on_client_disconnect(self._leave)
         self._websock_server.disconnect_all_clients()  # earlier connections come again
         self.on_client_connect(self._on_connect)
         self.on_client_disconnect(self._on_disconnect)
@@ -53,15 +61,34 @@ class PageServer(viser.ViserServer):
         del verbose
         return None
 
-    async def _check_origin(self, connection: WebsockClientConnection) -> None:
-        """Reject other sites open in the operator's browser. Runs before anything is sent."""
-        socket = self._websock_server._live_connections[connection.client_id]
+    async def _admit(self, connection: WebsockClientConnection) -> None:
+        """Reject other sites open in the operator's browser, and floods. Runs before anything is sent."""
+        number = connection.client_id
+        socket = self._websock_server._live_connections[number]
+        where = address(socket.remote_address)
+        if not self._doors.admits(where):
+            socket.transport.abort()
+            return
         headers = socket.request.headers if socket.request is not None else {}
         if not page_access.same_site(headers.get("Origin"), headers.get("Host"), self._loopback):
             await socket.close(1008, HTTPStatus.FORBIDDEN.phrase)
+            return
+        self._visitors[number] = where
+        pages = self.pages()
+        leaving = page_limits.crowded_out({
+            visitor: Visitor(page_limits.origin(home), visitor in pages and pages[visitor].unlocked)
+            for visitor, home in self._visitors.items()
+        })  # fmt: skip
+        if leaving is not None:
+            self._visitors.pop(leaving)
+            if (other := self._websock_server._live_connections.get(leaving)) is not None:
+                other.transport.abort()
+
+    def _leave(self, connection: WebsockClientConnection) -> None:
+        self._visitors.pop(connection.client_id, None)
 
     def _on_connect(self, client: viser.ClientHandle) -> None:
-        page = self._make(client)
+        page = self._make(client, self._visitors.get(client.client_id, "unknown"))
         with self._lock:
             self._pages[client.client_id] = page
 
