@@ -134,6 +134,22 @@ def test_looks_are_few_where_nothing_is_close_and_end_where_something_is():
     assert len({float(q[0]) for q in looked}) == 5
 
 
+def test_a_lead_is_looked_at_unless_all_of_it_is_within_half_the_clearance_of_its_end():
+    """3 mm to the corner and as much onwards are more than 4 mm together; 3 mm and 0.9 mm are not."""
+    zero, speed = np.zeros(1), np.full(1, 0.3)
+    for onwards, seen in ((0.003, True), (0.0009, False)):
+        looked = []
+
+        def gap(q, looked=looked):
+            looked.append(float(q[0]))
+            return CLEARANCE
+
+        look = Look(CLEARANCE, gap, gap, lambda step: float(np.abs(step).sum()), lambda q, step: (1.0, 0.0))
+        lead = Lead(zero, speed, zero + 0.003, speed, 0.01)
+        assert along([lead.corner + onwards], lead, look) == CLEARANCE
+        assert (0.003 in looked) == seen
+
+
 def test_a_part_that_gathers_speed_on_the_way_is_looked_at_where_it_is_fast():
     """It begins at rest and moves by 20 mm in all: from the middle on three times as far as before."""
     looked = []
