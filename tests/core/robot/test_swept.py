@@ -46,6 +46,37 @@ def test_speed_of_a_plane_arm_by_hand():
     assert speed == pytest.approx(0.3 * (0.2 + 0.1))
 
 
+def test_speed_is_that_of_the_arm_whatever_else_there_is():
+    """A heavy thing beside it moves the middle of all masses, about which nothing of the arm turns."""
+    alone = plane_arm(ROD, BALL)
+    inside = "<body pos='.5 0 0'><joint name='j1' axis='0 0 1'/>" + BALL + "</body>"
+    heavy = "<body pos='3 5 7'><geom size='.1' mass='100'/></body>"
+    arm = f"<body><joint name='j0' axis='0 0 1'/>{ROD}{inside}</body>"
+    beside = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{heavy}{arm}</worldbody></mujoco>")
+    told = []
+    for model in (alone, beside):
+        data = mujoco.MjData(model)
+        mujoco.mj_kinematics(model, data)
+        told.append(Swept(model, [0, 1]).speed(data, np.array([0.1, 0.3])))
+    assert_allclose(told[1], told[0], rtol=1e-9)
+
+
+def test_two_joints_of_one_body_are_a_chain():
+    joints = "<joint name='a' axis='0 0 1'/><joint name='b' axis='0 1 0' pos='.3 0 0'/>"
+    body = f"<body>{joints}<geom size='.1' pos='.5 0 0'/></body>"
+    model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{body}</worldbody></mujoco>")
+    corner = np.array([0.3, 0.1, 0.1])
+    behind = [0.3 + np.linalg.norm(corner), np.hypot(corner[0], corner[2])]
+    assert_allclose(Swept(model, [0, 1]).reach, behind, atol=1e-9)
+
+
+def test_a_shape_reaches_as_far_as_its_box_which_need_not_be_about_its_middle():
+    mesh = "<mesh name='m' vertex='0 0 0  1 0 0  0 .1 0  0 0 .1'/>"
+    body = "<body><joint name='a' axis='0 0 1'/><geom type='mesh' mesh='m'/></body>"
+    xml = f"<mujoco><asset>{mesh}</asset><worldbody>{body}</worldbody></mujoco>"
+    assert Swept(mujoco.MjModel.from_xml_string(xml), [0]).reach[0] >= 1.0
+
+
 def test_a_sliding_joint_moves_everything_behind_it_alike():
     slide = "<joint name='s' type='slide' axis='1 0 0' range='-.2 .3' limited='true'/>"
     slide = f"<body>{slide}<geom size='.1'/></body>"
@@ -54,6 +85,9 @@ def test_a_sliding_joint_moves_everything_behind_it_alike():
     model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{turning}</worldbody></mujoco>")
     swept = Swept(model, [0, 1])
     assert_allclose(swept.reach, [0.3 + np.sqrt(0.03), 1.0], atol=1e-9)
+    shown = turning.replace("type='slide'", "type='slide' ref='-.2'")  # at one end, the other is 0.5 m away
+    model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{shown}</worldbody></mujoco>")
+    assert_allclose(Swept(model, [0, 1]).reach, [0.5 + np.sqrt(0.03), 1.0], atol=1e-9)
     endless = mujoco.MjModel.from_xml_string(
         f"<mujoco><worldbody>{turning.replace('true', 'false')}</worldbody></mujoco>"
     )

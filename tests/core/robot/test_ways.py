@@ -134,6 +134,36 @@ def test_looks_are_few_where_nothing_is_close_and_end_where_something_is():
     assert len({float(q[0]) for q in looked}) == 5
 
 
+def test_a_lead_is_looked_at_unless_all_of_it_is_within_half_the_clearance_of_its_end():
+    """3 mm to the corner and as much onwards are more than 4 mm together; 3 mm and 0.9 mm are not."""
+    zero, speed = np.zeros(1), np.full(1, 0.3)
+    for onwards, seen in ((0.003, True), (0.0009, False)):
+        looked = []
+
+        def gap(q, looked=looked):
+            looked.append(float(q[0]))
+            return CLEARANCE
+
+        look = Look(CLEARANCE, gap, gap, lambda step: float(np.abs(step).sum()), lambda q, step: (1.0, 0.0))
+        lead = Lead(zero, speed, zero + 0.003, speed, 0.01)
+        assert along([lead.corner + onwards], lead, look) == CLEARANCE
+        assert (0.003 in looked) == seen
+
+
+def test_a_part_that_gathers_speed_on_the_way_is_looked_at_where_it_is_fast():
+    """It begins at rest and moves by 20 mm in all: from the middle on three times as far as before."""
+    looked = []
+
+    def gap(q):
+        looked.append(float(q[0]))
+        return CLEARANCE
+
+    look = Look(CLEARANCE, gap, gap, lambda step: np.inf, lambda q, step: (0.0, 0.04))
+    along([np.zeros(1), np.full(1, 0.004)], None, look)
+    # 8 mm are free in each piece: 5 mm of the first half, 6.25 and 8.75 mm of the others, 4.06 and 4.69 mm.
+    assert sorted(looked) == pytest.approx([0.0, 0.002, 0.003, 0.0035, 0.004])
+
+
 @pytest.mark.parametrize("name", ARMS)
 def test_what_keeps_the_clearance_at_every_look_keeps_half_of_it_everywhere(name):
     """From where the arm is to rest, at any speed, past a ball that some part of it nearly touches."""

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from spillguard_core.robot.arm import Vec, compact
+from spillguard_core.robot.boxes import Boxes
 from spillguard_core.robot.swept import Swept, joint_ids
 from spillguard_core.robot.ways import Lead, Look, along
 
@@ -86,8 +87,9 @@ class World:
         ]
         placed_geoms = np.isin(model.geom_bodyid, bodies)
         self._placed_geoms = set(np.flatnonzero(placed_geoms).tolist())
-        self._tolerance, self._is_placed = tolerance, placed_geoms
+        self._tolerance = tolerance
         furthest = math.hypot(*tolerance)
+        self._boxes = Boxes(self._model, self._sight + furthest)
         self._model.geom_margin[:] += furthest * placed_geoms
         self._model.body_margin[[body for body in bodies if body >= 0]] += furthest
 
@@ -183,9 +185,10 @@ class World:
         for share in self._shares(seen):
             self._place(seen, share)
             self._look(q)
-            contact = self._data.contact
-            touching = contact.dist[self._is_placed[contact.geom].any(axis=1)]
-            deepest = max([deepest, *(-touching).tolist()])
+            told = self._boxes.told(self._data)
+            deepest = max(
+                [deepest, *(-gap for pair, gap, _ in told if self._placed_geoms.intersection(pair))]
+            )
         return deepest
 
     def name(self, pair: Pair) -> str:
@@ -198,23 +201,27 @@ class World:
         self._all_qpos[self._qpos] = q
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
-        return min(self._sight, min(self._gaps())) if self._data.ncon else self._sight
+        gaps = self._gaps() if self._data.ncon or self._boxes else []
+        return min(self._sight, min(gaps)) if gaps else self._sight
 
     def _gaps(self) -> list[float]:
-        """Distances (N,) [m] of the contact pairs in the scratch state."""
-        contact = self._data.contact
-        gaps: list[float] = contact.dist.tolist()
-        beside, above = self._tolerance
-        if beside == above == 0.0:
-            return gaps
+        """Distances (N,) [m] of the pairs in the scratch state."""
+        if not (self._boxes or any(self._tolerance)):
+            plain: list[float] = self._data.contact.dist.tolist()
+            return plain
+        return [self._surely(*told) for told in self._boxes.told(self._data)]
+
+    def _surely(self, pair: Pair, gap: float, up: float) -> float:
+        """A distance [m] less what the placed ones of the pair may stand closer, in a direction that is
+        vertical to a share `up`."""
         # Convex bodies: along the shortest connection each leaves the other a half-space, and a body that is
         # moved comes into it by no more than its way in that direction.
-        for number, (pair, up) in enumerate(
-            zip(contact.geom.tolist(), contact.frame[:, 2].tolist(), strict=True)
-        ):
-            for _ in self._placed_geoms.intersection(pair):
-                gaps[number] -= beside * math.sqrt(max(0.0, 1.0 - up * up)) + above * abs(up)
-        return gaps
+        if self._placed_geoms.isdisjoint(pair):
+            return gap
+        beside, above = self._tolerance
+        for _ in self._placed_geoms.intersection(pair):
+            gap -= beside * math.sqrt(max(0.0, 1.0 - up * up)) + above * abs(up)
+        return gap
 
     def _gap(self, q: Vec, close: dict[Pair, float]) -> float:
         """Smallest distance [m] at this posture; pairs that are too close are noted."""
@@ -224,8 +231,6 @@ class World:
         return gap
 
     def _note(self, close: dict[Pair, float]) -> None:
-        pairs = self._data.contact.geom.tolist()
-        for (one, other), gap in zip(pairs, self._gaps(), strict=True):
+        for (pair, *_), gap in zip(self._boxes.told(self._data), self._gaps(), strict=True):
             if gap < self._clearance:
-                pair = (min(one, other), max(one, other))
                 close[pair] = min(gap, close.get(pair, math.inf))
