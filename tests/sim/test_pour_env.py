@@ -15,6 +15,7 @@ from sim.pouring.scenario import sample_scenario
 from sim.pouring.scripted import pour_controller
 from sim.scripted import CONTROLLERS
 from spillguard_core.gate.decision import Decision, Measurement, Proposal
+from spillguard_core.robot.world import Tolerance
 from spillguard_core.tasks.pouring.observation import TARGET
 
 NAME = "spillguard/PourCoffee-v0"
@@ -190,11 +191,14 @@ def test_the_guard_hears_of_an_action_when_it_has_arrived(monkeypatch: pytest.Mo
 
 
 def test_the_guard_keeps_the_monitors_clearance() -> None:
-    """Downwards for ever: it comes as close as 8 mm, which the monitor is deployed with."""
+    """Downwards for ever: it comes as close as 8 mm, which the monitor is deployed with, to where the target
+    may stand."""
     env = PourCoffeeEnv(domain="nominal", guarded_share=1.0)
     play(env, 0, lambda obs: np.array([0, 0, -1, 0], np.float32), 60)
-    near = guard_world(0.05).near([env._q], [env.cell.target])
-    assert uncritical_config().clearance == 0.008
+    config = uncritical_config()
+    unsure = Tolerance(config.target_tolerance, config.target_height_tolerance)
+    near = guard_world(0.05, unsure).near([env._q], [env.cell.measure().sensed[TARGET]])
+    assert config.clearance == 0.008
     assert 0.008 - 1e-4 <= near.least < 0.013
 
 

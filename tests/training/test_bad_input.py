@@ -87,6 +87,7 @@ WALK: dict[str, list[tuple[list[str], str]]] = {
              (["FILE", "--contract", "FILE", "-o", "O"], "contract"),
              (["DIR", "--draft", "--robot", "gen3", "--contract", "NEW"], "a LEAPP pipeline has one")],
     "leapp": [(["NONE", "-o", "NEW"], "manifest.json"), (["NONE"], "--out")],
+    "keys": [(["a/b", "-o", "DIR"], "cannot be called"), (["", "-o", "DIR"], "cannot be called")],
     "contract-test": [(["DIR"], "nothing to test"), (["DIR", "--recording", "FILE"], "bundle")],
     "shadow-report": [(["NONE"], "NONE"), (["FILE"], "FILE is damaged")],
     "site": [(["check", "NONE"], "NONE"), (["check", "FILE"], "needs some of the keys"), (["x", "F"], "x")],
