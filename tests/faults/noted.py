@@ -3,6 +3,7 @@
 import os
 import pickle
 import time
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from spillguard_core.robot.arm import MONITOR_PERIOD, Vec
 from spillguard_ros.node import convert
 
 
-class Noted:
+class Noted(ABC):
     """Before a simulated arm among the bases of a class: the arm unchanged, plus notes, which are pickled
     tuples, one after the other.
 
@@ -28,17 +29,17 @@ class Noted:
 
     _faulted, _switched_off, _silent = False, False, False
 
+    @abstractmethod
     def _motor(self) -> Drive:
         """The controller and the servos."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _seen(self) -> tuple[Vec, Vec, bool]:
         """Where the joints truly are (J,) [rad], how fast (J,) [rad/s], and whether that is within bounds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hold_at(self, q: Vec) -> None:
         """A controller without a command, the servos at q (J,) [rad]."""
-        raise NotImplementedError
 
     def configure(self: Any) -> None:
         """Open the notes first: no command may reach the arm unrecorded."""

@@ -21,9 +21,10 @@ import onnx
 import yaml
 
 from policy_training.deployment.leapp.initial_values import Array32, read_initial_values
+from policy_training.deployment.names import named
 from policy_training.files import read_regular
 from spillguard_core.bundle.bundle import LARGEST, POLICY
-from spillguard_core.robot.plain_yaml import is_name, read_text
+from spillguard_core.robot.plain_yaml import read_text
 
 FLOAT = "float32"
 TEMPORAL = "__temporal_axis__"  # in place of the names of an axis: it is of time
@@ -133,7 +134,7 @@ def _pipeline(raw: Any, path: Path) -> LeappPipeline:
     given, results = (tuple(_places(wires[key] or {}, f"pipeline.{key}")) for key in ("inputs", "outputs"))
     file, first = wires.get("initial_values"), dict[str, Array32]()
     if file is not None:
-        first = read_initial_values(path.parent / _name(file, "initial_values"))
+        first = read_initial_values(path.parent / named(file, "initial_values"))
     configs = _mapping(wires.get("configs") or {}, set(), "configs")
     made = LeappPipeline(
         path.stem, nodes, flow, feedback, given, results, first, _rate(configs), configs
@@ -204,7 +205,7 @@ def _node(name: str, raw: Any, folder: Path) -> LeappNode:
     for ports in (inputs, outputs):
         if len({port.name for port in ports}) != len(ports):
             raise ValueError(f"node {name} has two ports of one name: {', '.join(p.name for p in ports)}")
-    path = folder / _name(parameters["model_path"], f"model_path of {name}")
+    path = folder / named(parameters["model_path"], f"model_path of {name}")
     data = read_regular(path, LARGEST[POLICY])
     wanted, got = parameters.get("sha256sum"), hashlib.sha256(data).hexdigest()
     if wanted is not None and wanted != got:
@@ -250,7 +251,7 @@ def _edges(wires: Any, what: str) -> dict[str, str]:
     found = dict[str, str]()
     for source, targets in _mapping(wires, set(), what).items():
         for raw in _sequence(targets, f"{what} of {source}"):
-            target = _name(raw, f"a target of {source}")
+            target = named(raw, f"a target of {source}")
             if target in found:
                 raise ValueError(f"{what} brings {found[target]} and {source} to {target}; allowed is one")
             found[target] = str(source)
@@ -276,14 +277,8 @@ def _sequence(raw: Any, what: str) -> list[Any]:
     return raw
 
 
-def _name(raw: Any, what: str) -> str:
-    if not is_name(raw):
-        raise ValueError(f"{what} has to be a name, got {reprlib.repr(raw)}")
-    return str(raw)
-
-
 def _part(raw: Any, what: str) -> str:
     """A name that may stand in a place."""
-    if "/" in (name := _name(raw, what)):
+    if "/" in (name := named(raw, what)):
         raise ValueError(f"{what} cannot have a / in its name, got {name!r}")
     return name

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_training.deployment.names import named
 from spillguard_core.bundle.bundle import GUARD, LONGEST_CHUNK
 from spillguard_core.gate.proposals import MOST_ACTIONS, ROUNDING
 from spillguard_core.gate.task import Carrier, Task
 from spillguard_core.robot.arm import Robot, load_robot
-from spillguard_core.robot.plain_yaml import is_name, plain_yaml, read_text
+from spillguard_core.robot.plain_yaml import plain_yaml, read_text
 from spillguard_core.tasks import find_task
 
 Values = NDArray[np.float64]
@@ -112,10 +113,10 @@ def load_contract(path: Path) -> Contract:
 def contract_of(raw: Any, folder: Path) -> Contract:
     """The contract of a parsed file in this folder. ValueError."""
     said = _mapping(raw, KEYS, {"robot", "task", "policy_rate", "observation", "action"}, "the contract")
-    name = _text(said["robot"], "robot")
+    name = named(said["robot"], "robot")
     path = Path(name).expanduser()  # a folder is beside the contract, not where the command is given
     robot = load_robot(str((folder / path).resolve()) if "/" in name else name)
-    task = find_task(_text(said["task"], "task"), robot)
+    task = find_task(named(said["task"], "task"), robot)
     columns, offset, scale, clip, output, chunk = _action(
         said["action"], task, _number(said["policy_rate"], "policy_rate")
     )
@@ -129,10 +130,10 @@ def contract_of(raw: Any, folder: Path) -> Contract:
         raise ValueError(f"a policy that puts out chunks of actions cannot be given its {LAST_OUTPUT}")
     if "site" in said and "world" in said:
         raise ValueError("a world has surroundings of its own: give site or world")
-    world = folder / Path(_text(said["world"], "world")).expanduser() if "world" in said else None
+    world = folder / Path(named(said["world"], "world")).expanduser() if "world" in said else None
     if world is not None and world.is_dir():
         world = world / GUARD
-    site = folder / Path(_text(said["site"], "site")).expanduser() if "site" in said else None
+    site = folder / Path(named(said["site"], "site")).expanduser() if "site" in said else None
     latency = _number(said["trained_latency"], "trained_latency") if "trained_latency" in said else None
     return Contract(
         robot, task, _number(said["policy_rate"], "policy_rate"), entries, _history(said.get("history", 1)),
@@ -145,7 +146,7 @@ def _entry(raw: Any, task: Task, robot: Robot, outputs: int) -> Given:
     said = _mapping(
         {"term": raw} if isinstance(raw, str) else raw, ENTRY_KEYS, {"term"}, "each of observation"
     )
-    name = _text(said["term"], "term")
+    name = named(said["term"], "term")
     if name != LAST_OUTPUT and name not in task.terms:
         known = ", ".join([*task.terms, LAST_OUTPUT])
         raise ValueError(f"the task {task.name} has no term {name!r}; it has {known}")
@@ -159,14 +160,14 @@ def _entry(raw: Any, task: Task, robot: Robot, outputs: int) -> Given:
     scale = _values(said.get("scale", 1.0), len(columns), f"scale of {name}")
     if not (np.abs(scale) >= 1.0 / LARGEST).all():
         raise ValueError(f"scale of {name} divides the value, so it cannot be 0 or below {1.0 / LARGEST:g}")
-    return Given(name, columns, shift, scale, _text(said["input"], "input") if "input" in said else "")
+    return Given(name, columns, shift, scale, named(said["input"], "input") if "input" in said else "")
 
 
 def _action(
     raw: Any, task: Task, rate: float
 ) -> tuple[tuple[int, ...], Values, Values, float, str, Chunked | None]:
     said = _mapping(raw, ACTION_KEYS, {"kind"}, "action")
-    kind, allowed = _text(said["kind"], "kind"), KINDS[task.carrier]
+    kind, allowed = named(said["kind"], "kind"), KINDS[task.carrier]
     if kind not in allowed:
         raise ValueError(f"action is of the kind {kind!r}; the task {task.name} takes {' or '.join(allowed)}")
     names = tuple(axis.name for axis in task.action)
@@ -179,7 +180,7 @@ def _action(
         steps = rate if chunk is None else 1.0 / chunk.period
         offset, scale = offset * steps, scale * steps
     clip = _number(said.get("clip", np.inf), "clip of action", endless=True)
-    return columns, offset, scale, clip, _text(said["output"], "output") if "output" in said else "", chunk
+    return columns, offset, scale, clip, named(said["output"], "output") if "output" in said else "", chunk
 
 
 def _chunk(raw: Any, rate: float) -> Chunked:
@@ -216,7 +217,7 @@ def _states(raw: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(raw, list):
         raise ValueError(f"state has to be a list of input and output, got {reprlib.repr(raw)}")
     said = [_mapping(one, {"input", "output"}, {"input", "output"}, "each of state") for one in raw]
-    return tuple((_text(one["input"], "input"), _text(one["output"], "output")) for one in said)
+    return tuple((named(one["input"], "input"), named(one["output"], "output")) for one in said)
 
 
 def _order(raw: Any, names: tuple[str, ...], what: str, *, part: bool = False) -> tuple[int, ...]:
@@ -236,12 +237,6 @@ def _mapping(raw: Any, keys: set[str], needed: set[str], what: str) -> Mapping[s
         may = ", ".join(sorted(keys - needed))
         raise ValueError(f"{what} needs {', '.join(sorted(needed))} and may have {may}; got {got}")
     return raw
-
-
-def _text(raw: Any, what: str) -> str:
-    if not is_name(raw):
-        raise ValueError(f"{what} has to be a name, got {reprlib.repr(raw)}")
-    return str(raw)
 
 
 def _number(raw: Any, what: str, *, endless: bool = False) -> float:

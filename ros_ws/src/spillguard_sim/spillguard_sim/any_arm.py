@@ -29,15 +29,14 @@ from spillguard_core.tasks.reach import SENSORS
 from spillguard_ros.monitor.driver import CONTROLLERS, DIAGNOSTICS, JOINS
 from spillguard_ros.monitor.driver_reports import ACTIVE
 from spillguard_ros.node import convert
-from spillguard_ros.node.intake import subscribe
-from spillguard_ros.node.outputs import FORWARD_CONTROLLER, POSITIONS, Output
+from spillguard_ros.node.outputs import FORWARD_CONTROLLER, Output
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
+from spillguard_sim.commands import hear_positions, hear_trajectories
 from spillguard_sim.heap import keep_heap_small
 
 MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
 OUTCOME_TICKS = 5  # between two outcome messages
-QUEUE = 20  # positions that may wait for a tick
 
 
 @dataclass(frozen=True)
@@ -81,23 +80,9 @@ class AnyArm(ShellNode):
         # rclpy keeps its own list of services as `_services`.
         self._offered = [self.create_service(Trigger, "~/new_goal", self._on_new_goal)]
         if self._streamed:
-            self._command = subscribe(
-                self,
-                Float64MultiArray,
-                POSITIONS,
-                lambda msg, _: self._on_positions(msg),
-                self._refuse,
-                QUEUE,
-            )
+            self._command = hear_positions(self, self._on_positions, self._refuse)
         else:
-            self._command = subscribe(
-                self,
-                JointTrajectory,
-                robot.command_topic,
-                lambda msg, _: self._on_command(msg),
-                self._refuse,
-                1,
-            )
+            self._command = hear_trajectories(self, robot.command_topic, self._on_command, self._refuse)
             self._offered.append(
                 self.create_service(GetParameters, f"{trajectories}/get_parameters", self._on_get_parameters)
             )

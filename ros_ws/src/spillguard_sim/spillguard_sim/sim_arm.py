@@ -34,16 +34,15 @@ from spillguard_core.tasks.pouring.observation import POURED, REMAINING, TARGET
 from spillguard_ros.monitor.driver import CONTROLLER, CONTROLLERS, DIAGNOSTICS, JOINS
 from spillguard_ros.monitor.driver_reports import ACTIVE
 from spillguard_ros.node import convert
-from spillguard_ros.node.intake import subscribe
-from spillguard_ros.node.outputs import FORWARD_CONTROLLER, POSITIONS, Output
+from spillguard_ros.node.outputs import FORWARD_CONTROLLER, Output
 from spillguard_ros.node.params import optional, read_parameters, required
 from spillguard_ros.node.runtime import ShellNode, run
+from spillguard_sim.commands import hear_positions, hear_trajectories
 from spillguard_sim.cup_log import CupLog, effort, outcome_status
 from spillguard_sim.heap import keep_heap_small
 
 MOST_TICKS = 5  # most ticks made up at once after the process was preempted; further delay is lost time
 OUTCOME_TICKS = 5  # between two outcome messages
-QUEUE = 20  # positions that may wait for the physics of a tick
 SILENCE = 0.1  # [s] without positions after which none are on their way
 
 
@@ -87,23 +86,9 @@ class SimArm(ShellNode):
         self._outcome = self.create_lifecycle_publisher(DiagnosticStatus, "~/outcome", qos)
         self._diagnostics = self.create_lifecycle_publisher(DiagnosticArray, DIAGNOSTICS, qos)
         if self._streamed:
-            self._command = subscribe(
-                self,
-                Float64MultiArray,
-                POSITIONS,
-                lambda msg, _: self._on_positions(msg),
-                self._refuse,
-                QUEUE,
-            )
+            self._command = hear_positions(self, self._on_positions, self._refuse)
         else:
-            self._command = subscribe(
-                self,
-                JointTrajectory,
-                GEN3.command_topic,
-                lambda msg, _: self._on_command(msg),
-                self._refuse,
-                1,
-            )
+            self._command = hear_trajectories(self, GEN3.command_topic, self._on_command, self._refuse)
             self._parameter_answers = self.create_service(
                 GetParameters, f"{CONTROLLER}/get_parameters", self._on_get_parameters
             )
